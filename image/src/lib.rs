@@ -7,5 +7,6 @@
 //! `docs/architecture.md` draws the way that the data takes; each module here is one station of it.
 
 pub mod error;
+pub mod qemu;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};
