@@ -1,0 +1,327 @@
+//! What a client may ask.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{CreateTask, ErrorKind, ListTasks, ReplyError};
+
+/// Longest text that may serve as a request's `id`, in characters.
+const MAX_ID_CHARS: usize = 128;
+
+/// A number or a short text (at most 128 characters) that comes back with the reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RequestId {
+    /// A whole number.
+    Number(i64),
+    /// A text of at most 128 characters.
+    Text(#[schemars(length(max = 128))] String),
+}
+
+/// The fields of a command that takes none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoFields {}
+
+/// A command with its fields; `cmd` on the wire is the variant in kebab-case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "cmd", rename_all = "kebab-case")]
+pub enum Command {
+    /// What the daemon is, where its things lie, and how much it holds.
+    Status(NoFields),
+    /// Puts a task on the board; the reply comes after the task is on disk.
+    CreateTask(CreateTask),
+    /// One page of tasks, newest first.
+    ListTasks(ListTasks),
+    /// Looks at every part of the service and says which are well.
+    ServiceCheck(NoFields),
+}
+
+impl Command {
+    /// Every command's name on the wire, in the order of the reference.
+    pub const NAMES: [&'static str; 4] = ["status", "create-task", "list-tasks", "service-check"];
+
+    /// The command's name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status(_) => "status",
+            Self::CreateTask(_) => "create-task",
+            Self::ListTasks(_) => "list-tasks",
+            Self::ServiceCheck(_) => "service-check",
+        }
+    }
+}
+
+/// One line from a client: a command and perhaps an `id` to echo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// Comes back in the reply, so that replies can be told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+    /// What is asked.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// Why a line is no request, with its `id` where that much could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The line's `id`, to be echoed.
+    pub id: Option<RequestId>,
+    /// What to answer.
+    pub error: ReplyError,
+}
+
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self { id: None, command }
+    }
+}
+
+impl Request {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// [`Refused`] with `bad-request` or `unknown-command`: a text for people
+    /// which names the field or lists the known commands. A field nobody knows
+    /// is refused too, for a setting that is silently ignored hurts later.
+    pub fn parse(line: &[u8]) -> Result<Self, Refused> {
+        let mut fields: Map<String, Value> = match serde_json::from_slice(line) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) => {
+                return Err(refuse(
+                    None,
+                    "a request is a JSON object such as {\"cmd\":\"status\"}",
+                ));
+            }
+            Err(error) => return Err(refuse(None, format!("the line is not JSON: {error}"))),
+        };
+        let id = match fields.remove("id").map(request_id) {
+            None => None,
+            Some(Some(id)) => Some(id),
+            Some(None) => {
+                return Err(refuse(
+                    None,
+                    format!(
+                        "`id` must be a whole number or a text of at most {MAX_ID_CHARS} characters"
+                    ),
+                ));
+            }
+        };
+        let name = match fields.get("cmd") {
+            Some(Value::String(name)) => name.clone(),
+            Some(_) => return Err(refuse(id, "`cmd` must be a text such as \"status\"")),
+            None => {
+                return Err(refuse(
+                    id,
+                    format!(
+                        "`cmd` is missing; known commands: {}",
+                        Command::NAMES.join(", ")
+                    ),
+                ));
+            }
+        };
+        if !Command::NAMES.contains(&name.as_str()) {
+            return Err(Refused {
+                id,
+                error: unknown_command(&name),
+            });
+        }
+        match serde_json::from_value(Value::Object(fields)) {
+            Ok(command) => Ok(Self { id, command }),
+            Err(error) => Err(refuse(id, format!("`{name}`: {error}"))),
+        }
+    }
+}
+
+fn request_id(value: Value) -> Option<RequestId> {
+    match value {
+        Value::Number(number) => number.as_i64().map(RequestId::Number),
+        Value::String(text) if text.chars().count() <= MAX_ID_CHARS => Some(RequestId::Text(text)),
+        _ => None,
+    }
+}
+
+fn refuse(id: Option<RequestId>, message: impl Into<String>) -> Refused {
+    Refused {
+        id,
+        error: ReplyError::new(ErrorKind::BadRequest, message),
+    }
+}
+
+fn unknown_command(name: &str) -> ReplyError {
+    // A name of a megabyte would come back in the message.
+    let shown: String = name.chars().take(40).collect();
+    let nearest = Command::NAMES
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(known, &shown), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 3);
+    let hint = nearest.map_or(String::new(), |(_, known)| {
+        format!(" Did you mean `{known}`?")
+    });
+    ReplyError::new(
+        ErrorKind::UnknownCommand,
+        format!(
+            "unknown command `{shown}`.{hint} Known commands: {}",
+            Command::NAMES.join(", ")
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TaskStatus;
+    use proptest::prelude::*;
+
+    fn refused(line: &str) -> Refused {
+        Request::parse(line.as_bytes()).expect_err("must be refused")
+    }
+
+    #[test]
+    fn names_agree_with_what_is_written() {
+        let commands = [
+            Command::Status(NoFields {}),
+            Command::CreateTask(CreateTask {
+                title: "t".into(),
+                description: None,
+            }),
+            Command::ListTasks(ListTasks::default()),
+            Command::ServiceCheck(NoFields {}),
+        ];
+        let written: Vec<String> = commands
+            .iter()
+            .map(|command| {
+                let value = serde_json::to_value(command).unwrap();
+                assert_eq!(value["cmd"], command.name());
+                command.name().to_owned()
+            })
+            .collect();
+        assert_eq!(written, Command::NAMES);
+    }
+
+    #[test]
+    fn an_id_is_echoed_even_with_a_refusal() {
+        assert_eq!(
+            refused(r#"{"cmd":"fly","id":"a-1"}"#).id,
+            Some(RequestId::Text("a-1".into()))
+        );
+        assert_eq!(
+            refused(r#"{"cmd":"status","x":1,"id":-9}"#).id,
+            Some(RequestId::Number(-9))
+        );
+        for bad in [
+            r#"{"cmd":"status","id":{}}"#,
+            r#"{"cmd":"status","id":1.5}"#,
+        ] {
+            let refused = refused(bad);
+            assert_eq!(refused.id, None);
+            assert!(
+                refused.error.message.contains("`id` must be"),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_told_the_known_ones_and_the_nearest() {
+        let error = refused(r#"{"cmd":"list-task"}"#).error;
+        assert_eq!(error.kind, ErrorKind::UnknownCommand);
+        assert_eq!(
+            error.message,
+            "unknown command `list-task`. Did you mean `list-tasks`? \
+             Known commands: status, create-task, list-tasks, service-check"
+        );
+        let long = refused(&format!(r#"{{"cmd":"{}"}}"#, "z".repeat(100_000)));
+        assert!(long.error.message.len() < 200);
+        assert!(!long.error.message.contains("Did you mean"));
+    }
+
+    #[test]
+    fn unknown_fields_and_wrong_types_are_named() {
+        let error = refused(r#"{"cmd":"create-task","titel":"x"}"#).error;
+        assert_eq!(error.kind, ErrorKind::BadRequest);
+        assert!(
+            error
+                .message
+                .contains("`create-task`: unknown field `titel`"),
+            "{error:?}"
+        );
+        assert!(error.message.contains("`title`"), "{error:?}");
+        assert!(
+            refused(r#"{"cmd":"status","verbose":true}"#)
+                .error
+                .message
+                .contains("`verbose`")
+        );
+        assert!(
+            refused(r#"{"cmd":"create-task"}"#)
+                .error
+                .message
+                .contains("missing field `title`")
+        );
+        let error = refused(r#"{"cmd":"list-tasks","status":"open"}"#).error;
+        assert!(error.message.contains("`queued`"), "{error:?}");
+        assert!(refused("[]").error.message.contains("JSON object"));
+        assert!(refused("{").error.message.contains("not JSON"));
+        assert!(refused("").error.message.contains("not JSON"));
+        assert!(
+            refused(r#"{"cmd":7}"#)
+                .error
+                .message
+                .contains("`cmd` must be")
+        );
+        assert!(
+            refused("{}")
+                .error
+                .message
+                .contains("`cmd` is missing; known commands: status")
+        );
+    }
+
+    fn any_id() -> impl Strategy<Value = Option<RequestId>> {
+        proptest::option::of(prop_oneof![
+            any::<i64>().prop_map(RequestId::Number),
+            "[^\u{0}]{0,128}".prop_map(RequestId::Text),
+        ])
+    }
+
+    fn any_command() -> impl Strategy<Value = Command> {
+        prop_oneof![
+            Just(Command::Status(NoFields {})),
+            Just(Command::ServiceCheck(NoFields {})),
+            (any::<String>(), proptest::option::of(any::<String>())).prop_map(
+                |(title, description)| Command::CreateTask(CreateTask { title, description })
+            ),
+            (
+                proptest::option::of(proptest::sample::select(TaskStatus::ALL.to_vec())),
+                proptest::option::of(any::<u32>()),
+                proptest::option::of(any::<String>()),
+            )
+                .prop_map(|(status, limit, after)| Command::ListTasks(ListTasks {
+                    status,
+                    limit,
+                    after
+                })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_the_same(id in any_id(), command in any_command()) {
+            let request = Request { id, command };
+            let line = serde_json::to_vec(&request).unwrap();
+            prop_assert!(!line.contains(&b'\n'));
+            prop_assert_eq!(Request::parse(&line), Ok(request));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Err(refused) = Request::parse(&line) {
+                prop_assert!(!refused.error.message.is_empty());
+            }
+        }
+    }
+}

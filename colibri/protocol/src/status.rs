@@ -1,0 +1,190 @@
+//! What the daemon says about itself.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::TaskStatus;
+
+/// How freely agents may spend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CostMode {
+    /// The least.
+    Fast,
+    /// The middle way, and the default.
+    #[default]
+    Smart,
+    /// Whatever it takes.
+    Max,
+}
+
+impl CostMode {
+    /// Every mode, cheapest first.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Smart, Self::Max];
+
+    /// The mode as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Smart => "smart",
+            Self::Max => "max",
+        }
+    }
+}
+
+impl std::str::FromStr for CostMode {
+    type Err = String;
+
+    /// Reads a mode in any case.
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| {
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                format!("`{text}` is no cost mode; one of {known}")
+            })
+    }
+}
+
+/// How many tasks stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskCounts {
+    /// Waiting for an agent.
+    pub queued: u64,
+    /// Taken by an agent, not begun.
+    pub claimed: u64,
+    /// Being worked on.
+    pub started: u64,
+    /// Finished well.
+    pub done: u64,
+    /// Finished badly.
+    pub failed: u64,
+    /// Called off.
+    pub cancelled: u64,
+}
+
+impl TaskCounts {
+    /// The count of one status, to be read or set.
+    pub fn of_mut(&mut self, status: TaskStatus) -> &mut u64 {
+        match status {
+            TaskStatus::Queued => &mut self.queued,
+            TaskStatus::Claimed => &mut self.claimed,
+            TaskStatus::Started => &mut self.started,
+            TaskStatus::Done => &mut self.done,
+            TaskStatus::Failed => &mut self.failed,
+            TaskStatus::Cancelled => &mut self.cancelled,
+        }
+    }
+
+    /// The count of one status.
+    pub fn of(mut self, status: TaskStatus) -> u64 {
+        *self.of_mut(status)
+    }
+
+    /// All tasks.
+    pub fn total(self) -> u64 {
+        TaskStatus::ALL
+            .into_iter()
+            .map(|status| self.of(status))
+            .sum()
+    }
+}
+
+/// The database's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DatabaseStatus {
+    /// The schema's number.
+    pub schema_version: u32,
+    /// SQLite's journal mode; `wal` when all is well.
+    pub journal_mode: String,
+    /// Size of the database file in bytes.
+    pub size_bytes: u64,
+    /// Size of the write-ahead log in bytes.
+    pub wal_bytes: u64,
+}
+
+/// The reply to `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// The name this host goes by in the hive.
+    pub host: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// When the daemon started (UTC).
+    pub started_at: Timestamp,
+    /// Seconds since then.
+    pub uptime_seconds: u64,
+    /// Where its data lie.
+    pub data_dir: PathBuf,
+    /// The database file.
+    pub db_path: PathBuf,
+    /// The socket it answers on.
+    pub socket: PathBuf,
+    /// The cost mode in force.
+    pub cost_mode: CostMode,
+    /// Clients connected now, this one included.
+    pub clients: u32,
+    /// Most clients at once.
+    pub max_clients: u32,
+    /// Tasks by status.
+    pub tasks: TaskCounts,
+    /// The database's state.
+    pub database: DatabaseStatus,
+}
+
+/// One line of `service-check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was looked at, such as `database`.
+    pub name: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What was seen, and what to do when it is not well.
+    pub detail: String,
+}
+
+/// The reply to `service-check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceCheck {
+    /// Whether every check is well.
+    pub healthy: bool,
+    /// One entry a part of the service.
+    pub checks: Vec<Check>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_modes_are_read_in_any_case() {
+        assert_eq!("Smart".parse(), Ok(CostMode::Smart));
+        assert_eq!("MAX".parse(), Ok(CostMode::Max));
+        for mode in CostMode::ALL {
+            assert_eq!(mode.as_str().parse(), Ok(mode));
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
+        }
+        assert!(
+            "cheap"
+                .parse::<CostMode>()
+                .unwrap_err()
+                .contains("fast, smart, max")
+        );
+    }
+
+    #[test]
+    fn counts_add_up() {
+        let mut counts = TaskCounts::default();
+        for (at, status) in TaskStatus::ALL.into_iter().enumerate() {
+            *counts.of_mut(status) = 10_u64.pow(u32::try_from(at).unwrap());
+        }
+        assert_eq!(counts.total(), 111_111);
+        assert_eq!(counts.of(TaskStatus::Done), 1000);
+    }
+}

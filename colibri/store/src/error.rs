@@ -1,0 +1,97 @@
+//! What can go wrong with the database.
+
+use std::path::PathBuf;
+
+/// Why the database could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file was written by a newer version of Colibri.
+    #[error(
+        "{} has schema {found}, and this version knows schemas up to {known}: a newer Colibri \
+         has used it; install that version again, or move the file aside to begin anew",
+        path.display()
+    )]
+    NewerSchema {
+        /// The database file.
+        path: PathBuf,
+        /// The file's schema.
+        found: i64,
+        /// The newest schema this program knows.
+        known: u32,
+    },
+    /// The file is some other program's, or an older Colibri's without a schema number.
+    #[error(
+        "{} is no database of this Colibri ({problem}); name another file, or move this one aside",
+        path.display()
+    )]
+    NotOurs {
+        /// The database file.
+        path: PathBuf,
+        /// What was seen.
+        problem: String,
+    },
+    /// The file cannot be opened, or its schema cannot be brought up to date.
+    #[error(
+        "cannot open the database {}: {reason}; its directory must exist and belong to the \
+         account the daemon runs as",
+        path.display()
+    )]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's reason.
+        reason: String,
+    },
+    /// SQLite refused; nothing was changed.
+    #[error("the database could not {what}: {source}{}", advice(source))]
+    Sqlite {
+        /// What was tried.
+        what: &'static str,
+        /// SQLite's error.
+        source: rusqlite::Error,
+    },
+    /// The transaction that held this change together with others could not
+    /// be written; none of them was.
+    #[error("the database could not write: {reason}")]
+    Commit {
+        /// SQLite's reason.
+        reason: String,
+    },
+    /// A row holds what this program would never write.
+    #[error("the database holds a `{column}` that makes no sense: {problem}")]
+    Damaged {
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The place to continue a listing from was not one of ours.
+    #[error("`after` is {given:?}; it must be the `next` of an earlier page")]
+    BadCursor {
+        /// What was given.
+        given: String,
+    },
+}
+
+fn advice(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "; free some space on its file system",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "; another program holds it locked"
+        }
+        Some(ErrorCode::ReadOnly) => "; its file or file system is read-only",
+        _ => "",
+    }
+}
+
+/// Adds what was tried to SQLite's own error.
+pub(crate) trait While<T> {
+    fn while_trying_to(self, what: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> While<T> for rusqlite::Result<T> {
+    fn while_trying_to(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sqlite { what, source })
+    }
+}

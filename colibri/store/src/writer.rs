@@ -1,0 +1,278 @@
+//! Changes, several to a transaction.
+
+use colibri_protocol::{CreateTask, Task, TaskStatus};
+use jiff::Timestamp;
+use rusqlite::{Transaction, TransactionBehavior, params};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::error::While;
+use crate::row::time_text;
+use crate::{Result, Store, StoreError};
+
+/// Changes that reach the disk together: one sync for all of them, and yet
+/// each can fail alone.
+#[derive(Debug)]
+pub struct Batch<'store> {
+    transaction: Transaction<'store>,
+}
+
+impl Store {
+    /// Begins a batch. What is not [committed](Batch::commit) never happened.
+    ///
+    /// # Errors
+    /// When another program holds the database for more than five seconds.
+    pub fn begin(&mut self) -> Result<Batch<'_>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .while_trying_to("begin a change")?;
+        Ok(Batch { transaction })
+    }
+
+    /// One change in a transaction of its own.
+    ///
+    /// # Errors
+    /// The change's own, or the transaction's.
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut Batch<'_>) -> Result<T>) -> Result<T> {
+        let mut batch = self.begin()?;
+        let value = batch.attempt(change)?;
+        batch.commit()?;
+        Ok(value)
+    }
+}
+
+impl Batch<'_> {
+    /// Makes one change of the batch; when it fails, only its own traces go.
+    ///
+    /// # Errors
+    /// The change's own.
+    pub fn attempt<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.run("SAVEPOINT attempt")?;
+        let outcome = change(self);
+        if outcome.is_err() {
+            self.run("ROLLBACK TO attempt")?;
+        }
+        self.run("RELEASE attempt")?;
+        outcome
+    }
+
+    /// Puts a task on the board, queued, with its event.
+    ///
+    /// `actor` says who asked, such as `uid:0`. The fields are those of a
+    /// request that [`CreateTask::check`] has passed.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn create_task(&mut self, new: CreateTask, actor: &str, now: Timestamp) -> Result<Task> {
+        const WHAT: &str = "add a task";
+        let now_text = time_text(now);
+        let task = Task {
+            id: Uuid::now_v7(),
+            title: new.title,
+            description: new.description.unwrap_or_default(),
+            status: TaskStatus::Queued,
+            created_by: actor.to_owned(),
+            // As the next reader will see it.
+            created_at: crate::row::parsed("created_at", &now_text)?,
+            updated_at: crate::row::parsed("updated_at", &now_text)?,
+        };
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO tasks
+                    (id, title, description, status, created_by, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    task.id.to_string(),
+                    task.title,
+                    task.description,
+                    task.status.as_str(),
+                    task.created_by,
+                    now_text,
+                ])
+            })
+            .while_trying_to(WHAT)?;
+        self.record(
+            &now_text,
+            actor,
+            "task-created",
+            task.id,
+            &json!({ "title": task.title }),
+        )?;
+        Ok(task)
+    }
+
+    /// Writes the whole batch to the disk; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Commit`]; nothing of the batch has happened then.
+    pub fn commit(self) -> Result<()> {
+        self.transaction
+            .commit()
+            .map_err(|error| StoreError::Commit {
+                reason: error.to_string(),
+            })
+    }
+
+    fn record(
+        &self,
+        at: &str,
+        actor: &str,
+        kind: &str,
+        task: Uuid,
+        detail: &serde_json::Value,
+    ) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO events (at, actor, kind, task, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    at,
+                    actor,
+                    kind,
+                    task.to_string(),
+                    detail.to_string()
+                ])
+            })
+            .while_trying_to("record an event")?;
+        Ok(())
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.transaction
+            .execute_batch(sql)
+            .while_trying_to("keep changes apart")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colibri_protocol::ListTasks;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
+        (dir, store)
+    }
+
+    fn titled(title: &str) -> CreateTask {
+        CreateTask {
+            title: title.to_owned(),
+            description: None,
+        }
+    }
+
+    fn titles(store: &Store) -> Vec<String> {
+        let page = store
+            .reader()
+            .unwrap()
+            .tasks(&ListTasks::default(), 50, usize::MAX)
+            .unwrap();
+        page.tasks.into_iter().map(|task| task.title).collect()
+    }
+
+    #[test]
+    fn a_new_task_reads_back_as_it_was_given_with_its_event() {
+        let (_dir, mut store) = store();
+        let new = CreateTask {
+            title: "žolna".into(),
+            description: Some("a\nb\t'--".into()),
+        };
+        let made = store
+            .change(|batch| batch.create_task(new, "uid:7", Timestamp::now()))
+            .unwrap();
+        let page = store
+            .reader()
+            .unwrap()
+            .tasks(&ListTasks::default(), 9, usize::MAX)
+            .unwrap();
+        assert_eq!(page.tasks, [made.clone()]);
+        assert_eq!(page.next, None);
+        let event: (String, String, String, String) = store
+            .connection
+            .query_row("SELECT actor, kind, task, detail FROM events", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        let detail = "{\"title\":\"žolna\"}".to_owned();
+        assert_eq!(
+            event,
+            (
+                "uid:7".into(),
+                "task-created".into(),
+                made.id.to_string(),
+                detail
+            )
+        );
+    }
+
+    #[test]
+    fn one_failing_change_takes_no_other_with_it() {
+        let (_dir, mut store) = store();
+        let now = Timestamp::now();
+        let mut batch = store.begin().unwrap();
+        batch
+            .attempt(|batch| batch.create_task(titled("first"), "uid:0", now))
+            .unwrap();
+        let failed: Result<()> = batch.attempt(|batch| {
+            batch.create_task(titled("second"), "uid:0", now)?;
+            Err(StoreError::Commit {
+                reason: "for the test".into(),
+            })
+        });
+        assert!(failed.is_err());
+        batch
+            .attempt(|batch| batch.create_task(titled("third"), "uid:0", now))
+            .unwrap();
+        batch.commit().unwrap();
+        assert_eq!(titles(&store), ["third", "first"]);
+        assert_eq!(store.reader().unwrap().task_counts().unwrap().queued, 2);
+    }
+
+    #[test]
+    fn what_is_not_committed_never_happened() {
+        let (_dir, mut store) = store();
+        let mut batch = store.begin().unwrap();
+        batch
+            .create_task(titled("gone"), "uid:0", Timestamp::now())
+            .unwrap();
+        drop(batch);
+        assert!(titles(&store).is_empty());
+    }
+
+    #[test]
+    fn events_can_be_neither_changed_nor_deleted() {
+        let (_dir, mut store) = store();
+        store
+            .change(|b| b.create_task(titled("t"), "uid:0", Timestamp::now()))
+            .unwrap();
+        for sql in ["UPDATE events SET actor = 'nobody'", "DELETE FROM events"] {
+            let error = store.connection.execute(sql, []).unwrap_err();
+            assert!(error.to_string().contains("append-only"), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn counts_follow_every_kind_of_change() {
+        let (_dir, mut store) = store();
+        for title in ["a", "b", "c"] {
+            store
+                .change(|b| b.create_task(titled(title), "uid:0", Timestamp::now()))
+                .unwrap();
+        }
+        store
+            .connection
+            .execute("UPDATE tasks SET status = 'done' WHERE title = 'b'", [])
+            .unwrap();
+        let counts = store.reader().unwrap().task_counts().unwrap();
+        assert_eq!((counts.queued, counts.done, counts.total()), (2, 1, 3));
+        let refused = store
+            .connection
+            .execute("UPDATE tasks SET status = 'open'", []);
+        assert!(refused.is_err());
+    }
+}
