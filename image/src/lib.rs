@@ -6,6 +6,7 @@
 //!
 //! `docs/architecture.md` draws the way that the data takes; each module here is one station of it.
 
+pub mod disk;
 pub mod error;
 pub mod qemu;
 
