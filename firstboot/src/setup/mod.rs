@@ -1,0 +1,158 @@
+//! `setup.txt`: from the bytes on the stick to settings that can be trusted, or to everything that
+//! is wrong with them.
+//!
+//! [`check`] is pure: bytes in, [`Verdict`] out, no files touched. The way through it:
+//!
+//! ```text
+//! bytes --decode--> text --lines--> key/value pairs with places --check--> per-key rules
+//!       --verify--> what settings mean together --> Setup, or Problems
+//! ```
+//!
+//! All of it reads one table, [`schema::TABLE`].
+
+mod check;
+mod decode;
+mod lines;
+mod pages;
+mod problem;
+mod provider;
+mod redact;
+pub mod rules;
+pub mod schema;
+mod settings;
+mod verify;
+
+pub use decode::FILE_LIMIT;
+pub use lines::{LINE_LIMIT, VALUE_LIMIT};
+pub use pages::{readme, reference, template};
+pub use problem::{Problem, Severity};
+pub use provider::Provider;
+pub use redact::show;
+pub use schema::{Class, Key};
+pub use settings::Setup;
+
+/// What is to be checked.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The name of the file, as it should appear in messages.
+    pub name: &'a str,
+    /// The bytes of `setup.txt`.
+    pub setup: &'a [u8],
+    /// The bytes of the file `authorized_keys` beside it, if there is one.
+    pub authorized_keys: Option<&'a [u8]>,
+}
+
+/// What came of a check.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The settings; `None` when there is any error.
+    pub setup: Option<Setup>,
+    /// Everything there is to say, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl Verdict {
+    /// The problems that stop the set-up.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.is_error())
+    }
+
+    /// The problems that do not.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| !problem.is_error())
+    }
+
+    /// Every problem as text, a blank line between two, and a last line that counts them. Ends in
+    /// a newline.
+    pub fn report(&self) -> String {
+        let count = |number: usize, word: &str| match number {
+            1 => format!("1 {word}"),
+            _ => format!("{number} {word}s"),
+        };
+        let mut text = String::new();
+        for problem in &self.problems {
+            text.push_str(&format!("{problem}\n\n"));
+        }
+        let (errors, warnings) = (self.errors().count(), self.warnings().count());
+        text.push_str(&match (errors, warnings) {
+            (0, 0) => "all good\n".to_owned(),
+            (0, _) => format!("all good, {}\n", count(warnings, "warning")),
+            (_, 0) => format!("{}\n", count(errors, "error")),
+            _ => format!(
+                "{}, {}\n",
+                count(errors, "error"),
+                count(warnings, "warning")
+            ),
+        });
+        text
+    }
+}
+
+/// Checks a `setup.txt`, and reports every problem at once.
+pub fn check(input: Input<'_>) -> Verdict {
+    check::check(input)
+}
+
+/// Whether a file of this name is taken for `setup.txt`: editors add endings, and change case.
+pub fn is_setup_name(name: &str) -> bool {
+    ["setup.txt", "setup.txt.txt", "setup"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a value is the text that the template or the documentation puts in its place.
+pub(crate) fn placeholder(key: Key, value: &str) -> Option<()> {
+    let lower = value.to_lowercase();
+    let bracketed = (value.starts_with('<') && value.ends_with('>'))
+        || (value.starts_with('[') && value.ends_with(']'));
+    let row = key.row();
+    let example = row.class != Class::Plain && value == row.example;
+    let words = [
+        "changeme",
+        "change-me",
+        "change_me",
+        "todo",
+        "xxx",
+        "replace-me",
+        "replace_me",
+    ];
+    let starts = [
+        "your-",
+        "your_",
+        "paste-",
+        "paste_",
+        "paste your ",
+        "paste here",
+    ];
+    let found = bracketed
+        || example
+        || words.contains(&lower.as_str())
+        || starts.iter().any(|start| lower.starts_with(start))
+        || (lower.len() > 3 && lower.chars().all(|c| c == 'x'))
+        || (row.class != Class::Plain && (value.ends_with("...") || value.ends_with('\u{2026}')));
+    found.then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_editors_make_are_accepted() {
+        for good in ["setup.txt", "SETUP.TXT", "Setup.txt.txt", "setup"] {
+            assert!(is_setup_name(good), "{good}");
+        }
+        for bad in ["setup.doc", "setup.txt.bak", "setup2.txt", "._setup.txt"] {
+            assert!(!is_setup_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_told_from_values() {
+        assert!(placeholder(Key::OpenrouterApiKey, "<paste your key here>").is_some());
+        assert!(placeholder(Key::OpenrouterApiKey, "sk-or-v1-...").is_some());
+        assert!(placeholder(Key::ClawdieUserPassword, "changeme").is_some());
+        assert!(placeholder(Key::AssistantName, "Ada").is_none());
+        assert!(placeholder(Key::Profile, "balanced").is_none());
+    }
+}

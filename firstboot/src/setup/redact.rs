@@ -1,0 +1,227 @@
+//! What may be shown of a line, and where its caret goes.
+
+use std::ops::Range;
+
+use super::decode;
+use super::lines::{self, Item};
+use super::rules::access::starts_private_key;
+use super::rules::keys::looks_secret;
+use super::schema::Key;
+
+/// The most characters of a line that are shown.
+const WINDOW: usize = 100;
+/// How much is shown before the caret when a line is too long.
+const LEAD: usize = 40;
+
+/// Masks a range of a line, makes invisible characters visible, and cuts a very long line to a
+/// window around the caret. Gives the text and the caret's place in it.
+pub(super) fn shown(
+    text: &str,
+    mask: Option<&Range<usize>>,
+    caret: &Range<usize>,
+) -> (String, Range<usize>) {
+    let chars = text
+        .chars()
+        .enumerate()
+        .map(|(at, c)| match mask {
+            Some(mask) if mask.contains(&at) && !c.is_whitespace() => '*',
+            _ => printable(c),
+        })
+        .collect::<Vec<_>>();
+    let caret = caret.start.min(chars.len())..caret.end.min(chars.len());
+    if chars.len() <= WINDOW {
+        return (chars.into_iter().collect(), caret);
+    }
+    let start = if caret.start + LEAD < WINDOW {
+        0
+    } else {
+        caret.start - LEAD
+    };
+    let end = (start + WINDOW).min(chars.len());
+    let lead = if start > 0 { "..." } else { "" };
+    let tail = if end < chars.len() { "..." } else { "" };
+    let cut = format!(
+        "{lead}{}{tail}",
+        chars[start..end].iter().collect::<String>()
+    );
+    let moved = |at: usize| at.clamp(start, end) - start + lead.len();
+    (cut, moved(caret.start)..moved(caret.end))
+}
+
+/// A character as it may be printed: one column, nothing that moves the cursor.
+fn printable(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        _ if c.is_control() || is_invisible(c) => '?',
+        _ => c,
+    }
+}
+
+/// Whether a character is a space that does not look or behave like one.
+pub(super) fn is_hard_space(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}')
+}
+
+/// Whether a character cannot be seen at all and can have no meaning in any value.
+pub(super) fn is_invisible(c: char) -> bool {
+    is_hard_space(c)
+        || matches!(c, '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// The file as it may be shown to anyone looking over the operator's shoulder: values of secret
+/// keys, and whatever else looks like a secret, replaced by `[hidden]`; comments included.
+///
+/// Lines end in `\n`. Bytes that are no text give one line saying so.
+pub fn show(bytes: &[u8]) -> String {
+    let text = match decode::decode(bytes) {
+        Ok(text) => text,
+        Err(error) => return format!("[the file {error}; nothing of it is shown]\n"),
+    };
+    let mut out = String::new();
+    let items = lines::items(&text);
+    let mut items = items.iter().peekable();
+    let mut hiding_key = false;
+    for (index, line) in decode::lines(&text).enumerate() {
+        let number = index + 1;
+        let item = items.next_if(|item| number_of(item) == number);
+        match item {
+            Some(Item::TooManyLines(_)) => {
+                out.push_str("[the rest of the file is not shown]\n");
+                break;
+            }
+            Some(Item::Pair(pair)) => {
+                hiding_key = false;
+                out.push_str(&show_pair(line, pair));
+            }
+            Some(Item::PrivateKey { .. }) => {
+                hiding_key = true;
+                out.push_str("[a private key, hidden]");
+            }
+            Some(Item::BarePublicKey(_)) => out.extend(line.chars().map(printable)),
+            Some(Item::NoEquals { key, word_at, .. }) => {
+                hiding_key = false;
+                if key.is_some() {
+                    out.extend(line.chars().take(word_at.end).map(printable));
+                    out.push_str(" [hidden]");
+                } else {
+                    out.push_str("[hidden]");
+                }
+            }
+            None if hiding_key && !line.trim().is_empty() => out.push_str("[hidden]"),
+            None => out.push_str(&show_silent(line)),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn number_of(item: &Item<'_>) -> usize {
+    match item {
+        Item::Pair(pair) => pair.line.number,
+        Item::PrivateKey { line, .. }
+        | Item::BarePublicKey(line)
+        | Item::NoEquals { line, .. }
+        | Item::TooManyLines(line) => line.number,
+    }
+}
+
+fn show_pair(line: &str, pair: &lines::Pair<'_>) -> String {
+    let open = Key::from_name(pair.name)
+        .is_some_and(|key| !key.is_secret() && !pair.value.split_whitespace().any(is_stray_secret));
+    let head = line.chars().take(pair.rest_at.start).map(printable);
+    // A name can hold a pasted secret too: `sk-...=`.
+    let named = Key::from_name(pair.name).is_some() || is_name(pair.name);
+    match (named, open || pair.value.is_empty()) {
+        (true, true) => line.chars().map(printable).collect(),
+        (true, false) => head.chain("[hidden]".chars()).collect(),
+        (false, _) => "[hidden]".to_owned(),
+    }
+}
+
+/// A secret that is recognised by its shape where none belongs. A public key is none.
+fn is_stray_secret(word: &str) -> bool {
+    looks_secret(word) && !word.starts_with("AAAA") && super::rules::keys::owner(word).is_some()
+}
+
+/// Whether a text can be the name of a setting, known or not.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && !looks_secret(text)
+}
+
+/// A comment or blank line: a setting that was commented out is treated as one.
+fn show_silent(line: &str) -> String {
+    let body = line.trim_start().trim_start_matches('#');
+    if starts_private_key(body) {
+        return "# [hidden]".to_owned();
+    }
+    if let Some((name, value)) = body.split_once('=')
+        && !value.trim().is_empty()
+        && let name = name.trim().trim_start_matches("export").trim()
+        && let Some(key) = Key::from_name(name)
+        && key.is_secret()
+        && super::placeholder(key, value.trim()).is_none()
+    {
+        return format!("#{}=[hidden]", body.split('=').next().unwrap_or_default());
+    }
+    line.split(' ')
+        .map(|word| {
+            let value = word.split_once('=').map_or(word, |(_, value)| value);
+            if looks_secret(word) || looks_secret(value) {
+                "[hidden]".to_owned()
+            } else {
+                word.chars().map(printable).collect()
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_keep_columns() {
+        let (text, caret) = shown("KEY=secret value", Some(&(4..16)), &(11..16));
+        assert_eq!(text, "KEY=****** *****");
+        assert_eq!(caret, 11..16);
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_caret() {
+        let line = "x".repeat(3000);
+        let (text, caret) = shown(&line, None, &(2000..2001));
+        assert_eq!(text.chars().count(), 106);
+        assert_eq!(caret, 43..44);
+        let (text, caret) = shown(&line, None, &(0..3000));
+        assert!(text.ends_with("x..."));
+        assert_eq!(caret, 0..100);
+    }
+
+    #[test]
+    fn secrets_in_settings_comments_and_stray_lines_are_hidden() {
+        let secret = "sk-or-v1-0123456789abcdef0123456789abcdef";
+        let text = format!(
+            "OPENROUTER_API_KEY={secret}\n# old: {secret}\n#OPENAI_API_KEY = {secret}\nHOSTNAME={secret}\n{secret}\nFOO={secret}\n{secret}=1\nHOSTNAME=ada\n"
+        );
+        let shown = show(text.as_bytes());
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+        assert!(shown.contains("HOSTNAME=ada"));
+        assert_eq!(shown.lines().count(), 8);
+    }
+
+    #[test]
+    fn private_keys_are_hidden_to_their_end() {
+        let text = "# hi\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAAsecret\n-----END OPENSSH PRIVATE KEY-----\nHOSTNAME=ada\n";
+        let shown = show(text.as_bytes());
+        assert!(!shown.contains("AAAA"), "{shown}");
+        assert!(shown.ends_with("HOSTNAME=ada\n"));
+    }
+}
