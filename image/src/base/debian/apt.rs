@@ -1,0 +1,302 @@
+//! apt with a state of its own: it knows neither the build host's sources nor its packages.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+
+use super::Locked;
+use crate::base::Context;
+use crate::cache::Key;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::progress::Task;
+use crate::recipe::Archive;
+use crate::tool::{self, Tool};
+
+/// Resolves and downloads packages.
+pub(crate) const APT: Tool = Tool {
+    program: "apt-get",
+    package: "apt",
+    why: "it resolves, downloads and verifies the packages of the image",
+};
+
+/// Checks the archive's signature for apt.
+pub(crate) const GPGV: Tool = Tool {
+    program: "gpgv",
+    package: "gpgv",
+    why: "apt checks the archive's signature with it",
+};
+
+/// A private apt.
+#[derive(Debug)]
+pub(super) struct Apt {
+    root: PathBuf,
+}
+
+/// apt's one-line sources, each bound to the keyring.
+pub(super) fn sources_list(archive: &Archive) -> String {
+    archive
+        .sources
+        .iter()
+        .map(|source| {
+            format!(
+                "deb [signed-by={}] {} {} {}\n",
+                archive.keyring.display(),
+                source.uri,
+                source.suite,
+                source.components.join(" ")
+            )
+        })
+        .collect()
+}
+
+impl Apt {
+    /// Sets up the state for these sources in the cache.
+    pub(super) fn new(archive: &Archive, context: &Context<'_>) -> Result<Self> {
+        let sources = sources_list(archive);
+        let key = Key::of([b"apt".as_slice(), sources.as_bytes()]);
+        let root = context
+            .cache
+            .folder(&format!("downloads/{}", &key.as_str()[..16]))?;
+        for folder in [
+            "etc/preferences.d",
+            "etc/apt.conf.d",
+            "state",
+            "lists/partial",
+            "archives/partial",
+        ] {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        // No package counts as installed.
+        fs::write(root.join("status"), "")?;
+        fs::write(root.join("sources.list"), sources)?;
+        fs::write(root.join("apt.conf"), configuration(&root)?)?;
+        Ok(Self { root })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn archives(&self) -> PathBuf {
+        self.root.join("archives")
+    }
+
+    fn command(&self) -> Result<Command> {
+        GPGV.command()?;
+        let mut command = APT.command()?;
+        command
+            .env("APT_CONFIG", self.root.join("apt.conf"))
+            .args(["--yes", "-q"]);
+        Ok(command)
+    }
+
+    /// Fetches the package lists and checks their signatures.
+    pub(super) fn update(&self, task: &dyn Task) -> Result<()> {
+        task.note("asking the archive what is new");
+        let mut command = self.command()?;
+        // A list that cannot be had or does not verify is an error, not a warning.
+        command.args(["-o", "APT::Update::Error-Mode=any", "update"]);
+        tool::run(&mut command).map(drop).map_err(|error| {
+            error.hint("is this machine on the network? `--offline` builds from the cache")
+        })
+    }
+
+    /// When the main suite was published, from its signed release file.
+    pub(super) fn published(&self, archive: &Archive) -> Result<i64> {
+        let suffix = format!("_dists_{}_InRelease", archive.suite);
+        for entry in fs::read_dir(self.root.join("lists"))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().ends_with(&suffix) {
+                let text = fs::read_to_string(entry.path())?;
+                let date = text.lines().find_map(|line| line.strip_prefix("Date: "));
+                if let Some(date) = date.and_then(parse_release_date) {
+                    return Ok(date);
+                }
+            }
+        }
+        Err(Error::bad_input(format!(
+            "the release file of `{}` has no date",
+            archive.suite
+        )))
+    }
+
+    /// Resolves `names` together with the essential packages and downloads them all.
+    pub(super) fn install(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
+        let mut wanted = vec!["?essential".to_owned(), "apt".to_owned()];
+        wanted.extend_from_slice(names);
+        let mut command = self.command()?;
+        command
+            .args(["--print-uris", "-q", "install"])
+            .args(&wanted);
+        let output = tool::run(&mut command).map_err(|error| {
+            error.hint("a package of the list may not exist in this release: see the line above")
+        })?;
+        let packages = parse_uris(&String::from_utf8_lossy(&output.stdout))?;
+        let mut command = self.command()?;
+        command.args(["--download-only", "install"]).args(&wanted);
+        self.watch(command, task)?;
+        Ok(packages)
+    }
+
+    /// Downloads the named packages alone, without what they depend on.
+    pub(super) fn download(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
+        let mut command = self.command()?;
+        let output = tool::run(command.args(["--print-uris", "-q", "download"]).args(names))?;
+        let mut command = self.command()?;
+        command
+            .arg("download")
+            .args(names)
+            .current_dir(self.archives());
+        self.watch(command, task)?;
+        parse_uris(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Runs a download and turns apt's status lines into notes.
+    fn watch(&self, mut command: Command, task: &dyn Task) -> Result<()> {
+        command.args(["-o", "APT::Status-Fd=1"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .or_error(ErrorKind::Failed, || "apt cannot be started".into())?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // dlstatus:<number>:<percent>:<text>
+                if let Some(status) = line.strip_prefix("dlstatus:")
+                    && let Some((percent, what)) = status
+                        .split_once(':')
+                        .and_then(|(_, rest)| rest.split_once(':'))
+                {
+                    task.note(&format!(
+                        "{what} ({} %)",
+                        percent.split('.').next().unwrap_or(percent)
+                    ));
+                }
+            }
+        }
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::failed("apt could not download everything")
+            .caused_by(tool::tail(&String::from_utf8_lossy(&output.stderr)))
+            .hint("run `cargo xtask fetch` again: what is already there is kept"))
+    }
+}
+
+/// apt's configuration: every path below `root`, so that the host's own state is neither read nor
+/// changed, and no root is needed.
+fn configuration(root: &Path) -> Result<String> {
+    let root = root
+        .to_str()
+        .filter(|path| !path.contains(['"', '\n']))
+        .ok_or_else(|| {
+            Error::bad_input(format!(
+                "the cache path `{}` cannot be written down for apt",
+                root.display()
+            ))
+            .hint("choose another with `CLAWDIE_CACHE`")
+        })?;
+    Ok(format!(
+        r#"Dir "{root}";
+Dir::Etc "{root}/etc";
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "{root}/etc/apt.conf.d";
+Dir::Etc::sourcelist "{root}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::trusted "/dev/null";
+Dir::Etc::trustedparts "/dev/null";
+Dir::Etc::preferencesparts "{root}/etc/preferences.d";
+Dir::State "{root}/state";
+Dir::State::lists "{root}/lists";
+Dir::State::status "{root}/status";
+Dir::Cache "{root}";
+Dir::Cache::archives "{root}/archives";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::GzipIndexes "true";
+Acquire::PDiffs "false";
+Acquire::ForceHash "sha256";
+Acquire::Retries "3";
+Debug::NoLocking "true";
+"#
+    ))
+}
+
+/// Reads `--print-uris`: `'uri' file size SHA256:hash` a line.
+fn parse_uris(text: &str) -> Result<Vec<Locked>> {
+    let mut packages = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('\'')) {
+        let fault = || Error::failed(format!("apt printed a line that is not understood: {line}"));
+        let mut words = line.split_whitespace().skip(1);
+        let file = words.next().ok_or_else(fault)?;
+        let sha256 = words
+            .nth(1)
+            .and_then(|hash| hash.strip_prefix("SHA256:"))
+            .ok_or_else(fault)?;
+        let stem = file.strip_suffix(".deb").ok_or_else(fault)?;
+        let mut parts = stem.split('_');
+        let (Some(name), Some(version)) = (parts.next(), parts.next()) else {
+            return Err(fault());
+        };
+        packages.push(Locked {
+            name: name.to_owned(),
+            version: version.replace("%3a", ":"),
+            file: file.to_owned(),
+            sha256: sha256.to_owned(),
+        });
+    }
+    if packages.is_empty() {
+        return Err(Error::failed("apt resolved the packages to nothing"));
+    }
+    packages.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(packages)
+}
+
+/// `Sat, 06 Sep 2025 09:05:04 UTC`, as seconds since 1970.
+fn parse_release_date(text: &str) -> Option<i64> {
+    // RFC 2822 knows no zone called UTC.
+    let text = text.replace("UTC", "+0000");
+    jiff::fmt::rfc2822::parse(&text)
+        .ok()
+        .map(|date| date.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn release_dates_read() {
+        assert_eq!(parse_release_date("Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
+        assert_eq!(
+            parse_release_date("Tue, 29 Feb 2000 12:34:56 UTC"),
+            Some(951_827_696)
+        );
+        assert_eq!(
+            parse_release_date("Sat, 06 Sep 2025 09:05:04 UTC"),
+            Some(1_757_149_504)
+        );
+        assert_eq!(parse_release_date("yesterday"), None);
+    }
+
+    #[test]
+    fn apts_lines_are_read() {
+        let text = "Reading package lists...\n\
+            'http://x/p/dash_0.5%3a1_amd64.deb' dash_0.5%3a1_amd64.deb 97 SHA256:00ff\n";
+        let packages = parse_uris(text).unwrap();
+        assert_eq!(packages[0].name, "dash");
+        assert_eq!(packages[0].version, "0.5:1");
+        assert_eq!(packages[0].sha256, "00ff");
+        assert!(parse_uris("'http://x' broken\n").is_err());
+        assert!(parse_uris("nothing to do\n").is_err());
+    }
+}
