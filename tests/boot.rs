@@ -1,0 +1,224 @@
+//! The image, booted in QEMU: with a good seed, again, with a bad one, from other hardware.
+
+use std::collections::BTreeSet;
+
+use clawdie_image::qemu::{Attach, Firmware};
+use clawdie_tests::{Answer, Built, Canary, Disk, Guest, KeyPair, Owner};
+
+const LOGIN: &str = "ada";
+const HOST: &str = "hive-test";
+const PROVIDER_ENV: &str = "/etc/colibri/provider.env";
+const JOURNAL: &str = "/var/lib/clawdie/journal";
+
+/// What an operator types in, with secrets that can be searched for.
+struct Seed {
+    provider: Canary,
+    telegram: Canary,
+    password: Canary,
+    key: KeyPair,
+}
+
+impl Seed {
+    fn new(disk: &Disk) -> Self {
+        Self {
+            provider: Canary::new("provider's key", "sk-or-v1-", 64),
+            telegram: Canary::new("Telegram token", "123456789:", 35),
+            password: Canary::new("operator's password", "Pw-", 24),
+            key: KeyPair::generate(disk.folder()),
+        }
+    }
+
+    fn secrets(&self) -> [&Canary; 3] {
+        [&self.provider, &self.telegram, &self.password]
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "# typed in Notepad\r\n\
+             OPENROUTER_API_KEY={}\r\n\
+             TELEGRAM_BOT_TOKEN = {}\r\n\
+             TELEGRAM_ADMIN_ID=987654321\r\n\
+             ASSISTANT_NAME=Ada Löwe\r\n\
+             HOSTNAME={HOST}\r\n\
+             TIMEZONE=Europe/Ljubljana\r\n\
+             OPERATOR_USER={LOGIN}\r\n\
+             SSH_AUTHORIZED_KEY=\"{}\"\r\n\
+             CLAWDIE_USER_PASSWORD={}\r\n",
+            self.provider.value, self.telegram.value, self.key.public, self.password.value,
+        )
+    }
+
+    /// No secret in a text that anybody may come to read.
+    fn assert_none_in(&self, bytes: &[u8], place: &str) {
+        for secret in self.secrets() {
+            secret.assert_not_in(bytes, place);
+        }
+    }
+
+    /// Every byte of the disk that holds a secret belongs to a file that is meant to.
+    fn assert_only_where_meant(&self, disk: &Disk) {
+        let setup = Owner::SeedFile("setup.txt".to_owned());
+        let env = Owner::RootFile(PROVIDER_ENV.to_owned());
+        for (secret, places) in [
+            (&self.provider, BTreeSet::from([setup.clone(), env.clone()])),
+            (&self.telegram, BTreeSet::from([setup.clone(), env])),
+            (&self.password, BTreeSet::from([setup])),
+        ] {
+            let found = secret.owners(disk);
+            let listed: Vec<_> = found.iter().map(Owner::to_string).collect();
+            assert!(
+                found.is_subset(&places) && !found.is_empty(),
+                "the {} is in: {}",
+                secret.name,
+                listed.join(", ")
+            );
+        }
+    }
+}
+
+/// A stick that is bigger than its image, as all are.
+fn stick() -> Disk {
+    let disk = Disk::copy_of(&Built::get());
+    disk.grow_by(512);
+    disk
+}
+
+fn result(disk: &Disk) -> String {
+    let bytes = disk
+        .seed_file("RESULT.txt")
+        .expect("RESULT.txt on the seed");
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(
+        !text.replace("\r\n", "").contains('\n'),
+        "Notepad wants CRLF: {text}"
+    );
+    text
+}
+
+fn text<'a>(answers: &'a std::collections::BTreeMap<&'static str, Answer>, name: &str) -> &'a str {
+    &answers[name].text
+}
+
+#[test]
+fn a_good_seed_sets_up_a_host_once() {
+    let disk = stick();
+    let seed = Seed::new(&disk);
+    disk.put_seed("setup.txt", seed.text().as_bytes());
+
+    let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Uefi, "good-seed");
+    guest.wait_for(&format!("{HOST} login:"));
+    let own = format!("/proc/{}", guest.process_id());
+    for file in ["cmdline", "environ"] {
+        let bytes = fs_err::read(format!("{own}/{file}")).unwrap();
+        seed.assert_none_in(&bytes, "QEMU's command line or environment");
+    }
+
+    let answers = guest.ask(
+        &seed.key,
+        LOGIN,
+        &seed.password.value,
+        &[
+            (
+                "settled",
+                "systemctl is-system-running --wait; systemctl --failed --no-legend",
+            ),
+            ("host", "hostname; cat /etc/hostname"),
+            ("zone", "readlink /etc/localtime"),
+            ("motd", "cat /etc/motd"),
+            ("status", "colibri status --json"),
+            (
+                "daemon",
+                "stat -c %U /proc/$(systemctl show -P MainPID colibri-daemon)",
+            ),
+            ("enabled", "systemctl is-enabled colibri-daemon"),
+            ("shadow", "root 'grep -E \"^(root|ada):\" /etc/shadow'"),
+            ("size", "df --output=size -BM / | tail -1"),
+            ("commands", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
+            (
+                "environments",
+                "root 'grep -la sk-or-v1- /proc/[0-9]*/environ'",
+            ),
+            ("wholog", "root 'journalctl --no-pager -o export'"),
+            ("firstboot", "root 'cat /var/log/clawdie-firstboot.log'"),
+            ("listing", "root 'ps -eww -o pid,user,args'"),
+        ],
+    );
+    assert_eq!(text(&answers, "settled"), "running");
+    assert_eq!(text(&answers, "host"), format!("{HOST}\n{HOST}"));
+    assert!(text(&answers, "zone").ends_with("/Europe/Ljubljana"));
+    assert!(text(&answers, "motd").contains(HOST));
+    let status: serde_json::Value = serde_json::from_str(text(&answers, "status")).unwrap();
+    assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
+    assert_eq!(text(&answers, "daemon"), "colibri");
+    assert_eq!(text(&answers, "enabled"), "enabled");
+    assert!(
+        text(&answers, "shadow").contains("root:!*:"),
+        "{}",
+        text(&answers, "shadow")
+    );
+    assert!(
+        text(&answers, "shadow").contains("ada:$y$"),
+        "{}",
+        text(&answers, "shadow")
+    );
+    for place in [
+        "commands",
+        "wholog",
+        "firstboot",
+        "listing",
+        "motd",
+        "status",
+    ] {
+        assert!(!answers[place].text.is_empty(), "{place} is empty");
+        seed.assert_none_in(answers[place].text.as_bytes(), place);
+    }
+
+    assert_eq!(guest.offered_methods(LOGIN), "publickey");
+    let refused = guest.try_login(&seed.key, "root");
+    assert!(!refused.status.success(), "root got in");
+    let fingerprint = guest.host_fingerprint();
+    let console = guest.console_text();
+    seed.assert_none_in(console.as_bytes(), "what the console shows");
+    guest.power_off();
+
+    disk.assert_sound();
+    let report = result(&disk);
+    assert!(
+        report.contains(HOST) && report.contains(&fingerprint),
+        "{report}"
+    );
+    seed.assert_none_in(report.as_bytes(), "RESULT.txt");
+    let env = disk.root_stat(PROVIDER_ENV).expect("the provider's file");
+    assert_eq!((env.mode, env.uid, env.gid), (0o600, 0, 0));
+    assert!(disk.root_text(PROVIDER_ENV).contains(&seed.provider.value));
+    assert_eq!(disk.root_text("/etc/hostname").trim(), HOST);
+    assert!(disk.root_text("/etc/shadow").contains("root:!*:"));
+    seed.assert_only_where_meant(&disk);
+
+    // Again, with nothing changed.
+    let journal = disk.root_file(JOURNAL).expect("the journal");
+    let seed_bytes = disk.bytes_of("CLAWDIE-SEED");
+    let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Uefi, "good-seed-again");
+    guest.wait_for(&format!("{HOST} login:"));
+    let answers = guest.ask(
+        &seed.key,
+        LOGIN,
+        "",
+        &[
+            (
+                "settled",
+                "systemctl is-system-running --wait; systemctl --failed --no-legend",
+            ),
+            ("status", "colibri status --json"),
+        ],
+    );
+    assert_eq!(text(&answers, "settled"), "running");
+    assert_eq!(answers["status"].code, 0, "{}", text(&answers, "status"));
+    guest.power_off();
+    assert_eq!(disk.root_file(JOURNAL).unwrap(), journal);
+    assert!(
+        disk.bytes_of("CLAWDIE-SEED") == seed_bytes,
+        "the seed changed: {}",
+        disk.seed_listing()
+    );
+}

@@ -1,0 +1,242 @@
+//! A guest that runs, and what can be asked of it over ssh.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clawdie_image::qemu::{Accel, Attach, Firmware, Machine, Network, Running, Writes};
+
+use crate::{Disk, Finished, program, run};
+
+/// A key to log in with, made for one test.
+pub struct KeyPair {
+    private: PathBuf,
+    /// The line for `SSH_AUTHORIZED_KEY`.
+    pub public: String,
+}
+
+impl KeyPair {
+    /// Makes a new key in `folder`.
+    pub fn generate(folder: &Path) -> Self {
+        let private = folder.join("id_ed25519");
+        let mut command = program("ssh-keygen", "openssh-client");
+        command
+            .args([
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "whole-system-test",
+                "-f",
+            ])
+            .arg(&private);
+        let done = run(&mut command, b"", Duration::from_secs(30));
+        assert!(done.status.success(), "ssh-keygen: {}", done.all());
+        let public = fs_err::read_to_string(private.with_extension("pub")).unwrap();
+        Self {
+            private,
+            public: public.trim().to_owned(),
+        }
+    }
+}
+
+/// What the guest answered to one question.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Output and complaints together, without the last newline.
+    pub text: String,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// A machine with our image in it, switched on.
+pub struct Guest {
+    running: Running,
+    log: PathBuf,
+    known_hosts: PathBuf,
+}
+
+/// How much longer things take here than with KVM on a quiet machine.
+fn patient(seconds: u64) -> Duration {
+    Duration::from_secs(seconds) * Accel::probe().unwrap().slowness()
+}
+
+impl Guest {
+    /// Starts the disk in a machine. The console's log `name` stays after the test.
+    pub fn start(disk: &Disk, attach: Attach, firmware: Firmware, name: &str) -> Self {
+        let logs = crate::built::target().join("consoles");
+        fs_err::create_dir_all(&logs).unwrap();
+        let log = logs.join(format!("{name}.log"));
+        let machine = Machine {
+            attach,
+            firmware,
+            writes: Writes::Kept,
+            network: Network::Isolated,
+            ..Machine::new(disk.path())
+        };
+        let running = machine.start(&log).unwrap();
+        Self {
+            running,
+            log,
+            known_hosts: disk.folder().join("known_hosts"),
+        }
+    }
+
+    /// Waits until the console shows `text`.
+    pub fn wait_for(&mut self, text: &str) {
+        let found = self.running.console().wait_for(text, patient(60));
+        found.unwrap_or_else(|error| panic!("{error}\n(all of it: {})", self.log.display()));
+    }
+
+    /// Everything that the console has shown.
+    pub fn console_text(&mut self) -> String {
+        self.running.console().text()
+    }
+
+    /// QEMU's process id.
+    pub fn process_id(&self) -> u32 {
+        self.running.process_id()
+    }
+
+    /// `ssh` to the guest, as a machine that has nothing of ours configured would call it.
+    fn ssh(&self, options: &[&str], login: &str) -> Command {
+        let mut command = program("ssh", "openssh-client");
+        command
+            .args([
+                "-F",
+                "/dev/null",
+                "-p",
+                &self.running.ssh_port().to_string(),
+            ])
+            .args([
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=accept-new",
+            ])
+            .args(["-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes"])
+            .args(["-o", "ConnectTimeout=60", "-o", "UpdateHostKeys=no", "-o"])
+            .arg(format!("UserKnownHostsFile={}", self.known_hosts.display()))
+            .args(options)
+            .arg(format!("{login}@127.0.0.1"));
+        command
+    }
+
+    /// Tries to log in without any key and gives what the server says it would take.
+    pub fn offered_methods(&self, login: &str) -> String {
+        let mut command = self.ssh(
+            &["-o", "PubkeyAuthentication=no", "-o", "LogLevel=DEBUG1"],
+            login,
+        );
+        let done = run(command.arg("true"), b"", patient(30));
+        assert!(!done.status.success(), "{login} got in without a key");
+        let line = done
+            .complaints
+            .lines()
+            .find_map(|line| line.split_once("Authentications that can continue: "));
+        match line {
+            Some((_, methods)) => methods.trim().to_owned(),
+            None => panic!("the server named no methods: {}", done.complaints),
+        }
+    }
+
+    /// Tries to log in with a key.
+    pub fn try_login(&self, key: &KeyPair, login: &str) -> Finished {
+        let mut command = self.ssh(&["-i", &key.private.to_string_lossy()], login);
+        run(command.arg("true"), b"", patient(30))
+    }
+
+    /// Logs in with `key` and runs every question (a name and a line of shell) in one session.
+    /// `secret` is what `sudo -S` reads when a question uses it as `$secret`.
+    pub fn ask(
+        &self,
+        key: &KeyPair,
+        login: &str,
+        secret: &str,
+        questions: &[(&'static str, &str)],
+    ) -> BTreeMap<&'static str, Answer> {
+        // Through standard input: arguments would show up in the very listings that are searched.
+        let mut script = String::new();
+        writeln!(script, "secret='{secret}'").unwrap();
+        writeln!(
+            script,
+            "root() {{ printf '%s\\n' \"$secret\" | sudo -S -p '' sh -c \"$1\"; }}"
+        )
+        .unwrap();
+        for (name, line) in questions {
+            writeln!(
+                script,
+                "printf '\\n@@ %s\\n' {name}\n( {line}\n) 2>&1 </dev/null\nprintf '\\n@= %s\\n' $?"
+            )
+            .unwrap();
+        }
+        let mut command = self.ssh(&["-i", &key.private.to_string_lossy()], login);
+        let done = run(command.arg("sh"), script.as_bytes(), patient(60));
+        let answers = parse_answers(&done.text(), questions);
+        assert!(
+            answers.len() == questions.len(),
+            "not every question was answered: {}",
+            done.all()
+        );
+        answers
+    }
+
+    /// The fingerprint of the key by which the guest identified itself to ssh.
+    pub fn host_fingerprint(&self) -> String {
+        let mut command = program("ssh-keygen", "openssh-client");
+        command.arg("-lf").arg(&self.known_hosts);
+        let done = run(&mut command, b"", Duration::from_secs(30));
+        // 256 SHA256:... [127.0.0.1]:2222 (ED25519)
+        let text = done.text();
+        text.split_whitespace().nth(1).unwrap().to_owned()
+    }
+
+    /// Presses the power button and waits for the end.
+    pub fn power_off(self) -> Duration {
+        let start = Instant::now();
+        self.running.power_off(patient(30)).unwrap();
+        start.elapsed()
+    }
+}
+
+fn parse_answers(text: &str, questions: &[(&'static str, &str)]) -> BTreeMap<&'static str, Answer> {
+    let mut answers = BTreeMap::new();
+    for (name, _) in questions {
+        let Some((_, rest)) = text.split_once(&format!("\n@@ {name}\n")) else {
+            continue;
+        };
+        let Some((said, rest)) = rest.split_once("\n@= ") else {
+            continue;
+        };
+        let code = rest.lines().next().unwrap_or_default();
+        answers.insert(
+            *name,
+            Answer {
+                text: said.trim_end_matches('\n').to_owned(),
+                code: code.parse().unwrap(),
+            },
+        );
+    }
+    answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let text = "\n@@ a\none\ntwo\n\n@= 0\n\n@@ b\n\n@= 3\n";
+        let answers = parse_answers(text, &[("a", ""), ("b", ""), ("c", "")]);
+        assert_eq!(answers.len(), 2);
+        assert_eq!(
+            (answers["a"].text.as_str(), answers["a"].code),
+            ("one\ntwo", 0)
+        );
+        assert_eq!((answers["b"].text.as_str(), answers["b"].code), ("", 3));
+    }
+}
