@@ -1,0 +1,291 @@
+//! Finds what differs between a layout and an image.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use clawdie_tree::{Content, TreePath, hex};
+use sha2::{Digest, Sha256};
+
+use crate::geometry::{BLOCK, Run};
+use crate::layout::{Layout, Structure};
+
+/// How many differences are told of; an image that is something else altogether has no end of them.
+pub const MOST_DIFFERENCES: usize = 1000;
+
+const BUFFER: usize = 1 << 20;
+
+/// A place where an image is not as planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{structure}: byte {byte} (byte {at} of the file system) {fault}")]
+pub struct Difference {
+    /// The structure that differs; each is named once, for its first byte that does.
+    pub structure: Structure,
+    /// Bytes from the start of the structure; of the file, for content.
+    pub byte: u64,
+    /// Bytes from the start of the file system.
+    pub at: u64,
+    /// What was expected there and what was found.
+    pub fault: String,
+}
+
+impl Layout {
+    /// Compares an image with the plan, the file system starting `offset` bytes into it: metadata
+    /// byte by byte, contents by their SHA-256, and everything else must be zero. An image that was
+    /// mounted for writing differs. At most [`MOST_DIFFERENCES`] are returned, in no useful order
+    /// beyond metadata before content before free blocks.
+    ///
+    /// # Errors
+    /// When the image cannot be read or ends too early.
+    pub fn compare(&self, image: &File, offset: u64) -> io::Result<Vec<Difference>> {
+        let image = Image {
+            file: image,
+            offset,
+        };
+        let mut found = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        self.metadata(&mut |region| {
+            let mut done = 0;
+            while done < region.len && found.len() < MOST_DIFFERENCES {
+                let count = (region.len - done).min(BUFFER as u64);
+                let from = region.bytes.len().min(done as usize);
+                let to = region.bytes.len().min((done + count) as usize);
+                let expected = &region.bytes[from..to];
+                if expected.is_empty() && image.is_hole(region.at + done, region.len - done) {
+                    break;
+                }
+                let real = &mut buffer[..count as usize];
+                image.read(real, region.at + done)?;
+                self.differences(&region.what, region.at, done, expected, real, &mut found);
+                done += count;
+            }
+            Ok(())
+        })?;
+        self.compare_contents(&image, &mut found)?;
+        self.compare_free(&image, &mut buffer, &mut found)?;
+        found.truncate(MOST_DIFFERENCES);
+        Ok(found)
+    }
+
+    /// Adds what differs in `real`, which stands `done` bytes into the region at `at` that starts
+    /// with `what`. Beyond `expected` there should be zeros.
+    fn differences(
+        &self,
+        what: &Structure,
+        at: u64,
+        done: u64,
+        expected: &[u8],
+        real: &[u8],
+        found: &mut Vec<Difference>,
+    ) {
+        let (head, tail) = real.split_at(expected.len());
+        if head == expected && is_zero(tail) {
+            return;
+        }
+        let mut index = 0;
+        while index < real.len() && found.len() < MOST_DIFFERENCES {
+            let wanted = expected.get(index).copied().unwrap_or(0);
+            if real[index] == wanted {
+                index += 1;
+                continue;
+            }
+            let here = done + index as u64;
+            let (structure, range) = self.structure_at(what, here);
+            found.push(Difference {
+                structure,
+                byte: here - range.start,
+                at: at + here,
+                fault: format!("is {:#04x}, not {wanted:#04x}", real[index]),
+            });
+            index = usize::try_from(range.end - done).unwrap_or(usize::MAX);
+        }
+    }
+
+    fn compare_contents(&self, image: &Image<'_>, found: &mut Vec<Difference>) -> io::Result<()> {
+        let files: Vec<_> = self.files().collect();
+        let next = AtomicUsize::new(0);
+        let all = Mutex::new(Vec::new());
+        let work = || -> io::Result<()> {
+            let mut buffer = vec![0; BUFFER];
+            while let Some((path, content, runs)) = files.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let some = compare_content(image, path, content, runs, &mut buffer)?;
+                if !some.is_empty()
+                    && let Ok(mut all) = all.lock()
+                {
+                    all.extend(some);
+                    if all.len() > MOST_DIFFERENCES {
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            others
+                .into_iter()
+                .map(|other| {
+                    other
+                        .join()
+                        .unwrap_or_else(|_| Err(io::Error::other("a thread failed")))
+                })
+                .fold(mine, Result::and)
+        })?;
+        let mut all = all
+            .into_inner()
+            .map_err(|_| io::Error::other("a thread failed"))?;
+        all.sort_by_key(|difference| difference.at);
+        found.extend(all);
+        Ok(())
+    }
+
+    /// Free blocks of a fresh image are zero.
+    fn compare_free(
+        &self,
+        image: &Image<'_>,
+        buffer: &mut [u8],
+        found: &mut Vec<Difference>,
+    ) -> io::Result<()> {
+        let used = self.used();
+        let starts = used.iter().map(|range| range.end);
+        let ends = used.iter().skip(1).map(|range| range.start);
+        for (start, end) in starts.zip(ends.chain([self.len()])) {
+            let mut at = start;
+            while found.len() < MOST_DIFFERENCES {
+                at = image.next_data(at).min(end);
+                if at == end {
+                    break;
+                }
+                let count = (end - at).min(BUFFER as u64) as usize;
+                let real = &mut buffer[..count];
+                image.read(real, at)?;
+                let block = at / BLOCK;
+                // The file's own blocks need not lie as the file system's do.
+                let skew = at % BLOCK;
+                self.differences(
+                    &Structure::Free { block },
+                    at - skew,
+                    skew,
+                    &[],
+                    real,
+                    found,
+                );
+                at += count as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares one file's content and what follows it in its last block.
+fn compare_content(
+    image: &Image<'_>,
+    path: &TreePath,
+    content: &Content,
+    runs: &[Run],
+    buffer: &mut [u8],
+) -> io::Result<Vec<Difference>> {
+    let mut found = Vec::new();
+    let difference = |byte, at, fault| Difference {
+        structure: Structure::Content { path: path.clone() },
+        byte,
+        at,
+        fault,
+    };
+    let mut hasher = Sha256::new();
+    let mut done = 0;
+    for run in runs {
+        let mut at = run.start * BLOCK;
+        let end = at + run.len * BLOCK;
+        while at < end {
+            let count = (end - at).min(buffer.len() as u64) as usize;
+            let real = &mut buffer[..count];
+            image.read(real, at)?;
+            let bytes = (content.len() - done).min(count as u64);
+            let (bytes, rest) = real.split_at(bytes as usize);
+            hasher.update(bytes);
+            done += bytes.len() as u64;
+            if let Some(index) = rest.iter().position(|&byte| byte != 0) {
+                let fault = format!(
+                    "after the end of the file is {:#04x}, not 0x00",
+                    rest[index]
+                );
+                let index = index as u64;
+                found.push(difference(
+                    done + index,
+                    at + (bytes.len() as u64) + index,
+                    fault,
+                ));
+            }
+            at += count as u64;
+        }
+    }
+    let hash = hasher.finalize();
+    if hash[..] != content.sha256()[..] {
+        let at = runs.first().map_or(0, |run| run.start * BLOCK);
+        let fault = format!(
+            "starts a content with SHA-256 {}, not {}",
+            hex(hash),
+            hex(content.sha256())
+        );
+        found.push(difference(0, at, fault));
+    }
+    Ok(found)
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    chunks.iter().all(|chunk| *chunk == [0; 64]) && rest.iter().all(|&byte| byte == 0)
+}
+
+/// The file system's part of an image.
+struct Image<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Image<'_> {
+    fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, self.offset + at)
+    }
+
+    /// Whether the file has nothing stored there, so that there are zeros.
+    fn is_hole(&self, at: u64, len: u64) -> bool {
+        self.next_data(at) >= at + len
+    }
+
+    /// Where the next bytes are that may not be zero; `at` itself where the host cannot tell.
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    fn next_data(&self, at: u64) -> u64 {
+        use nix::errno::Errno;
+        use nix::unistd::{Whence, lseek64};
+
+        let Ok(from) = i64::try_from(self.offset + at) else {
+            return at;
+        };
+        match lseek64(self.file, from, Whence::SeekData) {
+            Ok(data) => u64::try_from(data).map_or(at, |data| data.saturating_sub(self.offset)),
+            // Nothing but a hole up to the end. A file that is too short is told of by others.
+            Err(Errno::ENXIO)
+                if self
+                    .file
+                    .metadata()
+                    .is_ok_and(|meta| meta.len() > self.offset + at) =>
+            {
+                u64::MAX
+            }
+            Err(_) => at,
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    fn next_data(&self, at: u64) -> u64 {
+        at
+    }
+}

@@ -1,0 +1,7 @@
+//! x
+/// x
+pub struct Found;
+/// x
+pub struct ReadError;
+/// x
+pub fn read() {}
