@@ -1,2 +1,126 @@
-//! Skeleton.
-fn main() {}
+//! `colibri-daemon`: the control plane's one long-running program.
+//!
+//! [`run`] is its whole life on a page. Each step has a module of its own:
+//! [`config`] (flags and environment), [`place`] (the socket's path: probe,
+//! bind, remove), [`board`] (the threads around the database), [`server`] and
+//! [`connection`] (clients), [`answer`] (commands), [`health`].
+
+mod accounts;
+mod answer;
+mod board;
+mod config;
+mod connection;
+mod failure;
+mod gate;
+mod health;
+mod lock;
+mod notify;
+mod place;
+mod server;
+mod stop;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use miette::Report;
+use nix::sys::stat::{Mode, umask};
+
+use crate::board::Board;
+use crate::config::{Config, Flags};
+use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::health::Pulse;
+use crate::place::Place;
+use crate::server::Service;
+use crate::stop::Stop;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    log_to_stderr();
+    match start(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            eprintln!("{:?}", Report::new(failure));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn start(flags: Flags) -> Result<(), Failure> {
+    // Whatever this program makes is for its own account; the socket alone
+    // is opened to its group, explicitly.
+    umask(Mode::from_bits_truncate(0o077));
+    let (config, warnings) = Config::resolve(flags, std::env::vars_os())?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::io("start the threads", "the runtime", source))?
+        .block_on(run(config))
+}
+
+/// The daemon's life, from an empty place to an empty place.
+async fn run(config: Config) -> Result<(), Failure> {
+    // Signals first: one that comes while we start must not be lost.
+    let stop = Stop::on_signals()?;
+
+    let place = Place::claim(&config.socket).await?;
+    let board = Board::open(&config.data_dir, &config.db_path)?;
+    let listener = place.listen(&config.group)?;
+    let gate = Gate::new(&config.group);
+    let service = Arc::new(Service::new(config, board, gate, &place, Pulse::start()));
+
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
+    match server::answers(&service.config.socket).await {
+        Ok(()) => {
+            tracing::info!(socket = %service.config.socket.display(), "ready");
+            notify::ready();
+        }
+        Err(_) if stop.is_asked() => {}
+        Err(failure) => {
+            stop.ask();
+            tracing::error!("the socket does not answer; stopping");
+            finish(serving, place, &service).await;
+            return Err(failure);
+        }
+    }
+
+    stop.asked().await;
+    tracing::info!("stopping");
+    notify::stopping();
+    finish(serving, place, &service).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The one graceful path: clients first, then the board, so that what was
+/// promised to a client is on disk.
+async fn finish(serving: tokio::task::JoinHandle<()>, place: Place, service: &Service) {
+    place.remove();
+    if let Err(error) = serving.await {
+        tracing::error!("the server ended badly: {error}");
+    }
+    service.board.close().await;
+}
+
+fn log_to_stderr() {
+    use std::io::IsTerminal;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // The journal has its own clock.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        builder.without_time().init();
+    } else {
+        builder.init();
+    }
+}

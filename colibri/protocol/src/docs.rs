@@ -84,7 +84,7 @@ impl Example {
             about,
             fields: schema::<Fields>(),
             reply: schema::<Data>(),
-            data: json!(data),
+            data: sorted(json!(data)),
         }
     }
 
@@ -180,10 +180,25 @@ fn line(value: &impl Serialize) -> String {
 }
 
 fn schema<T: JsonSchema>() -> Value {
-    SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value()
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    sorted(generator.into_root_schema_for::<T>().to_value())
+}
+
+/// The same value with the keys of its objects in order: whether `serde_json`
+/// keeps them in order by itself depends on what other crates are built along.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<_> = map.into_iter().collect();
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            fields
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 /// The name on the wire and the doc comment of each variant of an enum.

@@ -189,8 +189,13 @@ mod tests {
     fn closing_leaves_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
-        let new = colibri_protocol::CreateTask { title: "t".into(), description: None };
-        store.change(|batch| batch.create_task(new, "uid:0", jiff::Timestamp::now())).unwrap();
+        let new = colibri_protocol::CreateTask {
+            title: "t".into(),
+            description: None,
+        };
+        store
+            .change(|batch| batch.create_task(new, "uid:0", jiff::Timestamp::now()))
+            .unwrap();
         assert!(dir.path().join("colibri.sqlite-wal").exists());
         store.close().unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

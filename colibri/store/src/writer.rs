@@ -10,6 +10,9 @@ use crate::error::While;
 use crate::row::time_text;
 use crate::{Result, Store, StoreError};
 
+/// Why a batch cannot go on after SQLite gave up all of it.
+const UNDONE: &str = "an earlier failure undid the whole batch";
+
 /// Changes that reach the disk together: one sync for all of them, and yet
 /// each can fail alone.
 #[derive(Debug)]
@@ -48,9 +51,19 @@ impl Batch<'_> {
     /// # Errors
     /// The change's own.
     pub fn attempt<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.transaction.is_autocommit() {
+            // A full disk, for one, makes SQLite undo everything at once. What
+            // came after would be committed alone, unlike what it promises.
+            return Err(StoreError::Commit {
+                reason: UNDONE.to_owned(),
+            });
+        }
         self.run("SAVEPOINT attempt")?;
         let outcome = change(self);
         if outcome.is_err() {
+            if self.transaction.is_autocommit() {
+                return outcome;
+            }
             self.run("ROLLBACK TO attempt")?;
         }
         self.run("RELEASE attempt")?;
@@ -109,6 +122,11 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::Commit`]; nothing of the batch has happened then.
     pub fn commit(self) -> Result<()> {
+        if self.transaction.is_autocommit() {
+            return Err(StoreError::Commit {
+                reason: UNDONE.to_owned(),
+            });
+        }
         self.transaction
             .commit()
             .map_err(|error| StoreError::Commit {
@@ -231,6 +249,20 @@ mod tests {
         batch.commit().unwrap();
         assert_eq!(titles(&store), ["third", "first"]);
         assert_eq!(store.reader().unwrap().task_counts().unwrap().queued, 2);
+    }
+
+    #[test]
+    fn a_batch_that_sqlite_gave_up_takes_nothing_more() {
+        let (_dir, mut store) = store();
+        let now = Timestamp::now();
+        let mut batch = store.begin().unwrap();
+        batch.create_task(titled("first"), "uid:0", now).unwrap();
+        // As after a full disk: the transaction is gone under our feet.
+        batch.run("ROLLBACK").unwrap();
+        let second = batch.attempt(|batch| batch.create_task(titled("second"), "uid:0", now));
+        assert!(matches!(second, Err(StoreError::Commit { .. })));
+        assert!(matches!(batch.commit(), Err(StoreError::Commit { .. })));
+        assert!(titles(&store).is_empty());
     }
 
     #[test]

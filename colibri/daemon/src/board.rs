@@ -1,0 +1,315 @@
+//! The threads around the database: one that writes, a few that read.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+
+use colibri_protocol::{ErrorKind, ReplyError};
+use colibri_store::{Batch, Reader, Store, StoreError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::failure::Failure;
+use crate::{lock, place};
+
+/// Readings at once; more wait their turn.
+const READERS: usize = 4;
+
+/// Changes waiting for the writer; whoever comes next waits to be let in.
+const QUEUE: usize = 1024;
+
+/// Changes that share one transaction, and so one sync of the disk.
+const BATCH: usize = 256;
+
+/// The board as the rest of the daemon sees it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    changes: mpsc::Sender<Job>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    idle_readers: Mutex<Vec<Reader>>,
+    turns: Semaphore,
+    _lock: File,
+}
+
+/// Called when it is known whether a change reached the disk.
+type Acknowledge = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
+
+/// A change, given its batch or the reason why there is none; it leaves behind
+/// how to acknowledge it.
+type Change = Box<dyn FnOnce(Result<&mut Batch<'_>, &StoreError>) -> Acknowledge + Send>;
+
+enum Job {
+    Change(Change),
+    /// Nothing is taken after this; what is queued is still done.
+    Close,
+}
+
+impl Board {
+    /// Opens the database, makes its directory if need be, and starts the writer.
+    ///
+    /// # Errors
+    /// Another daemon has it, or the store refuses.
+    pub(crate) fn open(data_dir: &Path, db_path: &Path) -> Result<Self, Failure> {
+        place::make_directory(data_dir)?;
+        let lock = lock::take(db_path)?;
+        let store = Store::open(db_path)?;
+        let idle_readers = (0..READERS)
+            .map(|_| store.reader())
+            .collect::<Result<Vec<_>, _>>()?;
+        let (changes, queue) = mpsc::channel(QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || write(store, queue))
+            .map_err(|error| Failure::io("start the writer of", PathBuf::from(db_path), error))?;
+        Ok(Self {
+            changes,
+            writer: Mutex::new(Some(writer)),
+            idle_readers: Mutex::new(idle_readers),
+            turns: Semaphore::new(READERS),
+            _lock: lock,
+        })
+    }
+
+    /// Makes one change; when this returns a value, it is on disk.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ReplyError> {
+        let (answer, answered) = oneshot::channel();
+        let change: Change = Box::new(move |batch| {
+            let made = match batch {
+                Ok(batch) => batch.attempt(change).map_err(|error| refusal(&error)),
+                Err(error) => Err(refusal(error)),
+            };
+            Box::new(move |committed| {
+                let outcome = made.and_then(|value| committed.map(|()| value).map_err(refusal));
+                // Nobody waits any more when the client is gone; the change stands.
+                let _ = answer.send(outcome);
+            })
+        });
+        let queued = self.changes.send(Job::Change(change)).await;
+        match (queued, answered.await) {
+            (Ok(()), Ok(outcome)) => outcome,
+            _ => Err(ReplyError::new(
+                ErrorKind::ShuttingDown,
+                "the daemon is stopping; nothing was changed",
+            )),
+        }
+    }
+
+    /// Reads something, beside the writer.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ReplyError> {
+        let lost = |problem: &str| {
+            tracing::error!("reading the database: {problem}");
+            ReplyError::new(
+                ErrorKind::Internal,
+                "reading failed; the daemon's log has the reason",
+            )
+        };
+        let _turn = self
+            .turns
+            .acquire()
+            .await
+            .map_err(|error| lost(&error.to_string()))?;
+        let reader = self
+            .readers()
+            .pop()
+            .ok_or_else(|| lost("no connection is left"))?;
+        let task = tokio::task::spawn_blocking(move || {
+            let outcome = read(&reader);
+            (reader, outcome)
+        });
+        let (reader, outcome) = task.await.map_err(|error| lost(&error.to_string()))?;
+        self.readers().push(reader);
+        outcome.map_err(|error| refusal(&error))
+    }
+
+    /// Lets the writer finish what is queued, checkpoints the log and closes.
+    pub(crate) async fn close(&self) {
+        self.readers().clear();
+        // An error means that the writer has already ended.
+        let _ = self.changes.send(Job::Close).await;
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the writer ended badly");
+            }
+        }
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.idle_readers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The writer's life: whatever waits goes into one transaction together, so
+/// that two hundred clients cost one sync and not two hundred.
+fn write(mut store: Store, mut queue: mpsc::Receiver<Job>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut changes = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Change(change) => changes.push(change),
+                Job::Close => queue.close(),
+            }
+            next = if changes.len() < BATCH {
+                queue.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if !changes.is_empty() {
+            write_together(&mut store, changes);
+        }
+    }
+    if let Err(error) = store.close() {
+        // Nothing is lost: the log is read again at the next start.
+        tracing::warn!("closing the database: {error}");
+    }
+}
+
+fn write_together(store: &mut Store, changes: Vec<Change>) {
+    let (acknowledgements, outcome) = match store.begin() {
+        Ok(mut batch) => {
+            let acknowledgements: Vec<Acknowledge> = changes
+                .into_iter()
+                .map(|change| change(Ok(&mut batch)))
+                .collect();
+            (acknowledgements, batch.commit())
+        }
+        Err(error) => (
+            changes
+                .into_iter()
+                .map(|change| change(Err(&error)))
+                .collect(),
+            Err(error),
+        ),
+    };
+    if let Err(error) = &outcome {
+        tracing::error!("{error}");
+    }
+    for acknowledge in acknowledgements {
+        acknowledge(outcome.as_ref().map(|()| ()));
+    }
+}
+
+/// The store's error as the client sees it.
+fn refusal(error: &StoreError) -> ReplyError {
+    let kind = match error {
+        StoreError::BadCursor { .. } => ErrorKind::BadRequest,
+        _ => ErrorKind::Database,
+    };
+    ReplyError::new(kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use colibri_protocol::CreateTask;
+    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    fn task(title: &str) -> CreateTask {
+        CreateTask {
+            title: title.to_owned(),
+            description: None,
+        }
+    }
+
+    async fn create(board: &Board, title: &str) -> Result<(), ReplyError> {
+        let new = task(title);
+        let made = board
+            .change(move |batch| batch.create_task(new, "uid:0", Timestamp::now()))
+            .await;
+        made.map(drop)
+    }
+
+    fn open() -> (tempfile::TempDir, Arc<Board>) {
+        let dir = tempfile::tempdir().unwrap();
+        let board = Board::open(dir.path(), &dir.path().join("colibri.sqlite")).unwrap();
+        (dir, Arc::new(board))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_queued_before_the_end_are_done_and_later_ones_refused() {
+        let (dir, board) = open();
+        let waiting: Vec<_> = (0..600)
+            .map(|number| {
+                let board = Arc::clone(&board);
+                tokio::spawn(async move { create(&board, &format!("task {number}")).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        board.close().await;
+        let mut done = 0;
+        for task in waiting {
+            match task.await.unwrap() {
+                Ok(()) => done += 1,
+                Err(error) => assert_eq!(error.kind, ErrorKind::ShuttingDown),
+            }
+        }
+        let late = create(&board, "late").await.unwrap_err();
+        assert_eq!(late.kind, ErrorKind::ShuttingDown);
+        let store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
+        assert_eq!(store.reader().unwrap().task_counts().unwrap().total(), done);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_that_fails_says_why_and_the_next_one_works() {
+        let (_dir, board) = open();
+        let failed: Result<(), _> = board
+            .change(|_| {
+                Err(StoreError::Commit {
+                    reason: "for the test".into(),
+                })
+            })
+            .await;
+        assert_eq!(failed.unwrap_err().kind, ErrorKind::Database);
+        create(&board, "good").await.unwrap();
+        let counts = board.read(Reader::task_counts).await.unwrap();
+        assert_eq!(counts.total(), 1);
+        board.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn slow_readings_hold_up_neither_changes_nor_each_other_for_ever() {
+        let (_dir, board) = open();
+        let slow: Vec<_> = (0..READERS * 2)
+            .map(|_| {
+                let board = Arc::clone(&board);
+                tokio::spawn(async move {
+                    board
+                        .read(|reader| {
+                            std::thread::sleep(std::time::Duration::from_millis(150));
+                            reader.task_counts()
+                        })
+                        .await
+                })
+            })
+            .collect();
+        let begun = std::time::Instant::now();
+        create(&board, "meanwhile").await.unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_millis(150));
+        for task in slow {
+            task.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_second_board_on_the_same_file_is_refused() {
+        let (dir, _board) = open();
+        let second = Board::open(dir.path(), &dir.path().join("colibri.sqlite"));
+        assert!(matches!(second, Err(Failure::Alive { .. })));
+    }
+}

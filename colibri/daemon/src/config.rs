@@ -1,0 +1,460 @@
+//! What the daemon is told: flags first, then the environment, then defaults.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use colibri_protocol::{CostMode, place};
+
+use crate::failure::Failure;
+
+const EXAMPLES: &str = "\
+Environment (a flag wins; an empty value counts as unset):
+  COLIBRI_DAEMON_DATA_DIR  --data-dir
+  COLIBRI_DB_PATH          --db-path
+  COLIBRI_DAEMON_SOCKET    --socket
+  COLIBRI_HOST             --host
+  COLIBRI_COST_MODE        --cost-mode
+  RUST_LOG                 error, warn, info (default), debug or trace
+
+Examples:
+  colibri-daemon
+      with every default, as the service does
+  colibri-daemon --data-dir /tmp/try --socket /tmp/try/colibri.sock
+      a second one beside it; ask it with
+      `colibri --socket /tmp/try/colibri.sock status`
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, everything in order
+  1  the system or the database refused something
+  2  a flag or a variable makes no sense
+  3  another daemon is alive on this socket or database
+  4  the database or the socket's path is not ours, or of a newer version";
+
+/// The control plane's daemon: a board of tasks in SQLite behind a Unix socket.
+#[derive(Debug, Default, Parser)]
+#[command(name = "colibri-daemon", version, after_long_help = EXAMPLES, max_term_width = 80)]
+pub(crate) struct Flags {
+    /// Directory of everything the daemon keeps; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The database file [default: colibri.sqlite in the data directory]
+    #[arg(long, value_name = "FILE")]
+    db_path: Option<PathBuf>,
+
+    /// The socket to listen on
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// The name this host goes by in the hive [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// How freely agents may spend: fast, smart or max [default: smart]
+    #[arg(long, value_name = "MODE")]
+    cost_mode: Option<String>,
+
+    /// The group whose members may use the socket [default: colibri]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+
+    /// Most clients at once
+    #[arg(long, value_name = "N", default_value_t = 512,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_clients: u32,
+
+    /// Seconds a client may stay silent between requests
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
+    idle_timeout: Duration,
+
+    /// Seconds from a line's first byte to its newline
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    line_timeout: Duration,
+
+    /// Seconds a client may take to accept a reply
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    write_timeout: Duration,
+}
+
+/// How long each thing may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) idle: Duration,
+    pub(crate) line: Duration,
+    pub(crate) write: Duration,
+}
+
+/// What the daemon runs with; every value checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) db_path: PathBuf,
+    pub(crate) socket: PathBuf,
+    pub(crate) host: String,
+    pub(crate) cost_mode: CostMode,
+    pub(crate) group: String,
+    pub(crate) max_clients: u32,
+    pub(crate) patience: Patience,
+}
+
+/// The variables this program has a use for.
+const READ: [&str; 5] = [
+    "COLIBRI_DAEMON_DATA_DIR",
+    "COLIBRI_DB_PATH",
+    place::SOCKET_VARIABLE,
+    "COLIBRI_HOST",
+    "COLIBRI_COST_MODE",
+];
+
+/// The one variable that is a switch. Agents are not started by this version.
+const AUTOSPAWN: &str = "COLIBRI_AUTOSPAWN";
+
+/// What goes with the switch; quiet as long as the switch is off.
+const AUTOSPAWN_DETAILS: [&str; 3] = [
+    "COLIBRI_AUTOSPAWN_BINARY",
+    "COLIBRI_AUTOSPAWN_ARGS",
+    "COLIBRI_AUTOSPAWN_PROMPT",
+];
+
+/// The shortest `sun_path` among our systems (FreeBSD: 104 with its NUL).
+const MAX_SOCKET_PATH: usize = 103;
+
+impl Config {
+    /// Puts flags, environment and defaults together, and says what looks wrong.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub(crate) fn resolve(
+        flags: Flags,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let environment = Environment::of(variables);
+        let mut faults = Vec::new();
+        let mut warnings = environment.warnings(&mut faults);
+
+        let mut absolute = |path: PathBuf| match std::path::absolute(&path) {
+            Ok(path) => path,
+            Err(error) => {
+                faults.push(format!("`{}` is no usable path: {error}", path.display()));
+                path
+            }
+        };
+        let data_dir = absolute(
+            flags
+                .data_dir
+                .or_else(|| environment.path("COLIBRI_DAEMON_DATA_DIR"))
+                .unwrap_or_else(|| place::DATA_DIR.into()),
+        );
+        let db_path = absolute(
+            flags
+                .db_path
+                .or_else(|| environment.path("COLIBRI_DB_PATH"))
+                .unwrap_or_else(|| data_dir.join(place::DATABASE)),
+        );
+        let socket = absolute(
+            flags
+                .socket
+                .or_else(|| environment.path(place::SOCKET_VARIABLE))
+                .unwrap_or_else(|| place::SOCKET.into()),
+        );
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            faults.push(format!(
+                "the socket's path has {} bytes; the system allows {MAX_SOCKET_PATH}: {}",
+                socket.as_os_str().len(),
+                socket.display()
+            ));
+        }
+        if socket == db_path {
+            faults.push(format!("socket and database are both {}", socket.display()));
+        }
+
+        let host = flags
+            .host
+            .or_else(|| environment.text("COLIBRI_HOST", &mut faults));
+        let host = host.unwrap_or_else(|| own_host_name(&mut warnings));
+        if host.len() > 253
+            || !host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        {
+            faults.push(format!(
+                "`{host}` is no host name (COLIBRI_HOST): letters, digits, `-`, `.` and `_` only"
+            ));
+        }
+
+        let mode = flags
+            .cost_mode
+            .or_else(|| environment.text("COLIBRI_COST_MODE", &mut faults));
+        let cost_mode = match mode.as_deref().map(str::parse) {
+            None => CostMode::default(),
+            Some(Ok(mode)) => mode,
+            Some(Err(error)) => {
+                faults.push(format!("{error} (COLIBRI_COST_MODE)"));
+                CostMode::default()
+            }
+        };
+
+        if !faults.is_empty() {
+            return Err(Failure::Config { faults });
+        }
+        let config = Self {
+            data_dir,
+            db_path,
+            socket,
+            host,
+            cost_mode,
+            group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
+            max_clients: flags.max_clients,
+            patience: Patience {
+                idle: flags.idle_timeout,
+                line: flags.line_timeout,
+                write: flags.write_timeout,
+            },
+        };
+        Ok((config, warnings))
+    }
+}
+
+/// The `COLIBRI_*` variables that are set and not empty.
+struct Environment(Vec<(String, OsString)>);
+
+impl Environment {
+    fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .filter(|(name, value)| name.starts_with("COLIBRI_") && !value.is_empty())
+                .collect(),
+        )
+    }
+
+    fn get(&self, name: &str) -> Option<&OsString> {
+        self.0
+            .iter()
+            .find_map(|(known, value)| (known == name).then_some(value))
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(|value| Path::new(value).to_owned())
+    }
+
+    fn text(&self, name: &str, faults: &mut Vec<String>) -> Option<String> {
+        let value = self.get(name)?;
+        let text = value.to_str().map(str::to_owned);
+        if text.is_none() {
+            faults.push(format!("`{name}` is not UTF-8"));
+        }
+        text
+    }
+
+    /// A line for each variable that has no effect. Values are never shown:
+    /// nobody knows what was put under a misspelt name.
+    fn warnings(&self, faults: &mut Vec<String>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.text(AUTOSPAWN, faults).map(|text| switch(&text)) {
+            None | Some(Ok(false)) => {}
+            Some(Ok(true)) => warnings.push(format!(
+                "`{AUTOSPAWN}` is on, but this version does not start agents; it has no effect"
+            )),
+            Some(Err(error)) => faults.push(format!("`{AUTOSPAWN}`: {error}")),
+        }
+        let known = || READ.into_iter().chain([AUTOSPAWN]).chain(AUTOSPAWN_DETAILS);
+        for (name, _) in &self.0 {
+            if known().any(|known| known == name) {
+                continue;
+            }
+            let nearest = known()
+                .map(|known| (strsim::damerau_levenshtein(known, name), known))
+                .min()
+                .filter(|(distance, _)| *distance <= 4);
+            let hint = nearest.map_or(String::new(), |(_, known)| {
+                format!("; did you mean `{known}`?")
+            });
+            warnings.push(format!(
+                "`{name}` is not a variable of this daemon and is ignored{hint}"
+            ));
+        }
+        warnings.sort();
+        warnings
+    }
+}
+
+/// Reads a switch in any of its usual spellings.
+///
+/// # Errors
+/// A text with the rule, without the value.
+fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Ok(true),
+        "0" | "no" | "false" | "off" => Ok(false),
+        _ => Err("must be 1 or 0, yes or no, true or false, on or off (in any case)"),
+    }
+}
+
+fn own_host_name(warnings: &mut Vec<String>) -> String {
+    let name = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    match name {
+        Some(name) if !name.is_empty() => name,
+        _ => {
+            warnings.push(
+                "this host has no name yet; going by `localhost` until COLIBRI_HOST says another"
+                    .to_owned(),
+            );
+            "localhost".to_owned()
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|limit| *limit <= Duration::from_secs(86_400))
+        .ok_or_else(|| "must be a number of seconds above 0, at most 86400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn resolve(
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<(Config, Vec<String>), Failure> {
+        let flags = Flags::try_parse_from(std::iter::once(&"colibri-daemon").chain(flags)).unwrap();
+        Config::resolve(
+            flags,
+            variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        )
+    }
+
+    fn faults(variables: &[(&str, &str)]) -> Vec<String> {
+        match resolve(&[], variables) {
+            Err(Failure::Config { faults }) => faults,
+            other => panic!("must be refused, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_flavours() {
+        let (config, warnings) =
+            resolve(&[], &[("PATH", "/bin"), ("COLIBRI_HOST", "atlas")]).unwrap();
+        assert_eq!(config.socket, Path::new(place::SOCKET));
+        assert_eq!(config.data_dir, Path::new(place::DATA_DIR));
+        assert_eq!(
+            config.db_path,
+            Path::new(place::DATA_DIR).join("colibri.sqlite")
+        );
+        assert_eq!(
+            (config.host.as_str(), config.cost_mode),
+            ("atlas", CostMode::Smart)
+        );
+        assert_eq!(config.group, "colibri");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_an_empty_value_is_unset() {
+        let variables = [
+            ("COLIBRI_DAEMON_DATA_DIR", "/d"),
+            ("COLIBRI_DAEMON_SOCKET", "/s"),
+            ("COLIBRI_COST_MODE", "MAX"),
+            ("COLIBRI_DB_PATH", ""),
+            ("COLIBRI_HOST", "h"),
+        ];
+        let (config, _) = resolve(&["--socket", "/flag"], &variables).unwrap();
+        assert_eq!(config.socket, Path::new("/flag"));
+        assert_eq!(config.db_path, Path::new("/d/colibri.sqlite"));
+        assert_eq!(config.cost_mode, CostMode::Max);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let faults = faults(&[
+            ("COLIBRI_COST_MODE", "cheap"),
+            ("COLIBRI_HOST", "a b"),
+            ("COLIBRI_AUTOSPAWN", "maybe"),
+            ("COLIBRI_DAEMON_SOCKET", &format!("/{}", "x".repeat(110))),
+        ]);
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        for name in [
+            "COLIBRI_COST_MODE",
+            "COLIBRI_HOST",
+            "COLIBRI_AUTOSPAWN",
+            "111 bytes",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.contains(name)),
+                "{name}: {faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn variables_without_effect_are_named_without_their_values() {
+        let (_, warnings) = resolve(
+            &["--host", "h"],
+            &[
+                ("COLIBRI_DEAMON_SOCKET", "s3cret"),
+                ("COLIBRI_BRIDGE_LISTEN_ADDR", "s3cret"),
+                ("COLIBRI_AUTOSPAWN", "Yes"),
+                ("COLIBRI_AUTOSPAWN_BINARY", "pi"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.contains("did you mean `COLIBRI_DAEMON_SOCKET`?"))
+        );
+        assert!(warnings.iter().any(|w| w.contains("does not start agents")));
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.contains("LISTEN_ADDR") && !w.contains("did you mean"))
+        );
+        assert!(!warnings.concat().contains("s3cret"));
+    }
+
+    #[test]
+    fn switches_have_every_common_spelling_and_no_other() {
+        for text in ["1", "yes", "YES", "True", "on", " oN "] {
+            assert_eq!(switch(text), Ok(true), "{text}");
+        }
+        for text in ["0", "no", "NO", "False", "off"] {
+            assert_eq!(switch(text), Ok(false), "{text}");
+        }
+        for text in ["", "2", "y", "enable", "truee"] {
+            assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_positive_and_finite() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for text in ["0", "-1", "inf", "NaN", "86401", "1s", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_80_columns() {
+        let help = Flags::command().render_long_help().to_string();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        for name in READ {
+            assert!(help.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One client: lines in, replies out, and no patience without end.
+
+use std::io;
+use std::time::Duration;
+
+use colibri_protocol::{ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::answer;
+use crate::config::Patience;
+use crate::gate::Peer;
+use crate::server::Service;
+use crate::stop::Stop;
+
+/// After an over-long line: how much of its rest is read and thrown away, so
+/// that the client gets to its reply before the connection breaks.
+const DISCARD: usize = 8 * MAX_LINE;
+const DISCARD_FOR: Duration = Duration::from_secs(1);
+
+/// Serves one client until it leaves, breaks a rule, or the daemon stops.
+pub(crate) async fn serve(stream: UnixStream, service: &Service, stop: &Stop) {
+    let mut connection = Connection {
+        stream,
+        buffer: LineBuffer::default(),
+        line_begun: None,
+        patience: service.config.patience,
+    };
+    let peer = match connection.stream.peer_cred() {
+        Ok(cred) => Peer {
+            uid: cred.uid(),
+            gid: cred.gid(),
+        },
+        Err(error) => return tracing::warn!("a client without credentials: {error}"),
+    };
+    if let Err(refusal) = service.gate.admit(peer) {
+        tracing::warn!(uid = peer.uid, gid = peer.gid, "refused a client");
+        return connection.refuse(refusal).await;
+    }
+    loop {
+        let line = match connection.next_line(stop).await {
+            Next::Line(line) => line,
+            Next::Gone => return,
+            Next::Broken(error) => return connection.refuse(error).await,
+        };
+        let reply = answer::to_line(&line, peer, service).await;
+        if connection.send(&reply).await.is_err() {
+            return;
+        }
+    }
+}
+
+enum Next {
+    Line(Vec<u8>),
+    /// Nobody waits for an answer.
+    Gone,
+    /// The stream cannot be used any more; the client is told why.
+    Broken(ReplyError),
+}
+
+struct Connection {
+    stream: UnixStream,
+    buffer: LineBuffer,
+    /// When the first byte of an unfinished line came. Not the latest: a byte
+    /// a second would otherwise hold a seat for ever.
+    line_begun: Option<Instant>,
+    patience: Patience,
+}
+
+impl Connection {
+    /// The next line that is not blank.
+    async fn next_line(&mut self, stop: &Stop) -> Next {
+        let quiet_since = Instant::now();
+        loop {
+            match self.buffer.next_line() {
+                Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                Ok(Some(line)) if !stop.is_asked() => {
+                    self.line_begun = None;
+                    return Next::Line(line);
+                }
+                Ok(Some(_)) => return Next::Broken(stopping()),
+                Ok(None) => {}
+                Err(error) => {
+                    let text = format!("{error}; the connection is closed");
+                    return Next::Broken(ReplyError::new(ErrorKind::LineTooLong, text));
+                }
+            }
+            let deadline = if self.buffer.is_mid_line() {
+                *self.line_begun.get_or_insert_with(Instant::now) + self.patience.line
+            } else {
+                self.line_begun = None;
+                quiet_since + self.patience.idle
+            };
+            let mut chunk = [0; 16 * 1024];
+            let read = tokio::select! {
+                read = timeout_at(deadline, self.stream.read(&mut chunk)) => read,
+                () = stop.asked() => return match self.buffer.is_mid_line() {
+                    true => Next::Broken(stopping()),
+                    false => Next::Gone,
+                },
+            };
+            match read {
+                Ok(Ok(0)) if self.buffer.is_mid_line() => {
+                    return Next::Broken(ReplyError::new(
+                        ErrorKind::BadRequest,
+                        "the line ended without its newline; nothing was done",
+                    ));
+                }
+                Ok(Ok(0) | Err(_)) => return Next::Gone,
+                Ok(Ok(count)) => self.buffer.push(&chunk[..count]),
+                Err(_) if self.buffer.is_mid_line() => {
+                    let limit = self.patience.line;
+                    return Next::Broken(ReplyError::new(
+                        ErrorKind::TimedOut,
+                        format!("the line did not end within {limit:?}; nothing was done"),
+                    ));
+                }
+                // Unasked words would be taken for the reply to the next request.
+                Err(_) => return Next::Gone,
+            }
+        }
+    }
+
+    /// Sends a whole line, or gives up on a client that does not read.
+    async fn send(&mut self, line: &[u8]) -> io::Result<()> {
+        timeout(self.patience.write, self.stream.write_all(line)).await?
+    }
+
+    /// Says why, and hangs up without cutting the client off from reading it.
+    async fn refuse(mut self, error: ReplyError) {
+        let Ok(line) = Reply::new(None, Err(error)).to_line() else {
+            return;
+        };
+        if self.send(&line).await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut chunk = vec![0; 64 * 1024];
+        let mut left = DISCARD;
+        let discard = async {
+            while left > 0 {
+                match self.stream.read(&mut chunk).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => left = left.saturating_sub(count),
+                }
+            }
+        };
+        // Whoever is still sending by then is not going to read.
+        let _ = timeout(DISCARD_FOR, discard).await;
+    }
+}
+
+fn stopping() -> ReplyError {
+    ReplyError::new(
+        ErrorKind::ShuttingDown,
+        "the daemon is stopping; nothing was done",
+    )
+}

@@ -1,0 +1,134 @@
+//! Clients coming in, and everything they share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use colibri_protocol::client::Client;
+use colibri_protocol::{ErrorKind, Reply, ReplyError};
+use jiff::Timestamp;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::board::Board;
+use crate::config::Config;
+use crate::connection;
+use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::health::Pulse;
+use crate::place::{Identity, Place};
+use crate::stop::Stop;
+
+/// How long clients may take to finish once the daemon stops. Below the
+/// service manager's own patience.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause after the system refused a new connection, for want of file
+/// descriptors say; without it the loop would spin.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) config: Config,
+    pub(crate) board: Board,
+    pub(crate) gate: Gate,
+    pub(crate) pulse: Pulse,
+    pub(crate) socket: Option<Identity>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) started: Instant,
+    /// One for each client that may be connected.
+    pub(crate) seats: Arc<Semaphore>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        config: Config,
+        board: Board,
+        gate: Gate,
+        place: &Place,
+        pulse: Pulse,
+    ) -> Self {
+        let seats = Arc::new(Semaphore::new(config.max_clients as usize));
+        Self {
+            board,
+            gate,
+            pulse,
+            socket: place.identity(),
+            started_at: Timestamp::now(),
+            started: Instant::now(),
+            seats,
+            config,
+        }
+    }
+
+    /// Clients connected now.
+    pub(crate) fn clients(&self) -> u32 {
+        let free = u32::try_from(self.seats.available_permits()).unwrap_or(u32::MAX);
+        self.config.max_clients.saturating_sub(free)
+    }
+}
+
+/// Accepts clients until asked to stop, then lets them finish.
+pub(crate) async fn serve(listener: UnixListener, service: Arc<Service>, stop: Stop) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => match Arc::clone(&service.seats).try_acquire_owned() {
+                    Ok(seat) => {
+                        let (service, stop) = (Arc::clone(&service), stop.clone());
+                        connections.spawn(async move {
+                            connection::serve(stream, &service, &stop).await;
+                            drop(seat);
+                        });
+                    }
+                    Err(_) => turn_away(&stream, service.config.max_clients),
+                },
+                Err(error) => {
+                    tracing::warn!("accepting a client: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all_gone = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+        tracing::warn!("some clients did not finish within {GRACE:?}; hanging up");
+    }
+}
+
+/// Says why and hangs up, without waiting: a fresh socket always has room for
+/// a line this short.
+fn turn_away(stream: &UnixStream, most: u32) {
+    let error = ReplyError::new(
+        ErrorKind::Busy,
+        format!("{most} clients are connected, which is the most this daemon takes; try again"),
+    );
+    if let Ok(line) = Reply::new(None, Err(error)).to_line() {
+        // It is gone already, then.
+        let _ = stream.try_write(&line);
+    }
+}
+
+/// Asks ourselves over the socket, as any client would: accepting is not answering.
+///
+/// # Errors
+/// [`Failure::Silent`].
+pub(crate) async fn answers(socket: &Path) -> Result<(), Failure> {
+    let client = Client::new(socket);
+    let answer = tokio::task::spawn_blocking(move || client.status()).await;
+    match answer {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Failure::Silent {
+            reason: error.to_string(),
+        }),
+        Err(error) => Err(Failure::Silent {
+            reason: error.to_string(),
+        }),
+    }
+}
