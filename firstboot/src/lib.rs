@@ -1,4 +1,15 @@
 //! The first boot: reads `setup.txt` from the seed and turns a fresh image into the operator's host.
 
+mod failpoint;
+pub mod host;
+pub mod intake;
+pub mod journal;
+pub mod paths;
+pub mod plan;
 pub mod profile;
+pub mod report;
+pub mod run;
+pub mod seed;
 pub mod setup;
+pub mod status;
+pub mod step;

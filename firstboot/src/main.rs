@@ -1,2 +1,187 @@
-//! Skeleton.
-fn main() {}
+//! `clawdie-firstboot`: what the boot services call, and what an operator asks.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::{Parser, Subcommand};
+use clawdie_firstboot::host::debian::Debian;
+use clawdie_firstboot::host::{Host, System};
+use clawdie_firstboot::journal::{Ending, Phase};
+use clawdie_firstboot::run::{self, Result as RunResult};
+use clawdie_firstboot::setup::{self, Input};
+use clawdie_firstboot::{plan, status::Status};
+use miette::{Context as _, IntoDiagnostic as _, miette};
+use nix::fcntl::{Flock, FlockArg};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+/// Turns setup.txt on the stick into this machine's set-up.
+///
+/// The boot services call `run` at every boot; an unchanged seed ends it in
+/// milliseconds with nothing changed.
+#[derive(Parser)]
+#[command(version, max_term_width = 80)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Take the steps of one phase (what the boot services call; needs root)
+    Run {
+        /// Which half: before the network, or after
+        #[arg(long)]
+        phase: Phase,
+    },
+    /// Show what a run would do, secrets left out (needs root)
+    Plan,
+    /// Check a setup.txt and name every fault; exit 0 good, 3 bad
+    Check {
+        /// The file; an `authorized_keys` beside it is checked too
+        file: PathBuf,
+    },
+    /// Show what the last boots did (needs root)
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Exit codes, as everywhere in this house: 0 ok, 1 failed, 2 usage, 3 bad input.
+const BAD_INPUT: u8 = 3;
+
+fn main() -> miette::Result<ExitCode> {
+    let host = Debian::<System>::this_machine();
+    match Arguments::parse().verb {
+        Verb::Run { phase } => {
+            require_root()?;
+            start_log(Path::new(host.paths().log));
+            let _only_one = lock(Path::new(host.paths().run))?;
+            let result = run::run(&host, phase, env!("CARGO_PKG_VERSION"));
+            tracing::info!("{phase} phase: {result:?}");
+            Ok(match result {
+                RunResult::NothingToDo | RunResult::Ended(Ending::Complete) => ExitCode::SUCCESS,
+                RunResult::Ended(Ending::Incomplete) => ExitCode::FAILURE,
+                RunResult::Ended(Ending::Refused) => ExitCode::from(BAD_INPUT),
+            })
+        }
+        Verb::Plan => {
+            require_root()?;
+            let _only_one = lock(Path::new(host.paths().run))?;
+            print(&plan::plan(&host, env!("CARGO_PKG_VERSION")))
+        }
+        Verb::Check { file } => check(&file),
+        Verb::Status { json } => {
+            require_root()?;
+            let status = Status::read(&host).into_diagnostic()?;
+            if json {
+                print(&(serde_json::to_string_pretty(&status).into_diagnostic()? + "\n"))
+            } else {
+                print(&status.text())
+            }
+        }
+    }
+}
+
+fn check(file: &Path) -> miette::Result<ExitCode> {
+    let read = |path: &Path| fs_err::read(path).into_diagnostic();
+    let setup = read(file)?;
+    let keys = file.with_file_name("authorized_keys");
+    let authorized_keys = if keys.is_file() {
+        Some(read(&keys)?)
+    } else {
+        None
+    };
+    let name = file.file_name().map_or_else(
+        || file.display().to_string(),
+        |name| name.to_string_lossy().into(),
+    );
+    let verdict = setup::check(Input {
+        name: &name,
+        setup: &setup,
+        authorized_keys: authorized_keys.as_deref(),
+    });
+    print(&verdict.report())?;
+    Ok(if verdict.setup.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(BAD_INPUT)
+    })
+}
+
+/// A reader that closes early, such as `head`, is no fault.
+fn print(text: &str) -> miette::Result<ExitCode> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).into_diagnostic(),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn require_root() -> miette::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(miette!(
+        help = "try it with `sudo`",
+        "only root may do that: the seed and the journal hold secrets"
+    ))
+}
+
+/// Two runs at once would trip over the seed's mount.
+fn lock(folder: &Path) -> miette::Result<Flock<std::fs::File>> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("making {}", folder.display()))?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("lock"))
+        .into_diagnostic()?;
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .into_diagnostic()
+        .wrap_err("waiting for another clawdie-firstboot to end")
+}
+
+/// To standard output, which is systemd's journal, and to the log file, with times.
+fn start_log(path: &Path) {
+    let filter =
+        || EnvFilter::try_from_env("CLAWDIE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let plain = fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(io::stdout);
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    let complaint = file.as_ref().err().map(ToString::to_string);
+    let log = file.ok().map(|file| {
+        fmt::layer()
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(Mutex::new(file))
+            .with_filter(filter())
+    });
+    tracing_subscriber::registry()
+        .with(plain.with_filter(filter()))
+        .with(log)
+        .init();
+    if let Some(complaint) = complaint {
+        tracing::warn!("{} cannot be written: {complaint}", path.display());
+    }
+}

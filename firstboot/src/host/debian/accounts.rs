@@ -1,0 +1,350 @@
+//! Root's lock, the operator's account, its password, keys and sudo rule.
+//!
+//! Our program is static, so the account files are read as text: no NSS.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Command, Debian, HostError, Processes};
+use crate::host::files;
+
+/// Colibri's group: its members may talk to the daemon's socket.
+const COLIBRI_GROUP: &str = "colibri";
+
+/// First number of people's accounts (`/etc/login.defs`, UID_MIN); what lies below belongs to the system.
+const FIRST_HUMAN: u32 = 1000;
+
+/// `*` can match no password and `!` marks it as locked for `passwd -S`.
+const LOCKED: &str = "!*";
+
+/// A line of `/etc/passwd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Login {
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+/// The fields of the line that starts with `name:`.
+fn entry<'a>(table: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    table
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields[0] == name)
+}
+
+/// A shadow field that some password opens.
+fn opens(hash: &str) -> bool {
+    !hash.is_empty() && !hash.starts_with(['!', '*'])
+}
+
+impl<P: Processes> Debian<P> {
+    fn table(&self, path: &str) -> Result<String, HostError> {
+        let bytes = self.read_at(path)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn login(&self, login: &str) -> Result<Option<Login>, HostError> {
+        let table = self.table("/etc/passwd")?;
+        let Some(fields) = entry(&table, login) else {
+            return Ok(None);
+        };
+        let unexpected = |detail: &str| HostError::Unexpected {
+            what: format!("the line of `{login}` in /etc/passwd"),
+            detail: detail.into(),
+        };
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
+        let (Some(uid), Some(gid), Some(home)) = (number(2), number(3), fields.get(5)) else {
+            return Err(unexpected("it has too few fields"));
+        };
+        if !home.starts_with('/') {
+            return Err(unexpected("the home folder is not absolute"));
+        }
+        Ok(Some(Login {
+            uid,
+            gid,
+            home: (*home).to_owned(),
+        }))
+    }
+
+    /// The operator's account; one of the system's own is refused, whatever `setup.txt` says.
+    fn human(&self, login: &str) -> Result<Option<Login>, HostError> {
+        match self.login(login)? {
+            Some(found) if found.uid < FIRST_HUMAN => Err(HostError::Refused(format!(
+                "`{login}` is an account of the system (number {}); choose another `OPERATOR_USER`",
+                found.uid
+            ))),
+            found => Ok(found),
+        }
+    }
+
+    fn present_human(&self, login: &str) -> Result<Login, HostError> {
+        self.human(login)?
+            .ok_or_else(|| HostError::Refused(format!("there is no account `{login}`")))
+    }
+
+    /// Whether root has neither a password nor the lack of one.
+    pub(super) fn root_is_locked(&self) -> Result<bool, HostError> {
+        let passwd = self.table("/etc/passwd")?;
+        let shadow = self.table("/etc/shadow")?;
+        // An `x` sends login to the shadow file; anything else there is a password, or none at all.
+        let sent_to_shadow =
+            entry(&passwd, "root").is_some_and(|fields| fields.get(1) == Some(&"x"));
+        let locked = entry(&shadow, "root").is_some_and(|fields| fields.get(1) == Some(&LOCKED));
+        Ok(sent_to_shadow && locked)
+    }
+
+    /// Writes the lock itself: it must hold even where `usermod` is missing or unhappy.
+    pub(super) fn lock_root(&self) -> Result<(), HostError> {
+        for (path, field) in [("/etc/shadow", LOCKED), ("/etc/passwd", "x")] {
+            let table = self.table(path)?;
+            let mut lines: Vec<String> = Vec::new();
+            let mut found = false;
+            for line in table.lines() {
+                let mut fields: Vec<&str> = line.split(':').collect();
+                if fields[0] == "root" && fields.len() > 1 {
+                    fields[1] = field;
+                    found = true;
+                }
+                lines.push(fields.join(":"));
+            }
+            if !found && path == "/etc/shadow" {
+                lines.insert(0, format!("root:{LOCKED}:19000:0:99999:7:::"));
+            }
+            let text = lines.join("\n") + "\n";
+            if text != table {
+                self.replace_keeping_owner(path, text.as_bytes(), 0o640)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_keeping_owner(
+        &self,
+        path: &str,
+        content: &[u8],
+        mode_if_new: u32,
+    ) -> Result<(), HostError> {
+        let at = self.at(path);
+        let (mode, owner) = fs::metadata(&at).map_or((mode_if_new, None), |meta| {
+            (
+                meta.permissions().mode() & 0o7777,
+                Some((meta.uid(), meta.gid())),
+            )
+        });
+        files::replace(&at, content, mode, owner).map_err(HostError::io(format!("writing {path}")))
+    }
+
+    pub(super) fn account_is_there(&self, login: &str) -> Result<bool, HostError> {
+        let Some(human) = self.human(login)? else {
+            return Ok(false);
+        };
+        let shadow = self.table("/etc/shadow")?;
+        let group = self.table("/etc/group")?;
+        let home = fs::symlink_metadata(self.at(&human.home));
+        Ok(entry(&shadow, login).is_some()
+            && group
+                .lines()
+                .any(|line| line.split(':').nth(2) == Some(&human.gid.to_string()))
+            && entry(&group, COLIBRI_GROUP).is_some_and(|fields| is_member(&fields, login))
+            && home.is_ok_and(|meta| meta.is_dir() && meta.uid() == human.uid))
+    }
+
+    /// Each part is made only when it is missing, because a cut may fall between any two files of the account tables.
+    pub(super) fn make_account(&self, login: &str) -> Result<(), HostError> {
+        if entry(&self.table("/etc/group")?, login).is_none() {
+            self.processes.demand(&Command::new(["groupadd", login]))?;
+        }
+        if self.human(login)?.is_none() {
+            // `--gid` and not `--user-group`: that one fails when the group is there already, as after a cut.
+            self.processes.demand(&Command::new([
+                "useradd",
+                "--create-home",
+                "--gid",
+                login,
+                "--shell",
+                "/bin/bash",
+                "--comment",
+                "Operator",
+                login,
+            ]))?;
+        }
+        if entry(&self.table("/etc/shadow")?, login).is_none() {
+            self.processes.demand(&Command::new(["pwconv"]))?;
+        }
+        let group = self.table("/etc/group")?;
+        let colibri = entry(&group, COLIBRI_GROUP).ok_or_else(|| HostError::NotOnImage {
+            what: format!("the group `{COLIBRI_GROUP}`"),
+            remedy: "build the image with `cargo xtask iso` or stage Colibri's files first".into(),
+        })?;
+        if !is_member(&colibri, login) {
+            self.processes.demand(&Command::new([
+                "usermod",
+                "--append",
+                "--groups",
+                COLIBRI_GROUP,
+                login,
+            ]))?;
+        }
+        let human = self.present_human(login)?;
+        let home = self.at(&human.home);
+        if !home.is_dir() {
+            files::make_folder(&home, 0o700)
+                .map_err(HostError::io(format!("making {}", human.home)))?;
+        }
+        if fs::metadata(&home).is_ok_and(|meta| meta.uid() != human.uid) {
+            chown(&home, Some(human.uid), Some(human.gid)).map_err(HostError::io(format!(
+                "handing {} to `{login}`",
+                human.home
+            )))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn password_opens(&self, login: &str) -> Result<bool, HostError> {
+        let shadow = self.table("/etc/shadow")?;
+        Ok(entry(&shadow, login)
+            .is_some_and(|fields| fields.get(1).is_some_and(|hash| opens(hash))))
+    }
+
+    /// `chpasswd` hashes with the system's own method (yescrypt) and reads the password from standard input, where no
+    /// process list shows it.
+    pub(super) fn set_password(
+        &self,
+        login: &str,
+        password: &SecretString,
+    ) -> Result<(), HostError> {
+        self.present_human(login)?;
+        let line = format!("{login}:{}\n", password.expose_secret());
+        self.processes
+            .demand(&Command::new(["chpasswd"]).with_input(line.into()))?;
+        Ok(())
+    }
+
+    fn keys_file(&self, human: &Login) -> PathBuf {
+        self.at(&human.home).join(".ssh/authorized_keys")
+    }
+
+    /// The text of `authorized_keys`, which may be the work of the account's owner: a link is not followed.
+    fn present_keys(&self, human: &Login) -> Result<String, HostError> {
+        let path = self.keys_file(human);
+        let shown = format!("{}/.ssh/authorized_keys", human.home);
+        for place in [path.parent().unwrap_or(&path), &path] {
+            match fs::symlink_metadata(place) {
+                Ok(meta) if meta.is_symlink() => {
+                    return Err(HostError::Refused(format!(
+                        "{shown} is reached through a link, which root must not follow; remove the link"
+                    )));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+                Err(error) => return Err(HostError::io(format!("reading {shown}"))(error)),
+            }
+        }
+        let bytes =
+            files::read(&path, 1 << 20).map_err(HostError::io(format!("reading {shown}")))?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    }
+
+    pub(super) fn keys_are_there(&self, login: &str, keys: &[String]) -> Result<bool, HostError> {
+        let Some(human) = self.human(login)? else {
+            return Ok(false);
+        };
+        let present = self.present_keys(&human)?;
+        let path = self.keys_file(&human);
+        let private = |path: &std::path::Path, mode: u32| {
+            fs::metadata(path).is_ok_and(|meta| {
+                meta.permissions().mode() & 0o7777 == mode && meta.uid() == human.uid
+            })
+        };
+        Ok(keys
+            .iter()
+            .all(|key| present.lines().any(|line| line == key))
+            && path.parent().is_some_and(|folder| private(folder, 0o700))
+            && private(&path, 0o600))
+    }
+
+    pub(super) fn install_keys(&self, login: &str, keys: &[String]) -> Result<(), HostError> {
+        let human = self.present_human(login)?;
+        let mut text = self.present_keys(&human)?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for key in keys {
+            if !text.lines().any(|line| line == key) {
+                text.push_str(key);
+                text.push('\n');
+            }
+        }
+        let path = self.keys_file(&human);
+        let owner = (human.uid, human.gid);
+        let write = || {
+            let folder = path.parent().unwrap_or(&path);
+            files::make_folder(folder, 0o700)?;
+            chown(folder, Some(owner.0), Some(owner.1))?;
+            files::replace(&path, text.as_bytes(), 0o600, Some(owner))
+        };
+        write().map_err(HostError::io(format!(
+            "writing {}/.ssh/authorized_keys",
+            human.home
+        )))
+    }
+
+    pub(super) fn sudo_rule_is(&self, login: &str, ask_password: bool) -> Result<bool, HostError> {
+        let at = self.at(SUDO_RULE);
+        let is = self.read_at(SUDO_RULE)?;
+        Ok(
+            is.is_some_and(|is| is == sudo_rule(login, ask_password).as_bytes())
+                && fs::metadata(at).is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o440),
+        )
+    }
+
+    /// A broken rule would lock everybody out of root, so `visudo` reads it before it counts.
+    pub(super) fn write_sudo_rule(&self, login: &str, ask_password: bool) -> Result<(), HostError> {
+        let doing = || HostError::io(format!("writing {SUDO_RULE}"));
+        let at = self.at(SUDO_RULE);
+        let temporary = files::temporary_name(&at).map_err(doing())?;
+        files::write_new(
+            &temporary,
+            sudo_rule(login, ask_password).as_bytes(),
+            0o440,
+            None,
+        )
+        .map_err(doing())?;
+        let check = Command::new([
+            "visudo",
+            "--check",
+            "--quiet",
+            "--file",
+            &temporary.display().to_string(),
+        ]);
+        if let Err(error) = self.processes.demand(&check) {
+            // Best effort: what stays behind is a name that sudo does not read.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        fs::rename(&temporary, &at)
+            .and_then(|()| files::sync_folder(&at))
+            .map_err(doing())
+    }
+}
+
+/// Where the rule lives; sudo skips names with a dot, so none here.
+const SUDO_RULE: &str = "/etc/sudoers.d/clawdie-operator";
+
+/// Root is locked, so sudo is the only way to become root. Without a password of its own the account could never
+/// answer sudo's question; its SSH key is then the whole proof.
+fn sudo_rule(login: &str, ask_password: bool) -> String {
+    let tag = if ask_password { "" } else { "NOPASSWD: " };
+    format!("# Written by clawdie-firstboot from setup.txt.\n{login} ALL=(ALL:ALL) {tag}ALL\n")
+}
+
+fn is_member(group: &[&str], login: &str) -> bool {
+    group
+        .get(3)
+        .is_some_and(|members| members.split(',').any(|member| member.trim() == login))
+}

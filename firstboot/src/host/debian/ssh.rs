@@ -1,0 +1,80 @@
+//! SSH host keys: the image ships none, each machine makes its own.
+
+use std::fs;
+use std::io;
+
+use super::{Command, Debian, HostError, Processes, files};
+
+/// The kinds that Debian's sshd offers.
+const KINDS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
+
+fn private(kind: &str) -> String {
+    format!("/etc/ssh/ssh_host_{kind}_key")
+}
+
+fn public(kind: &str) -> String {
+    format!("/etc/ssh/ssh_host_{kind}_key.pub")
+}
+
+impl<P: Processes> Debian<P> {
+    /// Whole, not merely present: a cut while the keys were made can leave empty files behind, with which sshd would
+    /// not start.
+    fn key_is_whole(&self, kind: &str) -> Result<bool, HostError> {
+        let secret = self.text_at(&private(kind))?.unwrap_or_default();
+        let shown = self.text_at(&public(kind))?.unwrap_or_default();
+        Ok(secret.starts_with("-----BEGIN ")
+            && secret.trim_end().ends_with("PRIVATE KEY-----")
+            && secret.trim_end().lines().count() > 2
+            && shown.split_whitespace().count() >= 2)
+    }
+
+    pub(super) fn has_ssh_host_keys(&self) -> Result<bool, HostError> {
+        for kind in KINDS {
+            if !self.key_is_whole(kind)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn make_ssh_host_keys(&self) -> Result<(), HostError> {
+        for kind in KINDS {
+            // `ssh-keygen -A` leaves any file alone that is there, damaged ones too. A whole key is never touched.
+            if !self.key_is_whole(kind)? {
+                for path in [private(kind), public(kind)] {
+                    match fs::remove_file(self.at(&path)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(HostError::io(format!("removing the damaged {path}"))(
+                                error,
+                            ));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.processes.demand(&Command::new(["ssh-keygen", "-A"]))?;
+        Ok(())
+    }
+
+    pub(super) fn fingerprints(&self) -> Result<Vec<String>, HostError> {
+        let mut found = Vec::new();
+        for kind in KINDS {
+            let path = public(kind);
+            if files::read(&self.at(&path), 1).ok().flatten().is_none() {
+                continue;
+            }
+            let output = self
+                .processes
+                .demand(&Command::new(["ssh-keygen", "-l", "-f", &path]))?;
+            // `256 SHA256:abc comment (ED25519)`: the comment names the build or the host and helps nobody.
+            let words: Vec<&str> = output.stdout.split_whitespace().collect();
+            if let (Some(hash), Some(kind)) = (words.get(1), words.last()) {
+                found.push(format!("{hash} {kind}"));
+            }
+        }
+        // The short modern kind first: that is the one ssh shows when it asks.
+        found.reverse();
+        Ok(found)
+    }
+}

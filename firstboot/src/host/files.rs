@@ -1,0 +1,159 @@
+//! Files that survive a power cut: whole old content or whole new content, never a mixture.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+/// Numeric owner and group.
+pub(super) type Owner = (u32, u32);
+
+/// Replaces `path`: temporary name in the same folder, sync, rename, sync of the folder.
+///
+/// The new file has its mode from the moment it exists. A leftover of an earlier cut is removed first.
+pub(super) fn replace(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: Option<Owner>,
+) -> io::Result<()> {
+    let temporary = temporary_name(path)?;
+    write_new(&temporary, content, mode, owner)?;
+    fs::rename(&temporary, path)?;
+    sync_folder(path)
+}
+
+/// The first half of [`replace`], for content that another program checks before it counts.
+pub(super) fn write_new(
+    temporary: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: Option<Owner>,
+) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(temporary)?;
+    if file.metadata()?.permissions().mode() & 0o7777 != mode {
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    if let Some((uid, gid)) = owner {
+        fchown(&file, Some(uid), Some(gid))?;
+    }
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// `.NAME.new` beside `path`; sudo and most programs that read folders skip such names.
+pub(super) fn temporary_name(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("not the path of a file"))?;
+    Ok(path.with_file_name(format!(".{}.new", name.to_string_lossy())))
+}
+
+/// Makes a rename in the folder of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Adds to the end of a file.
+pub(super) fn append(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
+    let new = !path.exists();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(content)?;
+    if sync {
+        file.sync_data()?;
+    }
+    if new && sync {
+        sync_folder(path)?;
+    }
+    Ok(())
+}
+
+/// Makes a folder and what leads to it; the folder itself gets `mode`, its parents 0755.
+pub(super) fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    let is = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if is == mode {
+        Ok(())
+    } else {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+}
+
+/// The first `limit` bytes of a file; `None` when there is no such file.
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(limit).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leftover_of_a_cut_does_not_stand_in_the_way_and_modes_are_exact() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("provider.env");
+        fs::write(temporary_name(&path).expect("a name"), "torn").expect("written");
+        replace(&path, b"one", 0o600, None).expect("replaced");
+        replace(&path, b"two", 0o440, None).expect("replaced again");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
+        assert_eq!(
+            fs::metadata(&path).expect("there").permissions().mode() & 0o7777,
+            0o440
+        );
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_planted_link_at_the_temporary_name_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, victim) = (folder.path().join("f"), folder.path().join("victim"));
+        fs::write(&victim, "mine").expect("written");
+        std::os::unix::fs::symlink(&victim, temporary_name(&path).expect("a name"))
+            .expect("linked");
+        replace(&path, b"new", 0o600, None).expect("replaced");
+        assert_eq!(fs::read(&victim).expect("read"), b"mine");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+    }
+
+    #[test]
+    fn no_file_is_none_and_reading_stops_at_the_limit() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f");
+        assert_eq!(read(&path, 10).expect("fine"), None);
+        assert_eq!(read(&path.join("below"), 10).expect("fine"), None);
+        append(&path, b"0123456789", 0o600, true).expect("appended");
+        append(&path, b"more", 0o600, false).expect("appended");
+        assert_eq!(
+            read(&path, 12).expect("fine").expect("there"),
+            b"0123456789mo"
+        );
+        assert!(read(folder.path(), 10).is_err(), "a folder is not a file");
+    }
+}

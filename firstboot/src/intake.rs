@@ -1,0 +1,137 @@
+//! What a run knows before its first step: the seed, the verdict on it, the profiles.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use crate::host::{Host, Volume};
+use crate::profile::Profiles;
+use crate::seed::{self, Files, SeedError};
+use crate::setup::{self, Input, Problem, Setup, Verdict};
+
+/// Everything that steps decide by.
+#[derive(Debug)]
+pub struct Intake {
+    /// Where the report goes.
+    pub volume: Option<Volume>,
+    /// What the operator should know about the seed besides its content.
+    pub notes: Vec<String>,
+    files: Result<Files, SeedError>,
+    verdict: Option<Verdict>,
+    profiles: Result<Profiles, String>,
+    mark: Option<String>,
+    blocked: Option<String>,
+}
+
+impl Intake {
+    /// Finds and reads the seed; what is in it is judged by [`Intake::judge`].
+    pub fn take_in(host: &dyn Host, agent: &str, patience: Duration) -> Self {
+        let found = seed::find(host, patience);
+        let mark = found.files.as_ref().ok().map(|files| files.mark(agent));
+        Self {
+            volume: found.volume,
+            notes: found.notes,
+            files: found.files,
+            verdict: None,
+            profiles: Err("the profiles have not been read".into()),
+            mark,
+            blocked: None,
+        }
+    }
+
+    /// Refuses to use the seed for a reason that lies outside of it.
+    pub fn block(&mut self, why: String) {
+        self.blocked = Some(why);
+        self.mark = None;
+    }
+
+    /// Validates `setup.txt` and reads the profiles.
+    pub fn judge(&mut self, host: &dyn Host) {
+        if let Ok(files) = &self.files {
+            self.verdict = Some(setup::check(Input {
+                name: &files.setup_name,
+                setup: files.setup.expose_secret(),
+                authorized_keys: files.authorized_keys.as_deref(),
+            }));
+        }
+        let path = host.paths().profiles;
+        self.profiles = match host.read(Path::new(path)) {
+            Ok(Some(bytes)) => {
+                Profiles::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| error.to_string())
+            }
+            Ok(None) => Err(format!("{path} is missing from this image; build it again")),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+
+    /// Names the seed as this agent reads it; `None` when there is none to read.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
+    }
+
+    /// Whether no seed is plugged in at all (a bad or unreadable one is another matter).
+    pub fn is_absent(&self) -> bool {
+        self.blocked.is_none()
+            && matches!(self.files, Err(SeedError::NoVolume | SeedError::NoFile(_)))
+    }
+
+    /// The valid settings.
+    pub fn setup(&self) -> Option<&Setup> {
+        if self.blocked.is_some() {
+            return None;
+        }
+        self.verdict
+            .as_ref()
+            .and_then(|verdict| verdict.setup.as_ref())
+    }
+
+    /// Everything that is to be said about `setup.txt`.
+    pub fn problems(&self) -> &[Problem] {
+        self.verdict
+            .as_ref()
+            .map_or(&[], |verdict| &verdict.problems)
+    }
+
+    /// The profiles, or why there are none.
+    pub fn profiles(&self) -> Result<&Profiles, String> {
+        self.profiles.as_ref().map_err(Clone::clone)
+    }
+
+    /// Which files were read, or why none were.
+    pub fn seed_text(&self) -> Result<String, String> {
+        if let Some(why) = &self.blocked {
+            return Err(why.clone());
+        }
+        let files = self.files.as_ref().map_err(ToString::to_string)?;
+        let place = self
+            .volume
+            .as_ref()
+            .map_or_else(|| "the seed".into(), ToString::to_string);
+        let keys = if files.authorized_keys.is_some() {
+            " and authorized_keys"
+        } else {
+            ""
+        };
+        Ok(format!("{}{keys} on {place}", files.setup_name))
+    }
+
+    /// What the check of `setup.txt` came to.
+    pub fn verdict_text(&self) -> Result<String, String> {
+        let Some(verdict) = &self.verdict else {
+            return Err("there is nothing to check".into());
+        };
+        match (
+            &verdict.setup,
+            verdict.errors().count(),
+            verdict.warnings().count(),
+        ) {
+            (Some(_), _, 0) => Ok("no faults".into()),
+            (Some(_), _, warnings) => Ok(format!("no faults, {warnings} warning(s)")),
+            (None, errors, _) => Err(format!(
+                "{errors} fault(s) in setup.txt, listed in this report. Correct them on the stick and start again; \
+                 nothing was provisioned"
+            )),
+        }
+    }
+}

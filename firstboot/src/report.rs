@@ -1,0 +1,324 @@
+//! What the operator is told, the same on the seed, the console, at login and in the log. No secret is in it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::host::{Access, Address, Host, HostError, Volume};
+use crate::journal::{Outcome, Phase};
+use crate::step::{self, Context, Finished};
+
+/// The report's file on the seed.
+pub const FILE: &str = "RESULT.txt";
+
+/// Frames of our part of the message of the day; what an admin wrote around it stays.
+const MOTD_BEGIN: &str = "=== Clawdie first boot ===";
+const MOTD_END: &str = "=== end of the first boot's report ===";
+
+/// The account of a run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    phase: Phase,
+    at: Timestamp,
+    agent: &'static str,
+    /// Whether there was no good seed.
+    refused: bool,
+    steps: Vec<Finished>,
+    problems: Vec<String>,
+    /// Things worth knowing although nothing failed.
+    pub warnings: Vec<String>,
+    host_name: String,
+    addresses: Vec<Address>,
+    fingerprints: Vec<String>,
+    /// The operator's login and whether keys or a password open it.
+    login: Option<Login>,
+    has_seed: bool,
+    was_set_up: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Login {
+    name: String,
+    by_key: bool,
+    by_password: bool,
+}
+
+impl Report {
+    /// Gathers everything after the last step of a phase.
+    pub fn gather(
+        cx: &Context,
+        phase: Phase,
+        earlier: Vec<Finished>,
+        finished: &[Finished],
+    ) -> Self {
+        let mut steps = earlier;
+        for step in finished {
+            // `seed` and the like are taken in both phases: the later word counts, unless the earlier one did the work.
+            match steps.iter_mut().find(|known| known.name == step.name) {
+                Some(known) if matches!(step.outcome, Outcome::Already(_)) => {
+                    if !known.outcome.is_good() {
+                        known.outcome = step.outcome.clone();
+                    }
+                }
+                Some(known) => known.outcome = step.outcome.clone(),
+                None => steps.push(step.clone()),
+            }
+        }
+        let mut warnings: Vec<String> = cx.warnings.borrow().clone();
+        let mut fact = |what: &str, error: &HostError| warnings.push(format!("{what}: {error}"));
+        let host_name = cx.host.host_name().unwrap_or_else(|error| {
+            fact("the host name cannot be read", &error);
+            String::new()
+        });
+        let addresses = cx.host.addresses().unwrap_or_else(|error| {
+            fact("the addresses cannot be read", &error);
+            Vec::new()
+        });
+        let fingerprints = cx.host.ssh_fingerprints().unwrap_or_else(|error| {
+            fact("the SSH fingerprints cannot be read", &error);
+            Vec::new()
+        });
+        let setup = cx.intake.setup();
+        let login = setup.map(|setup| Login {
+            name: setup.operator_user().to_owned(),
+            by_key: !setup.ssh_keys().is_empty(),
+            by_password: cx.host.has_password(setup.operator_user()).unwrap_or(false),
+        });
+        if let Some(Login {
+            name,
+            by_key: false,
+            by_password: false,
+        }) = &login
+        {
+            warnings.push(format!(
+                "nobody can log in as `{name}`: setup.txt has neither `SSH_AUTHORIZED_KEY` nor `CLAWDIE_USER_PASSWORD`"
+            ));
+        }
+        Self {
+            phase,
+            at: cx.host.now(),
+            agent: env!("CARGO_PKG_VERSION"),
+            refused: setup.is_none(),
+            steps,
+            problems: cx
+                .intake
+                .problems()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            warnings,
+            host_name,
+            addresses,
+            fingerprints,
+            login,
+            has_seed: cx.intake.mark().is_some(),
+            was_set_up: cx.was_set_up,
+        }
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Finished> {
+        self.steps.iter().filter(|step| !step.outcome.is_good())
+    }
+
+    /// The first line: what it comes down to.
+    fn headline(&self) -> &'static str {
+        if self.refused {
+            "NOT SET UP"
+        } else if self.failed().next().is_some() {
+            "SET UP, WITH FAULTS"
+        } else {
+            "READY"
+        }
+    }
+
+    fn next(&self) -> Vec<String> {
+        let mut next = Vec::new();
+        if self.refused {
+            next.push("Correct setup.txt on the stick as told above, save it and start this machine again.".into());
+            next.push(if self.was_set_up {
+                "Until then this machine stays as an earlier seed set it up. Root is locked.".into()
+            } else {
+                "Until then nothing is provisioned: no account, no key, no agent. Root is locked."
+                    .into()
+            });
+        } else if self.failed().next().is_some() {
+            next.push(
+                "Read the lines marked FAILED above. The next start tries those steps again;"
+                    .into(),
+            );
+            next.push("or, on this machine: sudo clawdie-firstboot status".into());
+        }
+        if let Some(login) = &self.login {
+            let place = self
+                .addresses
+                .first()
+                .map_or("ADDRESS", |address| address.address.as_str());
+            if login.by_key {
+                next.push(format!("Log in:        ssh {}@{place}", login.name));
+            }
+            if login.by_password {
+                next.push(format!(
+                    "On the console: log in as `{}` with your password",
+                    login.name
+                ));
+            }
+            next.push("Ask Colibri:   colibri status".into());
+        }
+        if self.addresses.is_empty() && self.phase == Phase::Late {
+            next.push(
+                "No network address yet: plug in a cable and look here again: ip address".into(),
+            );
+        }
+        if self.has_seed {
+            next.push(
+                "The stick's setup.txt still holds your keys and passwords in plain text.".into(),
+            );
+            next.push(
+                "Keep the stick safe, or delete setup.txt when no other machine needs it.".into(),
+            );
+        }
+        next
+    }
+
+    /// The whole report, with `\n` line ends.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let headline = format!("Clawdie first boot: {}", self.headline());
+        let _ = writeln!(text, "{headline}\n{}\n", "=".repeat(headline.len()));
+        let _ = writeln!(text, "Host name:     {}", self.host_name);
+        for (at, address) in self.addresses.iter().enumerate() {
+            let label = if at == 0 { "Addresses:" } else { "" };
+            let _ = writeln!(
+                text,
+                "{label:<14} {} ({})",
+                address.address, address.interface
+            );
+        }
+        if self.addresses.is_empty() {
+            let _ = writeln!(text, "Addresses:     none yet");
+        }
+        for (at, fingerprint) in self.fingerprints.iter().enumerate() {
+            let label = if at == 0 { "SSH host keys:" } else { "" };
+            let _ = writeln!(text, "{label:<14} {fingerprint}");
+        }
+        let _ = writeln!(
+            text,
+            "Written:       {:.0} by clawdie-firstboot {}",
+            self.at, self.agent
+        );
+        if !self.problems.is_empty() {
+            let _ = writeln!(text, "\nsetup.txt\n---------");
+            for problem in &self.problems {
+                let _ = writeln!(text, "{problem}\n");
+            }
+        }
+        let _ = writeln!(text, "\nSteps\n-----");
+        for step in &self.steps {
+            let title = step::title(&step.name);
+            let (word, detail) = (step.outcome.word(), step.outcome.detail());
+            let _ = writeln!(text, "{title:<22} {word:<14} {detail}");
+        }
+        if !self.warnings.is_empty() {
+            let _ = writeln!(text, "\nWorth knowing\n-------------");
+            for warning in &self.warnings {
+                let _ = writeln!(text, "* {warning}");
+            }
+        }
+        let _ = writeln!(text, "\nWhat to do next\n---------------");
+        for line in self.next() {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    /// The report for a console: what a line of `setup.txt` holds must not command the terminal.
+    pub fn for_console(&self) -> String {
+        self.text()
+            .chars()
+            .map(|letter| {
+                if letter.is_control() && letter != '\n' {
+                    '?'
+                } else {
+                    letter
+                }
+            })
+            .collect()
+    }
+
+    /// The few lines for every login.
+    fn motd(&self) -> String {
+        let mut text = format!("{MOTD_BEGIN}\n{}. Host {}", self.headline(), self.host_name);
+        if let Some(address) = self.addresses.first() {
+            let _ = write!(text, ", {}", address.address);
+        }
+        text.push_str(".\n");
+        for step in self.failed() {
+            let _ = writeln!(
+                text,
+                "{}: {} {}",
+                step::title(&step.name),
+                step.outcome.word(),
+                step.outcome.detail()
+            );
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "* {warning}");
+        }
+        let _ = writeln!(
+            text,
+            "More: sudo clawdie-firstboot status, and RESULT.txt on the stick.\n{MOTD_END}"
+        );
+        text.chars()
+            .map(|letter| {
+                if letter.is_control() && letter != '\n' {
+                    '?'
+                } else {
+                    letter
+                }
+            })
+            .collect()
+    }
+}
+
+/// Writes `RESULT.txt`, with the line ends that Notepad likes. The seed is writable for this moment only.
+///
+/// # Errors
+/// The stick is gone, full, or write-protected.
+pub fn write_on_seed(
+    host: &dyn Host,
+    volume: Option<&Volume>,
+    report: &Report,
+) -> Result<(), HostError> {
+    let Some(volume) = volume else { return Ok(()) };
+    host.mount_seed(volume, Access::ReadWrite)?;
+    let path = Path::new(host.paths().seed_mount).join(FILE);
+    // The seed is mounted so that every file on it has this mode; FAT knows no other.
+    let written = host.write(&path, report.text().replace('\n', "\r\n").as_bytes(), 0o700);
+    let unmounted = host.unmount_seed();
+    written.and(unmounted)
+}
+
+/// Puts the short report into the message of the day, in place of the one before.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn write_motd(host: &dyn Host, report: &Report) -> Result<(), HostError> {
+    let path = Path::new(host.paths().motd);
+    let old = host.read(path)?.unwrap_or_default();
+    let old = String::from_utf8_lossy(&old).into_owned();
+    let ours = report.motd();
+    let new = match (old.find(MOTD_BEGIN), old.find(MOTD_END)) {
+        (Some(begin), Some(end)) if begin < end => {
+            let after = old[end + MOTD_END.len()..].trim_start_matches('\n');
+            format!("{}{ours}{after}", &old[..begin])
+        }
+        _ if old.is_empty() || old.ends_with('\n') => format!("{old}{ours}"),
+        _ => format!("{old}\n{ours}"),
+    };
+    if new == old {
+        Ok(())
+    } else {
+        host.write(path, new.as_bytes(), 0o644)
+    }
+}

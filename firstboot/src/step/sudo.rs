@@ -1,0 +1,30 @@
+//! Root is locked, so the operator's account is the only way to become root.
+
+use super::{Context, Step, StepError, Wanted};
+use crate::host::Setting;
+
+pub(super) struct Sudo;
+
+impl Step for Sudo {
+    fn name(&self) -> &'static str {
+        "sudo"
+    }
+
+    fn title(&self) -> &'static str {
+        "Right to become root"
+    }
+
+    fn needs(&self) -> &'static [&'static str] {
+        &["validate", "operator-account"]
+    }
+
+    fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
+        let login = cx.setup()?.operator_user().to_owned();
+        // Asked for only where there is one to type; without, the SSH key is the proof and nobody could ever answer.
+        let ask_password = cx.host.has_password(&login)?;
+        Ok(Wanted::Settings(vec![Setting::Administrator {
+            login,
+            ask_password,
+        }]))
+    }
+}

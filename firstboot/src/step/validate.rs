@@ -1,0 +1,26 @@
+//! `setup.txt` is either good as a whole or nothing of it is used.
+
+use super::{Context, Step, StepError, Wanted};
+
+pub(super) struct Validate;
+
+impl Step for Validate {
+    fn name(&self) -> &'static str {
+        "validate"
+    }
+
+    fn title(&self) -> &'static str {
+        "Check setup.txt"
+    }
+
+    fn needs(&self) -> &'static [&'static str] {
+        &["seed"]
+    }
+
+    fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
+        cx.intake
+            .verdict_text()
+            .map(Wanted::Work)
+            .map_err(StepError::Seed)
+    }
+}
