@@ -1,5 +1,8 @@
 //! The image, booted in QEMU: with a good seed, again, with a bad one, from other hardware.
 
+// Tests all of it, also what is shared between them.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 
 use clawdie_image::qemu::{Attach, Firmware};
@@ -8,6 +11,8 @@ use clawdie_tests::{Answer, Built, Canary, Disk, Guest, KeyPair, Owner};
 const LOGIN: &str = "ada";
 const HOST: &str = "hive-test";
 const PROVIDER_ENV: &str = "/etc/colibri/provider.env";
+/// `running` when every unit came up; else the names of those that did not.
+const SETTLED: &str = "systemctl is-system-running --wait; systemctl --failed --no-legend";
 const JOURNAL: &str = "/var/lib/clawdie/journal";
 
 /// What an operator types in, with secrets that can be searched for.
@@ -95,7 +100,10 @@ fn result(disk: &Disk) -> String {
     text
 }
 
-fn text<'a>(answers: &'a std::collections::BTreeMap<&'static str, Answer>, name: &str) -> &'a str {
+fn text_of<'a>(
+    answers: &'a std::collections::BTreeMap<&'static str, Answer>,
+    name: &str,
+) -> &'a str {
     &answers[name].text
 }
 
@@ -106,7 +114,8 @@ fn a_good_seed_sets_up_a_host_once() {
     disk.put_seed("setup.txt", seed.text().as_bytes());
 
     let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Uefi, "good-seed");
-    guest.wait_for(&format!("{HOST} login:"));
+    guest.wait_for_report("READY");
+    guest.wait_for_login();
     let own = format!("/proc/{}", guest.process_id());
     for file in ["cmdline", "environ"] {
         let bytes = fs_err::read(format!("{own}/{file}")).unwrap();
@@ -143,23 +152,23 @@ fn a_good_seed_sets_up_a_host_once() {
             ("listing", "root 'ps -eww -o pid,user,args'"),
         ],
     );
-    assert_eq!(text(&answers, "settled"), "running");
-    assert_eq!(text(&answers, "host"), format!("{HOST}\n{HOST}"));
-    assert!(text(&answers, "zone").ends_with("/Europe/Ljubljana"));
-    assert!(text(&answers, "motd").contains(HOST));
-    let status: serde_json::Value = serde_json::from_str(text(&answers, "status")).unwrap();
+    assert_eq!(text_of(&answers, "settled"), "running");
+    assert_eq!(text_of(&answers, "host"), format!("{HOST}\n{HOST}"));
+    assert!(text_of(&answers, "zone").ends_with("/Europe/Ljubljana"));
+    assert!(text_of(&answers, "motd").contains(HOST));
+    let status: serde_json::Value = serde_json::from_str(text_of(&answers, "status")).unwrap();
     assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
-    assert_eq!(text(&answers, "daemon"), "colibri");
-    assert_eq!(text(&answers, "enabled"), "enabled");
+    assert_eq!(text_of(&answers, "daemon"), "colibri");
+    assert_eq!(text_of(&answers, "enabled"), "enabled");
     assert!(
-        text(&answers, "shadow").contains("root:!*:"),
+        text_of(&answers, "shadow").contains("root:!*:"),
         "{}",
-        text(&answers, "shadow")
+        text_of(&answers, "shadow")
     );
     assert!(
-        text(&answers, "shadow").contains("ada:$y$"),
+        text_of(&answers, "shadow").contains("ada:$y$"),
         "{}",
-        text(&answers, "shadow")
+        text_of(&answers, "shadow")
     );
     for place in [
         "commands",
@@ -199,7 +208,7 @@ fn a_good_seed_sets_up_a_host_once() {
     let journal = disk.root_file(JOURNAL).expect("the journal");
     let seed_bytes = disk.bytes_of("CLAWDIE-SEED");
     let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Uefi, "good-seed-again");
-    guest.wait_for(&format!("{HOST} login:"));
+    guest.wait_for_login();
     let answers = guest.ask(
         &seed.key,
         LOGIN,
@@ -212,8 +221,8 @@ fn a_good_seed_sets_up_a_host_once() {
             ("status", "colibri status --json"),
         ],
     );
-    assert_eq!(text(&answers, "settled"), "running");
-    assert_eq!(answers["status"].code, 0, "{}", text(&answers, "status"));
+    assert_eq!(text_of(&answers, "settled"), "running");
+    assert_eq!(answers["status"].code, 0, "{}", text_of(&answers, "status"));
     guest.power_off();
     assert_eq!(disk.root_file(JOURNAL).unwrap(), journal);
     assert!(
@@ -221,4 +230,129 @@ fn a_good_seed_sets_up_a_host_once() {
         "the seed changed: {}",
         disk.seed_listing()
     );
+}
+
+/// The lines of a seed with a fault in nearly each, and what the report must say of it.
+fn faults(secret: &Canary, root: &Canary) -> Vec<(String, &'static str)> {
+    vec![
+        (
+            "OPENROUTER_API_KEY=<paste here>".into(),
+            "line 1, column 20",
+        ),
+        (
+            format!("TELEGRAM_BOT_TOKEN={}", secret.value),
+            "line 2, column 20",
+        ),
+        ("TELEGRAM_ADMIN_ID=@ada".into(), "line 3, column 19"),
+        ("TIMEZONE=Europe/Nowhere".into(), "line 4, column 10"),
+        ("HOSTNAME=one".into(), "line 5"),
+        ("HOSTNAME=two".into(), "line 6"),
+        (format!("ROOT_PASSWORD={}", root.value), "line 7"),
+        (
+            "ASSISTANT_NAME=\u{201c}Ada\u{201d}".into(),
+            "line 8, column 16",
+        ),
+    ]
+}
+
+/// Started by BIOS, so that this way in is seen as well.
+#[test]
+fn a_bad_seed_sets_up_nothing_and_names_every_fault() {
+    let disk = stick();
+    let secret = Canary::new("misplaced key", "sk-or-v1-", 64);
+    let root = Canary::new("root password", "Pw-", 24);
+    let faults = faults(&secret, &root);
+    let lines: Vec<_> = faults.iter().map(|(line, _)| line.as_str()).collect();
+    disk.put_seed("setup.txt", lines.join("\n").as_bytes());
+
+    let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Bios, "bad-seed");
+    guest.wait_for_report("NOT SET UP");
+    guest.wait_for_login();
+    assert_eq!(guest.offered_methods("root"), "publickey");
+    let console = guest.console_text();
+    guest.power_off();
+
+    disk.assert_sound();
+    let report = result(&disk);
+    for (place, told) in [("RESULT.txt", &report), ("the console", &console)] {
+        for (line, expected) in &faults {
+            let key = line.split('=').next().unwrap();
+            assert!(
+                told.contains(expected),
+                "{place} does not name {expected}: {told}"
+            );
+            assert!(told.contains(key), "{place} does not name {key}: {told}");
+        }
+        for canary in [&secret, &root] {
+            canary.assert_not_in(told.as_bytes(), place);
+        }
+    }
+    let setup = BTreeSet::from([Owner::SeedFile("setup.txt".to_owned())]);
+    for canary in [&secret, &root] {
+        assert_eq!(
+            canary.owners(&disk),
+            setup,
+            "the {} has wandered",
+            canary.name
+        );
+    }
+
+    assert!(disk.root_text("/etc/shadow").contains("root:!*:"));
+    let people: Vec<String> = disk
+        .root_text("/etc/passwd")
+        .lines()
+        .filter(|line| {
+            let uid: u32 = line.split(':').nth(2).unwrap().parse().unwrap();
+            (1000..60000).contains(&uid)
+        })
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(people, Vec::<String>::new());
+    assert!(disk.root_file(PROVIDER_ENV).is_none());
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    assert!(
+        disk.root_stat(&format!("{wants}/colibri-daemon.service"))
+            .is_none()
+    );
+    assert!(disk.root_stat("/var/lib/colibri/colibri.db").is_none());
+}
+
+/// As Notepad's "Unicode" with Windows' hidden endings leaves the file: UTF-16, `setup.txt.txt`.
+#[test]
+fn an_nvme_drive_is_set_up_from_a_seed_in_utf_16() {
+    let disk = stick();
+    let seed = Seed::new(&disk);
+    let text = format!(
+        "\u{feff}OPENROUTER_API_KEY={}\r\nTELEGRAM=none\r\nASSISTANT_NAME=Ada Byron\r\n\
+         SSH_AUTHORIZED_KEY={}\r\n",
+        seed.provider.value, seed.key.public
+    );
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    disk.remove_seed("setup.txt");
+    disk.put_seed("setup.txt.txt", &wide);
+
+    let mut guest = Guest::start(&disk, Attach::Nvme, Firmware::Uefi, "nvme");
+    guest.wait_for_report("READY");
+    guest.wait_for_login();
+    let answers = guest.ask(
+        &seed.key,
+        "clawdie",
+        "",
+        &[
+            ("settled", SETTLED),
+            ("host", "hostname"),
+            ("root", "sudo -n id -u"),
+            ("disk", "findmnt -no SOURCE /"),
+            ("health", "colibri service-check"),
+        ],
+    );
+    guest.power_off();
+    assert_eq!(text_of(&answers, "settled"), "running");
+    assert_eq!(text_of(&answers, "host"), "ada-byron");
+    assert_eq!(text_of(&answers, "root"), "0");
+    assert!(text_of(&answers, "disk").starts_with("/dev/nvme0n1p"));
+    assert_eq!(answers["health"].code, 0, "{}", text_of(&answers, "health"));
+    let env = Owner::RootFile(PROVIDER_ENV.to_owned());
+    let setup = Owner::SeedFile("setup.txt.txt".to_owned());
+    assert_eq!(seed.provider.owners(&disk), BTreeSet::from([setup, env]));
 }

@@ -1,5 +1,8 @@
 //! The image, read by other people's tools, and `verify` on damaged copies of it.
 
+// Tests all of it, also what is shared between them.
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use clawdie_tests::{Built, Disk, program, run, xtask};

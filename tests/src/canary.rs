@@ -177,7 +177,75 @@ fn root_owner(disk: &Disk, at: u64) -> Owner {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A disk laid out as ours are, made with other people's tools alone.
+    fn foreign_disk(root: &std::path::Path) -> Disk {
+        let disk = Disk::nothing();
+        let file = fs_err::File::create(disk.path()).unwrap();
+        file.set_len(100 << 20).unwrap();
+        let done = run(
+            program("sgdisk", "gdisk")
+                .args(["-n", "1:1M:+64M", "-t", "1:0700", "-c", "1:CLAWDIE-SEED"])
+                .args(["-n", "2:0:+32M", "-t", "2:8304", "-c", "2:rootfs"])
+                .arg(disk.path()),
+            b"",
+            LIMIT,
+        );
+        assert!(done.status.success(), "{}", done.all());
+        let mut format = program("mkfs.vfat", "dosfstools");
+        format
+            .args(["-F", "32", "--offset", "2048"])
+            .arg(disk.path())
+            .arg("65536");
+        let done = run(&mut format, b"", LIMIT);
+        assert!(done.status.success(), "{}", done.all());
+        let mut format = program("mke2fs", "e2fsprogs");
+        format
+            .args(["-q", "-t", "ext4", "-b", "4096", "-d"])
+            .arg(root)
+            .args(["-E", "offset=68157440"])
+            .arg(disk.path())
+            .arg("32M");
+        let done = run(&mut format, b"", LIMIT);
+        assert!(done.status.success(), "{}", done.all());
+        disk
+    }
+
+    #[test]
+    fn every_place_of_a_secret_is_named() {
+        let canary = Canary::new("key", "sk-or-v1-", 64);
+        let text = format!("x={}\n", canary.value);
+        let root = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(root.path().join("etc/colibri")).unwrap();
+        // Bigger than what ext4 may keep inside the inode.
+        fs_err::write(root.path().join("etc/colibri/provider.env"), text.repeat(9)).unwrap();
+        fs_err::write(root.path().join("gone"), text.repeat(9)).unwrap();
+        let disk = foreign_disk(root.path());
+        assert_eq!(disk.range("rootfs").start, 68157440);
+        let seed = Owner::SeedFile("setup.txt".to_owned());
+        let gone = Owner::RootFile("/gone".to_owned());
+        let env = Owner::RootFile("/etc/colibri/provider.env".to_owned());
+        assert_eq!(canary.owners(&disk), BTreeSet::from([env.clone(), gone]));
+
+        disk.put_seed("setup.txt", text.as_bytes());
+        disk.put_seed("other.txt", text.as_bytes());
+        disk.remove_seed("other.txt");
+        let done = run(
+            program("debugfs", "e2fsprogs")
+                .args(["-w", "-R", "rm gone"])
+                .arg(disk.root_device()),
+            b"",
+            LIMIT,
+        );
+        assert!(done.status.success(), "{}", done.all());
+        let places = BTreeSet::from([seed, Owner::SeedFree, env, Owner::RootFree]);
+        assert_eq!(canary.owners(&disk), places);
+    }
 
     #[test]
     fn a_canary_is_found_plain_wide_and_cut() {

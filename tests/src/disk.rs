@@ -33,12 +33,18 @@ pub struct Stat {
 impl Disk {
     /// A fresh copy of the image under test.
     pub fn copy_of(built: &Built) -> Self {
+        let disk = Self::nothing();
+        sparse_copy(&built.image(), &disk.path).unwrap();
+        disk
+    }
+
+    /// A place for a disk that is not there yet.
+    pub(crate) fn nothing() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("clawdie-disk-")
             .tempdir()
             .unwrap();
         let path = folder.path().join("disk.img");
-        sparse_copy(&built.image(), &path).unwrap();
         Self { folder, path }
     }
 
@@ -112,6 +118,16 @@ impl Disk {
         let mut command = self.mtools("mcopy", &["-o", "-", &format!("::{name}")]);
         let done = run(&mut command, text, LIMIT);
         assert!(done.status.success(), "mcopy {name}: {}", done.all());
+    }
+
+    /// Removes a file of the seed partition.
+    pub fn remove_seed(&self, name: &str) {
+        let done = run(
+            &mut self.mtools("mdel", &[&format!("::{name}")]),
+            b"",
+            LIMIT,
+        );
+        assert!(done.status.success(), "mdel {name}: {}", done.all());
     }
 
     /// A file of the seed partition, if it is there.

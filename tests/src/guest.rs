@@ -86,10 +86,36 @@ impl Guest {
         }
     }
 
-    /// Waits until the console shows `text`.
-    pub fn wait_for(&mut self, text: &str) {
-        let found = self.running.console().wait_for(text, patient(60));
+    /// Waits for a login prompt, which comes after good runs and bad ones.
+    pub fn wait_for_login(&mut self) {
+        let found = self
+            .running
+            .console()
+            .wait_until_said("login: ", patient(60));
         found.unwrap_or_else(|error| panic!("{error}\n(all of it: {})", self.log.display()));
+    }
+
+    /// Waits for the report of the first boot, and for its headline to be `expected`.
+    pub fn wait_for_report(&mut self, expected: &str) {
+        let headlines = ["READY", "SET UP, WITH FAULTS", "NOT SET UP"];
+        let lines = headlines.map(|headline| format!("Clawdie first boot: {headline}"));
+        let lines = lines.each_ref().map(String::as_str);
+        match self.running.console().wait_for_any(&lines, patient(60)) {
+            Ok(which) if headlines[which] == expected => {}
+            Ok(which) => {
+                // Its end tells why.
+                let _ = self
+                    .running
+                    .console()
+                    .wait_for("What to do next", patient(2));
+                panic!(
+                    "{} instead of {expected}: {}",
+                    headlines[which],
+                    self.running.console().tail()
+                );
+            }
+            Err(error) => panic!("{error}\n(all of it: {})", self.log.display()),
+        }
     }
 
     /// Everything that the console has shown.
