@@ -75,18 +75,38 @@ impl Console {
     /// # Errors
     /// As [`Console::wait_for`].
     pub fn wait_for_any(&mut self, patterns: &[&str], limit: Duration) -> Result<usize> {
+        let (at, which) = self.first_after(self.seen, patterns, limit)?;
+        self.seen = at + patterns[which].len();
+        Ok(which)
+    }
+
+    /// Waits until the guest has said `pattern` at any time, before the last match too: for two
+    /// things that may come in either order.
+    ///
+    /// # Errors
+    /// As [`Console::wait_for`].
+    pub fn wait_until_said(&self, pattern: &str, limit: Duration) -> Result<()> {
+        self.first_after(0, &[pattern], limit).map(|_| ())
+    }
+
+    /// Where the first of the patterns is, and which one it is.
+    fn first_after(
+        &self,
+        start: usize,
+        patterns: &[&str],
+        limit: Duration,
+    ) -> Result<(usize, usize)> {
         let end = Instant::now() + limit;
         let mut state = self.said.lock();
         loop {
-            let fresh = &state.bytes[self.seen..];
+            let fresh = &state.bytes[start..];
             let first = patterns
                 .iter()
                 .enumerate()
                 .filter_map(|(which, pattern)| Some((find(fresh, pattern.as_bytes())?, which)))
                 .min();
             if let Some((at, which)) = first {
-                self.seen += at + patterns[which].len();
-                return Ok(which);
+                return Ok((start + at, which));
             }
             let now = Instant::now();
             let why = if find(fresh, DEAD.as_bytes()).is_some() {
@@ -199,6 +219,14 @@ mod tests {
         console.wait_for("one", SHORT).unwrap();
         let error = console.wait_for("two", SHORT).unwrap_err();
         assert!(error.to_string().contains("the machine stopped"));
+    }
+
+    #[test]
+    fn finds_what_came_in_the_other_order() {
+        let (_folder, mut console) = console(&b"login: report"[..]);
+        console.wait_for("report", SHORT).unwrap();
+        console.wait_until_said("login:", SHORT).unwrap();
+        assert!(console.wait_until_said("more", SHORT).is_err());
     }
 
     #[test]
