@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use super::decode::{self, DecodeError, FILE_LIMIT};
 use super::lines::{self, Item, LINE_LIMIT, Line, Pair, VALUE_LIMIT};
+use super::marks;
 use super::problem::{Problem, Severity};
-use super::redact;
+use super::redact::{self, Mask};
 use super::rules::{RuleError, access, keys};
-use super::schema::{Applied, Key, SCHEMA_VERSION};
+use super::schema::{Applied, Class, Key};
 use super::settings::Setup;
 use super::verify;
 use super::{Input, Verdict, placeholder};
@@ -24,8 +25,8 @@ pub(super) struct Place {
 
 impl Place {
     /// A place in a line; `mask` is never shown.
-    pub(super) fn new(line: Line<'_>, mask: Option<Range<usize>>, caret: Range<usize>) -> Place {
-        let (shown, moved) = redact::shown(line.text, mask.as_ref(), &caret);
+    pub(super) fn new(line: Line<'_>, mask: Mask, caret: Range<usize>) -> Place {
+        let (shown, moved) = redact::shown(line.text, &mask, &caret);
         Place {
             line: line.number,
             column: caret.start + 1,
@@ -113,10 +114,18 @@ impl Checker {
 
     fn note(&mut self, severity: Severity, key: Key, place: Option<Place>, error: RuleError) {
         let row = key.row();
-        let remedy = error
-            .remedy
-            .map_or_else(|| row.help.to_owned(), |remedy| remedy.into_owned());
-        let rule = (severity == Severity::Error).then(|| row.rule.text().into_owned());
+        let remedy = error.remedy.map_or_else(
+            || match row.class {
+                Class::Plain => format!("Write for example {}={}", row.name, row.example),
+                _ => row.help.to_owned(),
+            },
+            |remedy| remedy.into_owned(),
+        );
+        let rule = match (severity, error.rule) {
+            (_, Some(rule)) => Some(rule.into_owned()),
+            (Severity::Error, None) => Some(row.rule.text().into_owned()),
+            (Severity::Warning, None) => None,
+        };
         let title = format!("`{}` {}", row.name, error.fault);
         self.say(
             place,
@@ -217,18 +226,15 @@ impl Checker {
     /// A file of a newer format cannot be judged line by line: says so and nothing else.
     fn version(&mut self, items: &[Item<'_>]) -> bool {
         for item in items {
+            let key = Key::SetupSchemaVersion;
             if let Item::Pair(pair) = item
-                && pair.name == Key::SetupSchemaVersion.name()
-                && pair
-                    .value
-                    .parse::<u32>()
-                    .is_ok_and(|version| version > SCHEMA_VERSION)
+                && pair.name == key.name()
+                && let Err(error) = key.row().rule.check(pair.value)
+                && error.code == "newer"
             {
-                let place = Place::new(pair.line, None, pair.value_at.clone());
-                if let Err(error) = Key::SetupSchemaVersion.row().rule.check(pair.value) {
-                    self.fault(Key::SetupSchemaVersion, Some(place), error);
-                    return false;
-                }
+                let place = Place::new(pair.line, Mask::None, pair.value_at.clone());
+                self.fault(key, Some(place), error);
+                return false;
             }
         }
         true
@@ -238,29 +244,28 @@ impl Checker {
         match item {
             Item::Pair(pair) => self.pair(pair),
             Item::PrivateKey { line, key, at } => {
-                let place = Place::new(*line, Some(at.clone()), at.clone());
-                if let Some(key) = key {
-                    self.seen.entry(*key).or_insert(Seen {
-                        place: place.clone(),
-                        filled: true,
-                    });
-                }
+                let place = Place::new(*line, Mask::Fixed(at.clone()), at.clone());
+                self.meant(key.unwrap_or(Key::SshAuthorizedKey), &place);
                 self.say(Some(place), private_key(*key));
             }
-            Item::BarePublicKey(line) => self.say(
-                Some(Place::new(*line, None, line.all())),
-                Say {
-                    severity: Severity::Error,
-                    code: "no-key",
-                    key: Some(Key::SshAuthorizedKey),
-                    title: "an SSH public key stands here without its setting".to_owned(),
-                    rule: Some("KEY=value, one on each line".to_owned()),
-                    remedy: "Write SSH_AUTHORIZED_KEY= before it, on the same line.".to_owned(),
-                },
-            ),
+            Item::BarePublicKey(line) => {
+                let place = Place::new(*line, Mask::None, line.all());
+                self.meant(Key::SshAuthorizedKey, &place);
+                self.say(
+                    Some(place),
+                    Say {
+                        severity: Severity::Error,
+                        code: "no-key",
+                        key: Some(Key::SshAuthorizedKey),
+                        title: "an SSH public key stands here without its setting".to_owned(),
+                        rule: Some("KEY=value, one on each line".to_owned()),
+                        remedy: "Write SSH_AUTHORIZED_KEY= before it, on the same line.".to_owned(),
+                    },
+                );
+            }
             Item::NoEquals { line, key, word_at } => self.no_equals(*line, *key, word_at),
             Item::TooManyLines(line) => self.say(
-                Some(Place::new(*line, Some(line.all()), 0..1)),
+                Some(Place::new(*line, Mask::Fixed(line.all()), 0..1)),
                 Say {
                     severity: Severity::Error,
                     code: "too-many-lines",
@@ -274,27 +279,41 @@ impl Checker {
         }
     }
 
+    /// Notes that a setting was meant, so that it is not called missing as well.
+    fn meant(&mut self, key: Key, place: &Place) {
+        let seen = Seen {
+            place: place.clone(),
+            filled: true,
+        };
+        self.seen.entry(key).or_insert(seen);
+    }
+
     fn no_equals(&mut self, line: Line<'_>, key: Option<Key>, word_at: &Range<usize>) {
+        let all = line.all();
         let (title, remedy, mask, caret) = match key {
             Some(key) => {
-                let place = Place::new(line, Some(word_at.end..line.all().end), word_at.clone());
-                self.seen.entry(key).or_insert(Seen { place, filled: true });
+                // A colon or a blank may be shown; anything else could be part of a secret.
+                let sign = line.text.chars().nth(word_at.end).is_some_and(|c| ": \t".contains(c));
+                let from = word_at.end + usize::from(sign);
+                let open = !key.is_secret() && !keys::holds_secret(line.text);
+                let mask = if open { Mask::None } else { Mask::Fixed(from..all.end) };
+                self.meant(key, &Place::new(line, mask.clone(), word_at.clone()));
                 (
                     format!("there is no `=` behind `{}`", key.name()),
                     format!("Write {}= and the value behind it.", key.name()),
-                    word_at.end..line.all().end,
+                    mask,
                     word_at.end..word_at.end + 1,
                 )
             }
             None => (
                 "this line is neither a setting nor a comment".to_owned(),
                 "If it belongs to the line above, join the two. If it is a remark, put a # before it.".to_owned(),
-                line.all(),
-                line.all(),
+                Mask::Fixed(all.clone()),
+                all,
             ),
         };
         self.say(
-            Some(Place::new(line, Some(mask), caret)),
+            Some(Place::new(line, mask, caret)),
             Say {
                 severity: Severity::Error,
                 code: "no-equals",
@@ -311,9 +330,13 @@ impl Checker {
             return self.unknown(pair);
         };
         let row = key.row();
-        let stray = keys::owner(pair.value).is_some_and(Key::is_secret)
-            || keys::stranger(pair.value).is_some();
-        let mask = (key.is_secret() || stray).then(|| pair.rest_at.clone());
+        let rule = row.rule;
+        let pair = &if rule.is_free_text() {
+            pair.clone()
+        } else {
+            pair.trimmed()
+        };
+        let mask = mask(key, pair);
         let place_of = |caret: Range<usize>| Place::new(pair.line, mask.clone(), caret);
         let place = place_of(pair.value_at.clone());
 
@@ -330,15 +353,11 @@ impl Checker {
             .get(&key)
             .filter(|seen| seen.filled && !key.may_repeat())
         {
-            let first = first.place.line;
-            let error = RuleError::new(
-                "duplicate",
-                format!(
-                    "stands in line {first} and again in line {}",
-                    pair.line.number
-                ),
-            )
-            .remedy("Keep the line you mean and remove the other.");
+            let (first, again) = (first.place.line, pair.line.number);
+            let fault = format!("stands in line {first} and again in line {again}");
+            let error = RuleError::new("duplicate", fault)
+                .rule("each setting once")
+                .remedy("Keep the line you mean and remove the other.");
             return self.fault(key, Some(place_of(pair.name_at.clone())), error);
         }
         self.seen.insert(
@@ -350,39 +369,29 @@ impl Checker {
         );
 
         if row.applied == Applied::Never {
-            let error = row.rule.check(pair.value).err();
-            return match error {
-                Some(error) => self.fault(key, Some(place_of(pair.name_at.clone())), error),
-                None => (),
-            };
+            let error = RuleError::new("refused", "is no longer accepted").remedy(row.help);
+            return self.fault(key, Some(place_of(pair.name_at.clone())), error);
         }
         if pair.value.len() > VALUE_LIMIT {
-            let error = RuleError::new("value-too-long", "is too long").remedy(format!(
-                "A value has at most {} KiB; most have less than 100 characters. Paste it again.",
-                VALUE_LIMIT / 1024
-            ));
+            let error = RuleError::new("value-too-long", "is too long")
+                .rule(format!("at most {} KiB", VALUE_LIMIT / 1024))
+                .remedy("Most values have less than 100 characters. Paste it again.");
             return self.fault(key, Some(place), error);
         }
         if placeholder(key, pair.value).is_some() {
             self.placeholders.push((key, place));
             return;
         }
-        let within = |span: Range<usize>| {
+        if let Err(error) = marks::look(key, pair).and_then(|()| rule.check(pair.value)) {
             let start = pair.value_at.start;
-            start + span.start..start + span.end
-        };
-        if let Err(error) = look(key, pair) {
+            let within = |span: Range<usize>| start + span.start..start + span.end;
             let caret = error.span.clone().map_or(pair.value_at.clone(), within);
             return self.fault(key, Some(place_of(caret)), error);
         }
-        if let Err(error) = row.rule.check(pair.value) {
-            let caret = error.span.clone().map_or(pair.value_at.clone(), within);
-            return self.fault(key, Some(place_of(caret)), error);
-        }
-        if let Some(advice) = row.rule.advice(pair.value) {
+        if let Some(advice) = rule.advice(pair.value) {
             self.warn(key, Some(place), advice);
         }
-        let value = row.rule.normalise(pair.value);
+        let value = rule.normalise(pair.value);
         if key.may_repeat() {
             self.setup.put_ssh_key(value);
         } else {
@@ -399,7 +408,7 @@ impl Checker {
             let at = pair.name_at.start + at;
             let everything = pair.line.all();
             return self.say(
-                Some(Place::new(pair.line, Some(everything), at..at + 1)),
+                Some(Place::new(pair.line, Mask::Aligned(everything), at..at + 1)),
                 Say {
                     severity: Severity::Error,
                     code: "non-breaking-space",
@@ -417,7 +426,7 @@ impl Checker {
         } else {
             pair.line.all()
         };
-        let place = Place::new(pair.line, Some(mask), pair.name_at.clone());
+        let place = Place::new(pair.line, Mask::Fixed(mask), pair.name_at.clone());
         let near = if named { Key::nearest(pair.name) } else { None };
         let (title, remedy) = match (named, near) {
             (true, Some(key)) => (
@@ -471,14 +480,20 @@ impl Checker {
             }
             if access::starts_private_key(text) {
                 in_private_key = !text.contains("-----END");
-                let place = Place::new(line, Some(line.all()), line.all());
+                let place = Place::new(line, Mask::Fixed(line.all()), line.all());
                 self.say(Some(place), private_key(None));
                 continue;
             }
             match access::ssh_public_key(text.trim()) {
                 Ok(key) => self.setup.put_ssh_key(key),
                 Err(error) => {
-                    let place = Place::new(line, Some(line.all()), line.all());
+                    let open = access::starts_like_public_key(text.trim());
+                    let mask = if open {
+                        Mask::None
+                    } else {
+                        Mask::Fixed(line.all())
+                    };
+                    let place = Place::new(line, mask, line.all());
                     let say = Say {
                         severity: Severity::Error,
                         code: error.code,
@@ -505,87 +520,18 @@ fn private_key(key: Option<Key>) -> Say {
     }
 }
 
-/// What the eye should have seen: marks from word processors, remarks behind a value, and values
-/// that belong to another setting.
-fn look(key: Key, pair: &Pair<'_>) -> Result<(), RuleError> {
-    let rule = key.row().rule;
-    let value = pair.value;
-    if pair.open_quote {
-        return Err(
-            RuleError::new("quote", "begins with a quote that does not end")
-                .at(0..1)
-                .remedy("Remove the quote, or put the same one behind the value."),
-        );
+/// What of a setting's line may not be shown.
+fn mask(key: Key, pair: &Pair<'_>) -> Mask {
+    let rest = pair.rest_at.clone();
+    // The template's own words are no secret, and seeing them is what explains the problem.
+    let template = pair.value.starts_with("<paste your ") && placeholder(key, pair.value).is_some();
+    if template && !keys::holds_secret(pair.value) {
+        Mask::None
+    } else if key.is_secret() && key.row().rule.is_free_text() {
+        Mask::Fixed(rest)
+    } else if key.is_secret() || keys::holds_secret(pair.value) {
+        Mask::Aligned(rest)
+    } else {
+        Mask::None
     }
-    marks(rule.any_script(), value)?;
-    if rule.is_free_text() {
-        return Ok(());
-    }
-    if access::starts_like_public_key(value) && key == Key::SshAuthorizedKey {
-        return Ok(());
-    }
-    if let Some(owner) = keys::owner(value)
-        && owner != key
-        && rule != super::rules::Rule::Information
-    {
-        let fault = format!("holds a value that belongs to `{}`", owner.name());
-        let remedy = format!("Put this value behind {}= instead.", owner.name());
-        return Err(RuleError::new("other-key", fault).remedy(remedy));
-    }
-    if key.is_secret()
-        && let Some(service) = keys::stranger(value)
-    {
-        return Err(RuleError::new("other-service", format!("holds a key of {service}"))
-            .remedy("That service is not among the providers; bring a key of OpenRouter, DeepSeek, Anthropic, OpenAI or Google Gemini."));
-    }
-    let remark = value.find(" #").filter(|_| !rule.any_script());
-    if let Some(at) = remark {
-        let start = value[..at].chars().count() + 1;
-        return Err(RuleError::new("remark", "has a remark behind its value")
-            .at(start..value.chars().count())
-            .remedy("Put the remark on a line of its own, with the # first."));
-    }
-    Ok(())
-}
-
-fn marks(any_script: bool, value: &str) -> Result<(), RuleError> {
-    let curly = |c: char| {
-        "\u{201c}\u{201d}\u{201e}\u{201f}\u{2018}\u{2019}\u{201a}\u{201b}\u{ab}\u{bb}".contains(c)
-    };
-    let last = value.chars().count().saturating_sub(1);
-    for (at, c) in value.chars().enumerate() {
-        let here = at..at + 1;
-        if redact::is_hard_space(c) {
-            return Err(RuleError::new("non-breaking-space", "has a non-breaking space in it")
-                .at(here)
-                .remedy("It looks like a space but is none; it comes from copying out of a web page. Delete it and type the value again."));
-        }
-        if redact::is_invisible(c) || c.is_control() {
-            return Err(RuleError::new("invisible", "has an invisible character in it")
-                .at(here)
-                .remedy("It comes from copying out of a web page. Delete the value and type it again."));
-        }
-        if c == '\u{fffd}' {
-            return Err(RuleError::new("not-utf8", "has a character in it that could not be read")
-                .at(here)
-                .remedy("In Notepad choose File > Save as, Encoding UTF-8, and write the character again."));
-        }
-        // An apostrophe inside a name is fine; a quote around the value never is.
-        if curly(c) && (!any_script || at == 0 || (at == last && value.starts_with(curly))) {
-            return Err(RuleError::new("curly-quotes", "has curly quotes in it")
-                .at(here)
-                .remedy("Remove them, or use straight quotes (\"). Word processors and phones make them curly by themselves."));
-        }
-        if !any_script && !c.is_ascii() {
-            return Err(RuleError::new(
-                "non-ascii",
-                "has a letter or sign in it that is not allowed here",
-            )
-            .at(here)
-            .remedy(
-                "Use plain letters (a to z, without accents), digits and common punctuation.",
-            ));
-        }
-    }
-    Ok(())
 }

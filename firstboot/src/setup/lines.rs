@@ -52,6 +52,22 @@ pub(super) struct Pair<'a> {
     pub open_quote: bool,
 }
 
+impl Pair<'_> {
+    /// The same without blanks that stood inside the quotes.
+    pub(super) fn trimmed(&self) -> Self {
+        let value = self.value.trim_matches(BLANKS);
+        let start = self.value.len() - self.value.trim_start_matches(BLANKS).len();
+        // Blanks are one byte and one character each.
+        let from = (self.value_at.start + start).min(self.value_at.end);
+        let value_at = from..from + value.chars().count();
+        Pair {
+            value,
+            value_at,
+            ..self.clone()
+        }
+    }
+}
+
 /// What a line turned out to be.
 pub(super) enum Item<'a> {
     /// A setting.

@@ -13,6 +13,7 @@
 mod check;
 mod decode;
 mod lines;
+mod marks;
 mod pages;
 mod problem;
 mod provider;
@@ -106,7 +107,8 @@ pub(crate) fn placeholder(key: Key, value: &str) -> Option<()> {
     let bracketed = (value.starts_with('<') && value.ends_with('>'))
         || (value.starts_with('[') && value.ends_with(']'));
     let row = key.row();
-    let example = row.class != Class::Plain && value == row.example;
+    // A plain or personal example can be somebody's real value.
+    let example = row.class == Class::Secret && value == row.example;
     let words = [
         "changeme",
         "change-me",
@@ -124,13 +126,24 @@ pub(crate) fn placeholder(key: Key, value: &str) -> Option<()> {
         "paste your ",
         "paste here",
     ];
-    let found = bracketed
+    let found = (bracketed && !is_kept_in_brackets(key, value))
         || example
         || words.contains(&lower.as_str())
         || starts.iter().any(|start| lower.starts_with(start))
         || (lower.len() > 3 && lower.chars().all(|c| c == 'x'))
         || (row.class != Class::Plain && (value.ends_with("...") || value.ends_with('\u{2026}')));
     found.then_some(())
+}
+
+/// Whether a bracketed value is a real one that was typed between the brackets of the placeholder.
+pub(crate) fn is_kept_in_brackets(key: Key, value: &str) -> bool {
+    let mut inner = value.chars();
+    let ends = (inner.next(), inner.next_back());
+    matches!(ends, (Some('<'), Some('>')) | (Some('['), Some(']')))
+        && !key.row().rule.any_script()
+        && !key.row().rule.is_free_text()
+        && (key.row().rule.check(inner.as_str()).is_ok()
+            || rules::keys::owner(inner.as_str()).is_some())
 }
 
 #[cfg(test)]
@@ -152,6 +165,9 @@ mod tests {
         assert!(placeholder(Key::OpenrouterApiKey, "<paste your key here>").is_some());
         assert!(placeholder(Key::OpenrouterApiKey, "sk-or-v1-...").is_some());
         assert!(placeholder(Key::ClawdieUserPassword, "changeme").is_some());
+        assert!(placeholder(Key::TelegramAdminId, "<your id>").is_some());
+        assert!(placeholder(Key::TelegramAdminId, "<123456789>").is_none());
+        assert!(placeholder(Key::TelegramAdminId, "123456789").is_none());
         assert!(placeholder(Key::AssistantName, "Ada").is_none());
         assert!(placeholder(Key::Profile, "balanced").is_none());
     }

@@ -13,21 +13,51 @@ const WINDOW: usize = 100;
 /// How much is shown before the caret when a line is too long.
 const LEAD: usize = 40;
 
+/// What of a line must not be shown.
+#[derive(Clone)]
+pub(super) enum Mask {
+    /// Nothing.
+    None,
+    /// These characters, one star each, so that a caret can point at one of them. For keys and
+    /// tokens, whose length is no secret.
+    Aligned(Range<usize>),
+    /// These characters, the last of the line, as a fixed number of stars. For passwords, and for
+    /// whatever may be one.
+    Fixed(Range<usize>),
+}
+
+/// What is shown for a [`Mask::Fixed`].
+const FIXED: &str = "********";
+
 /// Masks a range of a line, makes invisible characters visible, and cuts a very long line to a
 /// window around the caret. Gives the text and the caret's place in it.
-pub(super) fn shown(
-    text: &str,
-    mask: Option<&Range<usize>>,
-    caret: &Range<usize>,
-) -> (String, Range<usize>) {
-    let chars = text
-        .chars()
-        .enumerate()
-        .map(|(at, c)| match mask {
-            Some(mask) if mask.contains(&at) && !c.is_whitespace() => '*',
-            _ => printable(c),
-        })
-        .collect::<Vec<_>>();
+pub(super) fn shown(text: &str, mask: &Mask, caret: &Range<usize>) -> (String, Range<usize>) {
+    let mut caret = caret.clone();
+    let chars = match mask {
+        Mask::None => text.chars().map(printable).collect::<Vec<_>>(),
+        Mask::Aligned(mask) => {
+            let star = |(at, c)| {
+                if mask.contains(&at) {
+                    '*'
+                } else {
+                    printable(c)
+                }
+            };
+            text.chars().enumerate().map(star).collect()
+        }
+        Mask::Fixed(mask) => {
+            let end = mask.start + FIXED.len();
+            if caret.end > mask.start && caret.start >= mask.start {
+                caret = mask.start..end;
+            }
+            caret.end = caret.end.min(end);
+            text.chars()
+                .take(mask.start)
+                .map(printable)
+                .chain(FIXED.chars())
+                .collect()
+        }
+    };
     let caret = caret.start.min(chars.len())..caret.end.min(chars.len());
     if chars.len() <= WINDOW {
         return (chars.into_iter().collect(), caret);
@@ -52,6 +82,7 @@ pub(super) fn shown(
 fn printable(c: char) -> char {
     match c {
         '\t' => ' ',
+        '\u{fffd}' => '?',
         _ if c.is_control() || is_invisible(c) => '?',
         _ => c,
     }
@@ -188,19 +219,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_keep_columns() {
-        let (text, caret) = shown("KEY=secret value", Some(&(4..16)), &(11..16));
-        assert_eq!(text, "KEY=****** *****");
-        assert_eq!(caret, 11..16);
+    fn masks_keep_columns_or_hide_lengths() {
+        let (text, caret) = shown("KEY=secret value", &Mask::Aligned(4..16), &(11..16));
+        assert_eq!((text.as_str(), caret), ("KEY=************", 11..16));
+        let (text, caret) = shown("KEY=secret value", &Mask::Fixed(4..16), &(11..12));
+        assert_eq!((text.as_str(), caret), ("KEY=********", 4..12));
+        let (text, caret) = shown("KEY=secret value", &Mask::Fixed(4..16), &(0..3));
+        assert_eq!((text.as_str(), caret), ("KEY=********", 0..3));
     }
 
     #[test]
     fn long_lines_are_cut_around_the_caret() {
         let line = "x".repeat(3000);
-        let (text, caret) = shown(&line, None, &(2000..2001));
+        let (text, caret) = shown(&line, &Mask::None, &(2000..2001));
         assert_eq!(text.chars().count(), 106);
         assert_eq!(caret, 43..44);
-        let (text, caret) = shown(&line, None, &(0..3000));
+        let (text, caret) = shown(&line, &Mask::None, &(0..3000));
         assert!(text.ends_with("x..."));
         assert_eq!(caret, 0..100);
     }

@@ -4,7 +4,7 @@ use super::check::{Checker, Place, Say};
 use super::problem::Severity;
 use super::provider::Provider;
 use super::rules::{RuleError, network};
-use super::schema::{Applied, Key, TABLE};
+use super::schema::{Applied, Key, TABLE, Tier};
 
 const VAULT: [Key; 4] = [
     Key::VaultServer,
@@ -63,6 +63,10 @@ fn verify_placeholders(checker: &mut Checker) {
             _ => has_provider && provider_keys().any(|provider| provider == key),
         };
         let error = RuleError::new("placeholder", "still holds the text to be replaced");
+        let error = match key.row().tier {
+            Tier::Required => error.remedy(key.row().help),
+            _ => error.remedy("Put your own value in its place, or remove the line."),
+        };
         if spare {
             let remedy = "It is not needed, as another setting takes its place; remove the line.";
             checker.warn(key, Some(place), error.remedy(remedy));
@@ -145,6 +149,7 @@ fn verify_telegram(checker: &mut Checker) {
         .is_some_and(|bot| Some(bot) == checker.setup.get(Key::TelegramAdminId))
     {
         let error = RuleError::new("own-id", "is the bot's own id, the number at the start of its token")
+            .rule("your own id, not the bot\'s")
             .remedy("Your own id is needed. Write to @userinfobot in Telegram; it answers with your number.");
         let place = checker.place(Key::TelegramAdminId);
         checker.fault(Key::TelegramAdminId, place, error);
@@ -235,7 +240,8 @@ fn verify_static_address(checker: &mut Checker) {
         };
         if !fault.is_empty() {
             let error = RuleError::new("gateway", fault)
-                .remedy("The router's address is often the machine's with 1 as its last number. Look it up in the settings of another device in the same network.");
+                .rule("another address of the same network")
+                .remedy("The router\'s address is often the machine's with 1 as its last number. Look it up in the settings of another device in the same network.");
             let place = checker.place(Key::Gateway);
             checker.fault(Key::Gateway, place, error);
         }
@@ -272,6 +278,7 @@ fn verify_model_providers(checker: &mut Checker) {
                 provider.title()
             ),
         )
+        .rule(format!("`{name}` is filled in"))
         .remedy(format!("Fill in {name}=, or remove this line."));
         let place = checker.place(key);
         checker.fault(key, place, error);
@@ -280,7 +287,8 @@ fn verify_model_providers(checker: &mut Checker) {
 
 fn verify_login(checker: &mut Checker, has_authorized_keys: bool) {
     let password = Key::ClawdieUserPassword;
-    if written(checker, password) {
+    // A password that is refused anyway needs no second remark.
+    if checker.setup.has(password) {
         let error = RuleError::new("plain-password", "stands in this file as plain text")
             .remedy("It is stored on the machine as a strong hash only, but everyone with the stick can read it here. An SSH key in SSH_AUTHORIZED_KEY is safer.");
         let place = checker.place(password);

@@ -75,6 +75,17 @@ pub fn stranger(value: &str) -> Option<&'static str> {
     known.map(|(_, name)| *name)
 }
 
+/// Whether any word of a text has the shape of a known kind of secret.
+pub fn holds_secret(text: &str) -> bool {
+    let words = text.split(|c: char| c.is_whitespace() || "\"'<>[]()=,;".contains(c));
+    let mut words = words.filter(|word| !word.is_empty());
+    words.any(|word| {
+        owner(word).is_some_and(Key::is_secret)
+            || stranger(word).is_some()
+            || behind(word, "sk-", 12).is_some()
+    })
+}
+
 /// Whether a word looks like a secret of any kind, for text that belongs to no setting. Errs on
 /// the side of yes.
 pub fn looks_secret(word: &str) -> bool {

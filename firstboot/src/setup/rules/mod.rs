@@ -97,6 +97,8 @@ pub struct RuleError {
     pub fault: Cow<'static, str>,
     /// What to do, where something better can be said than "write it as the rule says".
     pub remedy: Option<Cow<'static, str>>,
+    /// The rule that is broken, where it is not the one of the setting's value.
+    pub rule: Option<Cow<'static, str>>,
     /// Which characters of the value are at fault; `None` = all of it.
     pub span: Option<Range<usize>>,
 }
@@ -108,6 +110,7 @@ impl RuleError {
             code,
             fault: fault.into(),
             remedy: None,
+            rule: None,
             span: None,
         }
     }
@@ -115,6 +118,12 @@ impl RuleError {
     /// The same with something better to do about it.
     pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> RuleError {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The same, with the rule it breaks named.
+    pub fn rule(mut self, rule: impl Into<Cow<'static, str>>) -> RuleError {
+        self.rule = Some(rule.into());
         self
     }
 
@@ -309,15 +318,22 @@ fn at_most(value: &str, limit: usize) -> Outcome {
 
 fn schema_version(value: &str) -> Outcome {
     match value.parse::<u32>() {
-        Ok(0) | Err(_) => Err(RuleError::new("version", "is not a version number")
-            .remedy(format!("Write SETUP_SCHEMA_VERSION={SCHEMA_VERSION}, or remove the line."))),
-        Ok(version) if version > SCHEMA_VERSION => Err(RuleError::new(
-            "newer",
-            format!("is {version}, but this system understands only version {SCHEMA_VERSION}"),
-        )
-        .remedy("This file was made for a newer release. Write a newer image to the stick, or use the setup.txt that came with this one.")),
+        // More digits than fit is a version, too, and surely a newer one.
+        Err(_) if value.bytes().all(|b| b.is_ascii_digit()) => Err(newer(value)),
+        Ok(0) | Err(_) => Err(RuleError::new("version", "is not a version number").remedy(
+            format!("Write SETUP_SCHEMA_VERSION={SCHEMA_VERSION}, or remove the line."),
+        )),
+        Ok(version) if version > SCHEMA_VERSION => Err(newer(value)),
         Ok(_) => Ok(()),
     }
+}
+
+fn newer(version: &str) -> RuleError {
+    RuleError::new(
+        "newer",
+        format!("is {version}, but this system understands only version {SCHEMA_VERSION}"),
+    )
+    .remedy("This file was made for a newer release. Write a newer image to the stick, or use the setup.txt that came with this one.")
 }
 
 fn one_of(words: &[&str], value: &str) -> Outcome {
