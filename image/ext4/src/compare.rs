@@ -3,20 +3,16 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use clawdie_tree::{Content, TreePath, hex};
 use sha2::{Digest, Sha256};
 
 use crate::geometry::{BLOCK, Run};
 use crate::layout::{Layout, Structure};
+use crate::parallel::{self, BUFFER};
 
 /// How many differences are told of; an image that is something else altogether has no end of them.
 pub const MOST_DIFFERENCES: usize = 1000;
-
-const BUFFER: usize = 1 << 20;
 
 /// A place where an image is not as planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +31,8 @@ pub struct Difference {
 impl Layout {
     /// Compares an image with the plan, the file system starting `offset` bytes into it: metadata
     /// byte by byte, contents by their SHA-256, and everything else must be zero. An image that was
-    /// mounted for writing differs. At most [`MOST_DIFFERENCES`] are returned, in no useful order
-    /// beyond metadata before content before free blocks.
+    /// mounted for writing differs. At most [`MOST_DIFFERENCES`] are returned: those of metadata, then of
+    /// contents, then of free blocks.
     ///
     /// # Errors
     /// When the image cannot be read or ends too early.
@@ -106,42 +102,10 @@ impl Layout {
 
     fn compare_contents(&self, image: &Image<'_>, found: &mut Vec<Difference>) -> io::Result<()> {
         let files: Vec<_> = self.files().collect();
-        let next = AtomicUsize::new(0);
-        let all = Mutex::new(Vec::new());
-        let work = || -> io::Result<()> {
-            let mut buffer = vec![0; BUFFER];
-            while let Some((path, content, runs)) = files.get(next.fetch_add(1, Ordering::Relaxed))
-            {
-                let some = compare_content(image, path, content, runs, &mut buffer)?;
-                if !some.is_empty()
-                    && let Ok(mut all) = all.lock()
-                {
-                    all.extend(some);
-                    if all.len() > MOST_DIFFERENCES {
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mine = work();
-            others
-                .into_iter()
-                .map(|other| {
-                    other
-                        .join()
-                        .unwrap_or_else(|_| Err(io::Error::other("a thread failed")))
-                })
-                .fold(mine, Result::and)
+        let all = parallel::map(&files, |(path, content, runs), buffer| {
+            compare_content(image, path, content, runs, buffer)
         })?;
-        let mut all = all
-            .into_inner()
-            .map_err(|_| io::Error::other("a thread failed"))?;
-        all.sort_by_key(|difference| difference.at);
-        found.extend(all);
+        found.extend(all.into_iter().flatten());
         Ok(())
     }
 

@@ -26,11 +26,12 @@ pub(crate) const EXTENTS: u32 = 0x8_0000;
 /// The directory has a hashed index.
 pub(crate) const INDEX: u32 = 0x1000;
 
-/// BSD file flags and the ext4 flags that mean the same.
-pub(crate) const BSD_FLAGS: [(u32, u32); 3] = [
-    (0x1, 0x40),      // nodump
-    (0x2_0002, 0x10), // immutable, set by the system or by the user
-    (0x4_0004, 0x20), // append only
+/// BSD file flags, set by the system or by the user, and the ext4 flags that mean the same. Read
+/// back, the first of the two stands for both.
+const BSD_FLAGS: [(u32, u32, u32); 3] = [
+    (0x1, 0, 0x40),        // nodump
+    (0x2_0000, 0x2, 0x10), // immutable
+    (0x4_0000, 0x4, 0x20), // append only
 ];
 
 /// Everything an inode says, but for the file system's own times.
@@ -108,7 +109,10 @@ pub(crate) fn check_time(path: &TreePath, time: i64) -> Result<(), Error> {
 
 /// The ext4 flags of BSD file flags.
 pub(crate) fn flags_to_disk(path: &TreePath, flags: u32) -> Result<u32, Error> {
-    let known: u32 = BSD_FLAGS.iter().map(|(bsd, _)| bsd).sum();
+    let known: u32 = BSD_FLAGS
+        .iter()
+        .map(|(system, user, _)| system | user)
+        .sum();
     if flags & !known != 0 {
         return Err(Error::Flags {
             path: path.clone(),
@@ -117,9 +121,18 @@ pub(crate) fn flags_to_disk(path: &TreePath, flags: u32) -> Result<u32, Error> {
     }
     Ok(BSD_FLAGS
         .iter()
-        .filter(|(bsd, _)| flags & bsd != 0)
-        .map(|(_, disk)| disk)
+        .filter(|(system, user, _)| flags & (system | user) != 0)
+        .map(|(_, _, disk)| disk)
         .sum())
+}
+
+/// The BSD file flags of ext4 flags; those that only the file system itself sets are left out.
+pub(crate) fn flags_from_disk(flags: u32) -> u32 {
+    BSD_FLAGS
+        .iter()
+        .filter(|(_, _, disk)| flags & disk != 0)
+        .map(|(system, _, _)| system)
+        .sum()
 }
 
 /// A device number as it lies in an inode: the old form where it fits, else the new one.

@@ -23,6 +23,7 @@ mod hash;
 mod inode;
 mod journal;
 mod layout;
+mod parallel;
 mod plan;
 mod read;
 mod superblock;
