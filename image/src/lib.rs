@@ -8,6 +8,7 @@
 
 pub mod disk;
 pub mod error;
+pub mod fat;
 pub mod qemu;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};

@@ -75,7 +75,7 @@ pub fn read_table(image: &File) -> Result<DiskPlan> {
 pub fn check_table(image: &File) -> Result<(Option<DiskPlan>, Vec<Fault>)> {
     let len = { image }.seek(SeekFrom::End(0))?;
     // Two mebibytes: one for each copy of the table; our smallest image has more.
-    if len % SECTOR != 0 || len < 2 * super::ALIGN {
+    if !len.is_multiple_of(SECTOR) || len < 2 * super::ALIGN {
         let what = format!("{len} bytes are not a disk image: is it complete?");
         return Ok((None, vec![Fault::new(len, "disk image", what)]));
     }
