@@ -1,2 +1,135 @@
-//! Skeleton.
-fn main() {}
+//! `colibri`: asks the daemon, and shows the answer to a person or to a program.
+
+mod args;
+mod show;
+
+use std::process::ExitCode;
+
+use anstream::{eprintln, println};
+use clap::Parser;
+use colibri_protocol::client::{Client, ClientError};
+use colibri_protocol::{Check, Command, NoFields, Request, ServiceCheck};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::args::{Args, Verb};
+
+/// The daemon answered with an error, or the service is not healthy.
+const REFUSED: u8 = 1;
+/// Nobody answered.
+const UNREACHABLE: u8 = 3;
+/// The account may not ask.
+const DENIED: u8 = 4;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let client = Client::new(args.socket()).with_timeout(args.timeout());
+    let outcome = match args.verb.command() {
+        Ok(command) => ask(&client, command),
+        Err(error) => Err(ClientError::Refused { error }),
+    };
+    match outcome {
+        Ok(data) => answered(&args, &data),
+        Err(error) => failed(&args, &error),
+    }
+}
+
+/// The reply's `data` as it came, so that `--json` loses nothing a newer
+/// daemon says.
+fn ask(client: &Client, command: Command) -> Result<Value, ClientError> {
+    client.ask_raw(&Request::from(command))
+}
+
+fn answered(args: &Args, data: &Value) -> ExitCode {
+    let healthy = data.get("healthy").and_then(Value::as_bool);
+    if args.json {
+        println!("{data:#}");
+    } else {
+        match show::answer(&args.verb, data) {
+            Ok(text) => print_text(&text),
+            Err(error) => {
+                eprintln!(
+                    "colibri: the answer is not the expected one ({error}); are `colibri` and \
+                     `colibri-daemon` of one version? `--json` shows it as it came"
+                );
+                return ExitCode::from(REFUSED);
+            }
+        }
+    }
+    match (&args.verb, healthy) {
+        (Verb::ServiceCheck, Some(true)) => ExitCode::SUCCESS,
+        (Verb::ServiceCheck, _) => ExitCode::from(REFUSED),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn failed(args: &Args, error: &ClientError) -> ExitCode {
+    if matches!(args.verb, Verb::ServiceCheck) {
+        // A check that cannot even ask has found something.
+        let unreachable = Check {
+            name: "socket".to_owned(),
+            ok: false,
+            detail: error.to_string(),
+        };
+        let check = ServiceCheck {
+            healthy: false,
+            checks: vec![unreachable],
+        };
+        return answered(args, &json!(check));
+    }
+    if args.json {
+        eprintln!("{:#}", json!({ "error": machine_readable(error) }));
+    } else {
+        eprintln!("colibri: {error}");
+    }
+    ExitCode::from(match error {
+        ClientError::Denied { .. } => DENIED,
+        ClientError::Refused { error } if error.kind == colibri_protocol::ErrorKind::Forbidden => {
+            DENIED
+        }
+        ClientError::Refused { .. } | ClientError::TooLong { .. } => REFUSED,
+        _ => UNREACHABLE,
+    })
+}
+
+#[derive(Serialize)]
+struct MachineReadable {
+    kind: String,
+    message: String,
+}
+
+fn machine_readable(error: &ClientError) -> MachineReadable {
+    let kind = match error {
+        ClientError::Refused { error } => error.kind.to_string(),
+        ClientError::Denied { .. } => "denied".to_owned(),
+        ClientError::TooLong { .. } => "too-long".to_owned(),
+        _ => "unreachable".to_owned(),
+    };
+    MachineReadable {
+        kind,
+        message: error.to_string(),
+    }
+}
+
+/// Colours go away by themselves when this is no terminal or `NO_COLOR` is set.
+fn print_text(text: &str) {
+    use std::io::Write as _;
+    // A reader that has seen enough (`colibri list-tasks | head -1`) is no error.
+    let _ = write!(anstream::stdout(), "{text}");
+}
+
+impl Verb {
+    /// The request, checked as far as it can be without the daemon.
+    fn command(&self) -> Result<Command, colibri_protocol::ReplyError> {
+        Ok(match self {
+            Self::Status => Command::Status(NoFields {}),
+            Self::ServiceCheck => Command::ServiceCheck(NoFields {}),
+            Self::CreateTask(new) => {
+                let new = new.clone().into_request();
+                new.check()?;
+                Command::CreateTask(new)
+            }
+            Self::ListTasks(which) => Command::ListTasks(which.clone().into_request()),
+        })
+    }
+}

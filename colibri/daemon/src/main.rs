@@ -38,6 +38,7 @@ use crate::stop::Stop;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     log_to_stderr();
+    errors_in_whole_lines();
     match start(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -105,6 +106,17 @@ async fn finish(serving: tokio::task::JoinHandle<()>, place: Place, service: &Se
         tracing::error!("the server ended badly: {error}");
     }
     service.board.close().await;
+}
+
+/// In a log, a path broken over two lines cannot be searched for.
+fn errors_in_whole_lines() {
+    use std::io::IsTerminal;
+    let wrap = std::io::stderr().is_terminal();
+    // Fails only when it was done before, and it was not.
+    let _ = miette::set_hook(Box::new(move |_| {
+        let options = miette::MietteHandlerOpts::new().wrap_lines(wrap).break_words(false);
+        Box::new(options.build())
+    }));
 }
 
 fn log_to_stderr() {
