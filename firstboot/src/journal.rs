@@ -274,8 +274,15 @@ impl History {
                     run.steps.push((step, outcome));
                 }
             }
-            Event::RunEnd { ending, .. } => {
-                if let Some(run) = self.runs.last_mut() {
+            // The run that it names, or none: where damage swallowed a run's start, its end must not count for another.
+            Event::RunEnd {
+                phase,
+                seed,
+                ending,
+            } => {
+                if let Some(run) = self.runs.last_mut()
+                    && (run.phase, &run.seed) == (phase, &seed)
+                {
                     run.ending = Some(ending);
                 }
             }
@@ -417,5 +424,124 @@ fn point(event: &Event) -> String {
         Event::StepStart { step } => format!("{step}:start"),
         Event::StepEnd { step, .. } => format!("{step}:end"),
         Event::RunEnd { phase, .. } => format!("{phase}:run-end"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recording::Recording;
+
+    /// Written by version 0.1.0; must be readable for ever.
+    const V1: &str = include_str!("../tests/journal/v1.jsonl");
+
+    #[test]
+    fn version_1_is_read_to_the_last_detail() {
+        let history = History::parse(V1.as_bytes()).expect("version 1");
+        assert_eq!(
+            (history.damaged, history.torn, history.runs.len()),
+            (0, false, 3)
+        );
+        let early = history.last(Phase::Early).expect("an early run");
+        assert_eq!(early.seed.as_deref(), Some("sha256:00ff"));
+        assert_eq!(early.ending, Some(Ending::Incomplete));
+        let outcomes: Vec<(&str, &str)> = early
+            .steps
+            .iter()
+            .map(|(name, outcome)| (name.as_str(), outcome.word()))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [
+                ("root-lock", "already so"),
+                ("host-name", "done"),
+                ("operator-account", "FAILED"),
+                ("ssh-keys", "skipped"),
+                ("password", "not asked for"),
+            ]
+        );
+        let late = history.last(Phase::Late).expect("a late run");
+        assert_eq!(
+            (late.cut_in.as_deref(), late.ending),
+            (Some("daemon"), None)
+        );
+        assert!(!history.is_complete(Phase::Early, "sha256:00ff"));
+        assert!(!history.was_set_up());
+    }
+
+    #[test]
+    fn what_is_written_today_is_version_1() {
+        let mut written = String::new();
+        for line in V1.lines() {
+            let line: Line = serde_json::from_str(line).expect("a line");
+            written.push_str(&serde_json::to_string(&line).expect("serialised"));
+            written.push('\n');
+        }
+        assert_eq!(written, V1);
+    }
+
+    #[test]
+    fn a_torn_last_line_counts_as_not_begun_wherever_it_is_torn() {
+        let whole = History::parse(V1.as_bytes()).expect("version 1");
+        let start_of_last = V1.trim_end().rfind('\n').expect("lines") + 1;
+        let before = History::parse(&V1.as_bytes()[..start_of_last]).expect("version 1");
+        for end in start_of_last + 1..V1.len() {
+            let torn = History::parse(&V1.as_bytes()[..end]).expect("version 1");
+            assert_eq!(
+                torn,
+                History {
+                    torn: true,
+                    ..before.clone()
+                },
+                "torn at {end}"
+            );
+        }
+        assert_ne!(whole, before);
+    }
+
+    #[test]
+    fn damage_in_the_middle_costs_that_line_only() {
+        let damaged = V1.replacen("{\"at\":\"2026-11-21T15:00:02Z\"", "\0\0\0\u{fffd}", 1);
+        assert_ne!(damaged, V1);
+        let history = History::parse(damaged.as_bytes()).expect("version 1");
+        assert_eq!((history.damaged, history.runs.len()), (1, 2));
+        // The lost line began a run: what ended it may not end the one before.
+        assert_eq!(history.runs[0].ending, Some(Ending::Refused));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_whatever_else_it_holds() {
+        let newer = "{\"event\":\"journal\",\"version\":7,\"shape\":[1]}\n{\"who\":\"knows\"}\n";
+        assert_eq!(History::parse(newer.as_bytes()), Err(7));
+    }
+
+    #[test]
+    fn a_long_journal_keeps_its_newest_runs() {
+        let host = Recording::fresh(None);
+        let path = Path::new(host.paths().journal);
+        let mut long = String::from(V1.lines().next().expect("a header")) + "\n";
+        while long.len() <= LIMIT {
+            long.extend(V1.lines().skip(1).flat_map(|line| [line, "\n"]));
+        }
+        host.write(path, long.as_bytes(), MODE).expect("written");
+        let mut journal = Journal::open(&host).expect("opened");
+        journal
+            .add(
+                Event::StepEnd {
+                    step: "daemon".into(),
+                    outcome: Outcome::Done("up".into()),
+                },
+                true,
+            )
+            .expect("added");
+        let text = host.journal();
+        assert!(text.len() < LIMIT / 3);
+        let history = History::parse(&text).expect("version 1");
+        assert_eq!(history.damaged, 0);
+        let late = history.last(Phase::Late).expect("a late run");
+        assert_eq!(
+            late.steps.last(),
+            Some(&("daemon".into(), Outcome::Done("up".into())))
+        );
     }
 }

@@ -46,9 +46,8 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
 
     let boot = host.boot_id().unwrap_or_default();
     let journal = Journal::open(host);
-    if phase == Phase::Late
-        && let Ok(journal) = &journal
-        && let Some(handover) = read_handover(host, &boot)
+    let handover = read_handover(host, &boot).filter(|_| phase == Phase::Late);
+    if let (Ok(journal), Some(handover)) = (&journal, &handover)
         && handover.unchanged
     {
         let is_complete = match &handover.seed {
@@ -77,10 +76,13 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
                 .mark()
                 .is_some_and(|mark| journal.history.is_complete(phase, mark))
         };
-        // The late phase looks at the early one too: by hand it may run alone.
         let nothing_to_do = match phase {
             Phase::Early => is_complete(Phase::Early),
-            Phase::Late => is_complete(Phase::Early) && is_complete(Phase::Late),
+            // When the early phase did something in this boot, the last report is out of date. And by hand the late
+            // phase may run alone.
+            Phase::Late => {
+                handover.is_none() && is_complete(Phase::Early) && is_complete(Phase::Late)
+            }
         };
         if nothing_to_do || (intake.is_absent() && was_set_up) {
             let seed = intake.mark().map(str::to_owned);
@@ -244,3 +246,6 @@ fn write_handover(host: &dyn Host, phase: Phase, handover: &Handover) {
         tracing::warn!("the early phase could not leave word for the late one: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests;

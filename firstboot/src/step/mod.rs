@@ -19,9 +19,6 @@ mod sudo;
 mod time_zone;
 mod validate;
 
-#[cfg(test)]
-mod tests;
-
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 

@@ -1,0 +1,563 @@
+use std::path::Path;
+
+use super::*;
+use crate::host::Volume;
+use crate::host::recording::{Disk, Recording};
+use crate::journal::History;
+use crate::paths::Paths;
+
+const AGENT: &str = "0.1.0";
+const CANARY: &str = "CANARY";
+
+fn setup() -> String {
+    include_str!("../../tests/setup/good/typical.txt").to_owned()
+        + "\nCLAWDIE_USER_PASSWORD=CANARY horse # battery\n"
+}
+
+const BAD: &str = include_str!("../../tests/setup/bad/many-faults-at-once.txt");
+
+fn boot(host: &Recording) -> (Result, Result) {
+    (
+        run(host, Phase::Early, AGENT),
+        run(host, Phase::Late, AGENT),
+    )
+}
+
+/// The machine after a run: everything but the account of how it came about.
+fn state(host: &Recording) -> Disk {
+    let mut disk = host.disk.borrow().clone();
+    disk.files.remove(Path::new(Paths::DEBIAN.journal));
+    for stick in disk.sticks.values_mut() {
+        // Whether a step was done in this run or in the one before the cut is told truthfully, so it differs.
+        stick.remove(report::FILE);
+    }
+    disk
+}
+
+#[test]
+fn a_good_seed_sets_everything_up() {
+    let host = Recording::fresh(Some(&setup()));
+    host.silence.set(3);
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    let is = |key: &str| host.setting(key).unwrap_or_default();
+    assert_eq!(is("root"), "locked");
+    assert_eq!(is("host-name"), "zoe");
+    assert_eq!(is("time-zone"), "Europe/Ljubljana");
+    assert_eq!(is("locale"), "C.UTF-8");
+    assert_eq!(is("account clawdie"), "there");
+    assert!(is("keys clawdie").starts_with("ssh-ed25519 "));
+    assert_eq!(is("password clawdie"), "CANARY horse # battery");
+    assert_eq!(is("sudo clawdie"), "ask true");
+    assert!(is("file /etc/colibri/provider.env").contains("OPENROUTER_API_KEY=\"sk-or-v1-CANARY"));
+    assert!(host.running.get() && host.disk.borrow().enabled);
+    let root = host.disk.borrow().root.clone().expect("a root");
+    assert_eq!(
+        root.file_system_bytes,
+        root.disk_bytes - root.start - (1 << 20)
+    );
+
+    let result = host.on_seed(report::FILE).expect("a report");
+    assert!(
+        result.starts_with("Clawdie first boot: READY\r\n"),
+        "{result}"
+    );
+    for part in [
+        "zoe",
+        "192.0.2.7",
+        "SHA256:abcdef",
+        "ssh clawdie@192.0.2.7",
+        "still holds",
+    ] {
+        assert!(result.contains(part), "no {part} in:\n{result}");
+    }
+    assert!(
+        !result.replace("\r\n", "").contains(['\r', '\n']),
+        "every line ends in CRLF"
+    );
+}
+
+#[test]
+fn a_second_boot_with_the_same_seed_changes_nothing() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let before = host.disk.borrow().clone();
+    host.reboot();
+    assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+    assert_eq!(*host.disk.borrow(), before);
+    assert_eq!(
+        *host.effects.borrow(),
+        ["write /run/clawdie/early.json"],
+        "only word to the late phase"
+    );
+    assert_eq!(*host.printed.borrow(), "");
+}
+
+#[test]
+fn without_the_stick_a_host_that_was_set_up_stays_as_it_is() {
+    let mut host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    host.volumes.clear();
+    let before = host.disk.borrow().clone();
+    host.reboot();
+    host.slept.set(Duration::ZERO);
+    assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+    assert_eq!(
+        (host.disk.borrow().clone(), host.slept.get()),
+        (before, Duration::ZERO)
+    );
+}
+
+#[test]
+fn an_edited_seed_changes_what_it_names_and_keeps_the_password() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    host.reboot();
+    let edited = setup().replace(
+        "PASSWORD=CANARY horse # battery",
+        "PASSWORD=CANARY another one",
+    );
+    host.edit_seed(&(edited + "HOSTNAME=otter\n"));
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    assert_eq!(host.setting("host-name").as_deref(), Some("otter"));
+    assert_eq!(
+        host.setting("password clawdie").as_deref(),
+        Some("CANARY horse # battery")
+    );
+    let set: Vec<String> = host
+        .effects
+        .borrow()
+        .iter()
+        .filter(|effect| effect.starts_with("set"))
+        .cloned()
+        .collect();
+    assert_eq!(set, ["set host-name"]);
+}
+
+#[test]
+fn a_new_key_restarts_a_running_daemon() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    host.reboot();
+    host.edit_seed(&setup().replace("sk-or-v1-CANARY", "sk-or-v1-CANARY2"));
+    boot(&host);
+    let effects = host.effects.borrow();
+    assert!(
+        effects.contains(&"Restart colibri-daemon".to_owned()),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_bad_seed_locks_root_names_every_fault_and_provisions_nothing() {
+    let host = Recording::fresh(Some(BAD));
+    let ended = Result::Ended(Ending::Refused);
+    assert_eq!(boot(&host), (ended, ended));
+    let disk = host.disk.borrow();
+    let set: Vec<&String> = disk.settings.keys().collect();
+    assert_eq!(set, ["root", "ssh-host-keys"]);
+    assert!(!host.running.get() && !disk.enabled);
+    assert_eq!(disk.root, Recording::fresh(None).disk.borrow().root);
+    drop(disk);
+    let result = host
+        .on_seed(report::FILE)
+        .expect("a report")
+        .replace("\r\n", "\n");
+    assert!(
+        result.starts_with("Clawdie first boot: NOT SET UP\n"),
+        "{result}"
+    );
+    let verdict = crate::setup::check(crate::setup::Input {
+        name: "SETUP.TXT",
+        setup: BAD.as_bytes(),
+        authorized_keys: None,
+    });
+    assert!(verdict.errors().count() > 4);
+    for problem in &verdict.problems {
+        assert!(
+            result.contains(&problem.to_string()),
+            "not in RESULT.txt: {problem}"
+        );
+        assert!(
+            host.printed.borrow().contains(&problem.title),
+            "not on the console: {problem}"
+        );
+    }
+    // Corrected on the stick, the next boot does the rest.
+    host.reboot();
+    host.edit_seed(&setup());
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+}
+
+#[test]
+fn no_seed_at_all_is_waited_for_then_told() {
+    let mut host = Recording::fresh(None);
+    host.volumes.clear();
+    assert_eq!(
+        run(&host, Phase::Early, AGENT),
+        Result::Ended(Ending::Refused)
+    );
+    assert_eq!(host.slept.get(), STICK);
+    assert_eq!(host.setting("root").as_deref(), Some("locked"));
+    assert!(
+        host.printed
+            .borrow()
+            .contains("no FAT volume is called CLAWDIESEED")
+    );
+
+    let empty = Recording::fresh(None);
+    run(&empty, Phase::Early, AGENT);
+    let result = empty
+        .on_seed(report::FILE)
+        .expect("a seed without setup.txt still takes the report");
+    assert!(
+        result.contains("no setup.txt on /dev/sda1 (CLAWDIESEED)"),
+        "{result}"
+    );
+}
+
+#[test]
+fn a_failing_step_stops_those_that_need_it_and_the_next_boot_tries_again() {
+    let host = Recording::fresh(Some(&setup()));
+    host.broken
+        .borrow_mut()
+        .extend(["account".to_owned(), "time-zone".to_owned()]);
+    let (early, late) = boot(&host);
+    assert_eq!(
+        (early, late),
+        (
+            Result::Ended(Ending::Incomplete),
+            Result::Ended(Ending::Complete)
+        )
+    );
+    for absent in [
+        "account clawdie",
+        "keys clawdie",
+        "password clawdie",
+        "sudo clawdie",
+    ] {
+        assert_eq!(host.setting(absent), None, "{absent}");
+    }
+    assert_eq!(host.setting("host-name").as_deref(), Some("zoe"));
+    let result = host.on_seed(report::FILE).expect("a report");
+    assert!(result.starts_with("Clawdie first boot: SET UP, WITH FAULTS\r\n"));
+    assert!(result.contains("needs `operator-account`") && result.contains("time-zone is broken"));
+
+    host.reboot();
+    host.broken.borrow_mut().clear();
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    assert!(
+        host.on_seed(report::FILE)
+            .expect("a report")
+            .starts_with("Clawdie first boot: READY")
+    );
+}
+
+#[test]
+fn a_silent_daemon_is_reported_and_asked_again_at_the_next_boot() {
+    let host = Recording::fresh(Some(&setup()));
+    host.silence.set(u32::MAX);
+    assert_eq!(boot(&host).1, Result::Ended(Ending::Incomplete));
+    assert!(
+        host.slept.get() > Duration::from_secs(60) && host.slept.get() < Duration::from_secs(120)
+    );
+    host.reboot();
+    host.silence.set(0);
+    assert_eq!(
+        boot(&host),
+        (Result::NothingToDo, Result::Ended(Ending::Complete))
+    );
+}
+
+#[test]
+fn a_journal_of_a_newer_agent_is_left_alone_and_root_is_locked() {
+    let host = Recording::fresh(Some(&setup()));
+    let newer = b"{\"at\":\"2030-01-01T00:00:00Z\",\"event\":\"journal\",\"version\":2}\n".to_vec();
+    let path = Path::new(Paths::DEBIAN.journal);
+    host.disk
+        .borrow_mut()
+        .files
+        .insert(path.into(), (0o600, newer.clone()));
+    assert_eq!(
+        run(&host, Phase::Early, AGENT),
+        Result::Ended(Ending::Refused)
+    );
+    assert_eq!(host.journal(), newer);
+    assert_eq!(host.setting("root").as_deref(), Some("locked"));
+    assert_eq!(host.setting("account clawdie"), None);
+    assert!(host.printed.borrow().contains("newer clawdie-firstboot"));
+}
+
+#[test]
+fn no_secret_leaves_its_place() {
+    for (text, may_hold) in [
+        (
+            setup(),
+            vec!["file /etc/colibri/provider.env", "password clawdie"],
+        ),
+        (BAD.into(), vec![]),
+    ] {
+        let host = Recording::fresh(Some(&text));
+        boot(&host);
+        assert!(!host.printed.borrow().contains(CANARY));
+        assert!(
+            !host
+                .effects
+                .borrow()
+                .iter()
+                .any(|effect| effect.contains(CANARY))
+        );
+        assert!(
+            !host
+                .on_seed(report::FILE)
+                .expect("a report")
+                .contains(CANARY)
+        );
+        let disk = host.disk.borrow();
+        for (path, (_, content)) in &disk.files {
+            assert!(
+                !String::from_utf8_lossy(content).contains(CANARY),
+                "{}",
+                path.display()
+            );
+        }
+        let held: Vec<&String> = disk
+            .settings
+            .iter()
+            .filter(|(_, value)| value.contains(CANARY))
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(held, may_hold);
+        let journal = disk
+            .files
+            .get(Path::new(Paths::DEBIAN.journal))
+            .expect("a journal");
+        assert_eq!(journal.0, 0o600);
+    }
+}
+
+/// The power goes after every single effect, journal lines included (which it may tear); the boots after it must bring
+/// the machine to where an uninterrupted boot brings it.
+#[test]
+fn a_cut_at_any_moment_is_mended_by_the_next_boot() {
+    for text in [setup(), BAD.to_owned()] {
+        let whole = Recording::fresh(Some(&text));
+        boot(&whole);
+        let effects = whole.effects.borrow().len();
+        assert!(effects > 20, "{effects} effects");
+        for fuel in 0..effects {
+            let host = Recording::fresh(Some(&text));
+            host.fuel.set(Some(fuel));
+            boot(&host);
+            host.reboot();
+            let ended = boot(&host);
+            assert_eq!(
+                state(&host),
+                state(&whole),
+                "after a cut behind effect {fuel}"
+            );
+            assert!(
+                host.on_seed(report::FILE).is_some(),
+                "no report after a cut behind effect {fuel}"
+            );
+            let history = History::parse(&host.journal()).expect("readable");
+            assert_eq!(
+                (history.damaged, history.torn),
+                (0, false),
+                "cut behind effect {fuel}"
+            );
+            if text != BAD {
+                assert!(
+                    matches!(
+                        ended.1,
+                        Result::Ended(Ending::Complete) | Result::NothingToDo
+                    ),
+                    "cut behind effect {fuel}: {ended:?}"
+                );
+                host.reboot();
+                assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+            }
+        }
+    }
+}
+
+/// The same with a second cut in the boot that mends the first.
+#[test]
+fn two_cuts_in_a_row_are_mended_as_well() {
+    let text = setup();
+    let whole = Recording::fresh(Some(&text));
+    boot(&whole);
+    let effects = whole.effects.borrow().len();
+    for first in (0..effects).step_by(3) {
+        for second in (0..effects).step_by(4) {
+            let host = Recording::fresh(Some(&text));
+            for fuel in [first, second] {
+                host.fuel.set(Some(fuel));
+                boot(&host);
+                host.reboot();
+            }
+            boot(&host);
+            assert_eq!(
+                state(&host),
+                state(&whole),
+                "after cuts behind effects {first} and {second}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_stick_serves_and_two_that_differ_are_refused() {
+    let stick = |device: &str| Volume {
+        device: device.into(),
+        label: Some("CLAWDIE".into()),
+        gpt_name: None,
+        on_boot_disk: false,
+    };
+    let with = |sticks: &[(&str, &str)], boot_disk: Option<&str>| {
+        let mut host = Recording::fresh(boot_disk);
+        for (device, text) in sticks {
+            host.volumes.push(stick(device));
+            let files = [("setup.txt".to_owned(), text.as_bytes().to_vec())];
+            host.disk
+                .borrow_mut()
+                .sticks
+                .insert((*device).into(), files.into());
+        }
+        host
+    };
+    let good = setup();
+    let other = setup() + "HOSTNAME=otter\n";
+
+    let alone = with(&[("/dev/sdb1", &good)], None);
+    assert_eq!(
+        run(&alone, Phase::Early, AGENT),
+        Result::Ended(Ending::Complete)
+    );
+
+    let differing = with(&[("/dev/sdb1", &good), ("/dev/sdc1", &other)], None);
+    assert_eq!(
+        run(&differing, Phase::Early, AGENT),
+        Result::Ended(Ending::Refused)
+    );
+    assert!(
+        differing
+            .printed
+            .borrow()
+            .contains("both hold a setup.txt, and they differ")
+    );
+
+    let twins = with(&[("/dev/sdb1", &good), ("/dev/sdc1", &good)], None);
+    assert_eq!(
+        run(&twins, Phase::Early, AGENT),
+        Result::Ended(Ending::Complete)
+    );
+
+    let own_wins = with(&[("/dev/sdb1", &good)], Some(&other));
+    boot(&own_wins);
+    assert_eq!(own_wins.setting("host-name").as_deref(), Some("otter"));
+    assert!(
+        own_wins
+            .on_seed(report::FILE)
+            .expect("a report")
+            .contains("/dev/sdb1 (CLAWDIE) holds another setup.txt")
+    );
+}
+
+#[test]
+fn notepads_second_ending_counts_only_alone_and_is_mentioned() {
+    let host = Recording::fresh(None);
+    let put = |name: &str, text: &str| {
+        let mut disk = host.disk.borrow_mut();
+        let stick = disk.sticks.get_mut("/dev/sda1").expect("the stick");
+        stick.insert(name.into(), text.as_bytes().to_vec());
+    };
+    put("Setup.txt.txt", &setup());
+    assert_eq!(
+        run(&host, Phase::Early, AGENT),
+        Result::Ended(Ending::Complete)
+    );
+    put("setup.txt", BAD);
+    host.reboot();
+    assert_eq!(
+        run(&host, Phase::Early, AGENT),
+        Result::Ended(Ending::Refused)
+    );
+    assert!(host.printed.borrow().contains("also holds `Setup.txt.txt`"));
+}
+
+#[test]
+fn an_unreadable_seed_on_the_boot_disk_is_not_replaced_by_another() {
+    let mut host = Recording::fresh(Some(&setup()));
+    host.disk.borrow_mut().sticks.remove("/dev/sda1");
+    host.volumes.push(Volume {
+        device: "/dev/sdb1".into(),
+        label: Some("CLAWDIE".into()),
+        gpt_name: None,
+        on_boot_disk: false,
+    });
+    let files = [("setup.txt".to_owned(), setup().into_bytes())];
+    host.disk
+        .borrow_mut()
+        .sticks
+        .insert("/dev/sdb1".into(), files.into());
+    assert_eq!(
+        run(&host, Phase::Early, AGENT),
+        Result::Ended(Ending::Refused)
+    );
+    assert!(
+        host.printed
+            .borrow()
+            .contains("cannot read the seed on /dev/sda1")
+    );
+    assert!(host.printed.borrow().contains("wrong fs type"));
+}
+
+#[test]
+fn status_tells_what_the_journal_tells() {
+    use crate::status::{State, Status};
+    let host = Recording::fresh(Some(&setup()));
+    assert_eq!(
+        Status::read(&host).expect("readable").state,
+        State::NeverRun
+    );
+    run(&host, Phase::Early, AGENT);
+    assert_eq!(
+        Status::read(&host).expect("readable").state,
+        State::Interrupted
+    );
+    run(&host, Phase::Late, AGENT);
+    let status = Status::read(&host).expect("readable");
+    assert_eq!(status.state, State::Ready);
+    let json = serde_json::to_value(&status).expect("serialised");
+    assert_eq!(json["state"], "ready");
+    assert_eq!(json["runs"][0]["steps"][0]["name"], "root-lock");
+    assert!(
+        !json.to_string().contains("sha256:"),
+        "the mark stays private"
+    );
+    assert!(
+        status.text().contains("Operator account"),
+        "{}",
+        status.text()
+    );
+}
+
+#[test]
+fn a_plan_changes_nothing_and_shows_no_secret() {
+    let host = Recording::fresh(Some(&setup()));
+    let before = host.disk.borrow().clone();
+    let plan = crate::plan::plan(&host, AGENT);
+    assert_eq!(
+        (&*host.disk.borrow(), host.effects.borrow().len()),
+        (&before, 0)
+    );
+    assert!(
+        plan.contains("host name `zoe`") && plan.contains("would do"),
+        "{plan}"
+    );
+    assert!(!plan.contains(CANARY), "{plan}");
+}
