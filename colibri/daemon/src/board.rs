@@ -87,14 +87,15 @@ impl Board {
                 let _ = answer.send(outcome);
             })
         });
-        let queued = self.changes.send(Job::Change(change)).await;
-        match (queued, answered.await) {
-            (Ok(()), Ok(outcome)) => outcome,
-            _ => Err(ReplyError::new(
-                ErrorKind::ShuttingDown,
-                "the daemon is stopping; nothing was changed",
-            )),
-        }
+        let stopping = || {
+            let text = "the daemon is stopping; nothing was changed";
+            ReplyError::new(ErrorKind::ShuttingDown, text)
+        };
+        self.changes
+            .send(Job::Change(change))
+            .await
+            .map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
     }
 
     /// Reads something, beside the writer.

@@ -114,7 +114,9 @@ fn errors_in_whole_lines() {
     let wrap = std::io::stderr().is_terminal();
     // Fails only when it was done before, and it was not.
     let _ = miette::set_hook(Box::new(move |_| {
-        let options = miette::MietteHandlerOpts::new().wrap_lines(wrap).break_words(false);
+        let options = miette::MietteHandlerOpts::new()
+            .wrap_lines(wrap)
+            .break_words(false);
         Box::new(options.build())
     }));
 }

@@ -1,0 +1,179 @@
+//! What scripts rely on: exit codes, and what goes to stdout and stderr.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn colibri(socket: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_colibri"))
+        .arg("--socket")
+        .arg(socket)
+        .args(args)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A daemon that answers each request with this, and keeps the requests.
+struct Answering {
+    dir: tempfile::TempDir,
+    requests: std::sync::mpsc::Receiver<Value>,
+}
+
+impl Answering {
+    fn new(reply: Value) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let (sender, requests) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap())
+                    .read_line(&mut line)
+                    .unwrap();
+                sender.send(serde_json::from_str(&line).unwrap()).unwrap();
+                writeln!(stream, "{reply}").unwrap();
+            }
+        });
+        Self { dir, requests }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        colibri(&self.dir.path().join("s"), args)
+    }
+}
+
+fn task() -> Value {
+    json!({"id": "0198a000-0000-7000-8000-000000000001", "title": "Back up",
+        "description": "", "status": "queued", "created_by": "uid:0", "new_field": 1,
+        "created_at": "2026-11-21T15:00:00Z", "updated_at": "2026-11-21T15:00:00Z"})
+}
+
+#[test]
+fn an_unreachable_daemon_is_3_and_the_words_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("colibri.sock");
+    let output = colibri(&socket, &["status"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stdout.is_empty());
+    let words = text(&output.stderr);
+    assert!(
+        words.contains(socket.to_str().unwrap()) && words.contains("start it with"),
+        "{words}"
+    );
+
+    let output = colibri(&socket, &["--json", "list-tasks"]);
+    assert_eq!(output.status.code(), Some(3));
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "unreachable");
+}
+
+#[test]
+fn a_service_check_is_0_or_1_even_when_nobody_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = colibri(&dir.path().join("s"), &["service-check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).starts_with("FAIL socket"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = colibri(&dir.path().join("s"), &["service-check", "--json"]);
+    let check: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &check["healthy"]),
+        (Some(1), &json!(false))
+    );
+
+    for (healthy, code) in [(true, 0), (false, 1)] {
+        let data = json!({"healthy": healthy,
+            "checks": [{"name": "wal", "ok": healthy, "detail": "seen"}]});
+        let daemon = Answering::new(json!({"ok": true, "data": data}));
+        let output = daemon.run(&["service-check"]);
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(text(&output.stdout).lines().count(), 1);
+    }
+}
+
+#[test]
+fn answers_are_plain_text_in_a_pipe_and_lossless_as_json() {
+    let daemon = Answering::new(json!({"ok": true, "data": {"tasks": [task()]}}));
+    let output = daemon.run(&["list-tasks", "--status", "queued", "--limit", "3"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!output.stdout.contains(&0x1b), "colours in a pipe");
+    assert!(text(&output.stdout).contains("Back up"));
+    let request = daemon.requests.recv().unwrap();
+    assert_eq!(
+        request,
+        json!({"cmd": "list-tasks", "status": "queued", "limit": 3})
+    );
+
+    let output = daemon.run(&["list-tasks", "--json"]);
+    let data: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // A field only a newer daemon knows is passed on.
+    assert_eq!(data["tasks"][0], task());
+}
+
+#[test]
+fn a_new_task_is_sent_as_it_was_typed() {
+    let daemon = Answering::new(json!({"ok": true, "data": task()}));
+    let output = daemon.run(&["create-task", "--title", "Back up", "--description", "a\nb"]);
+    assert_eq!(
+        text(&output.stdout),
+        "0198a000-0000-7000-8000-000000000001 Back up\n"
+    );
+    let request = daemon.requests.recv().unwrap();
+    assert_eq!(
+        request,
+        json!({"cmd": "create-task", "title": "Back up", "description": "a\nb"})
+    );
+}
+
+#[test]
+fn refusals_are_1_permission_is_4_and_nonsense_is_2() {
+    for (kind, code) in [
+        ("busy", 1),
+        ("database", 1),
+        ("forbidden", 4),
+        ("from-the-future", 1),
+    ] {
+        let error = json!({"kind": kind, "message": "because"});
+        let daemon = Answering::new(json!({"ok": false, "error": error}));
+        let output = daemon.run(&["status"]);
+        assert_eq!(output.status.code(), Some(code), "{kind}");
+        assert_eq!(text(&output.stderr), "colibri: because\n");
+    }
+    let nowhere = Path::new("/nonexistent/colibri.sock");
+    // Found before anybody is asked.
+    let output = colibri(nowhere, &["create-task", "--title", "a\nb"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("one line"));
+    for args in [
+        &["fly"][..],
+        &[],
+        &["list-tasks", "--limit", "0"],
+        &["create-task"],
+    ] {
+        assert_eq!(colibri(nowhere, args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn an_answer_of_another_version_is_said_to_be_one() {
+    let daemon = Answering::new(json!({"ok": true, "data": {"version": 7}}));
+    let output = daemon.run(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("of one version?"),
+        "{}",
+        text(&output.stderr)
+    );
+}
