@@ -73,3 +73,25 @@ fn transform(state: &mut [u32; 4], input: &[u32; 8]) {
         *word = word.wrapping_add(value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `debugfs -R 'dx_hash -h half_md4 -s UUID NAME'` says; its sign of characters is x86's.
+    #[test]
+    fn hashes_are_those_of_debugfs() {
+        let seed = *b"fedcba9876543210";
+        for (name, hash) in [
+            ("a".to_owned(), (0x54ec_c132, 0x2862_a460)),
+            ("file-number-525".to_owned(), (0x020c_f6fa, 0x6d25_41e1)),
+            ("n".repeat(255), (0x2044_eb7c, 0x967a_5298)),
+            ("x".repeat(32), (0x66ff_5312, 0x709a_9131)),
+            ("y".repeat(33), (0xa322_0a82, 0x414f_45ca)),
+            ("Ünïcode".to_owned(), (0x00a9_4e42, 0xaf16_526c)),
+        ] {
+            assert_eq!(half_md4(name.as_bytes(), &seed), hash, "{name}");
+        }
+        assert_eq!(half_md4(b"abc", &[0; 16]), (0xd196_a868, 0xc420_eb28));
+    }
+}

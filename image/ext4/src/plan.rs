@@ -65,91 +65,71 @@ impl Item {
     }
 }
 
-struct Dir {
+struct Dir<'a> {
     item: usize,
     parent: u32,
-    /// Name, inode and kind of each entry.
-    entries: Vec<(TreePath, u32, u8)>,
+    entries: Vec<Entry<'a>>,
     subdirs: u64,
 }
 
 /// The tree's inodes by ascending number, from the root's; the reserved ones are not among them.
 pub(crate) fn items(tree: &Tree, options: &Options) -> Result<Vec<Item>, Error> {
     let lost_found = TreePath::new("lost+found").map_err(|_| Error::LostFound)?;
-    let mut items: Vec<Item> = Vec::with_capacity(tree.len() + 1);
-    let mut dirs: Vec<Dir> = Vec::new();
-    // The directories on the way to the current node, as indices into `dirs`.
-    let mut above: Vec<usize> = Vec::new();
-    let mut links: BTreeMap<LinkGroup, (usize, u64)> = BTreeMap::new();
-    let mut next = LOST_FOUND + 1;
+    let made = Node::dir(Meta::root(0o700, options.epoch));
+    let made = (tree.get(&lost_found).is_none()).then_some((&lost_found, &made));
+    let mut walk = Walk {
+        tree,
+        lost_found: &lost_found,
+        items: Vec::with_capacity(tree.len() + 1),
+        dirs: Vec::new(),
+        above: Vec::new(),
+        links: BTreeMap::new(),
+        next: LOST_FOUND + 1,
+    };
+    for (path, node) in tree.iter().chain(made) {
+        walk.node(path, node)?;
+    }
+    Ok(walk.finish(options))
+}
 
-    let made = tree.get(&lost_found).is_none().then(|| {
-        (
-            lost_found.clone(),
-            Node::dir(Meta::root(0o700, options.epoch)),
-        )
-    });
-    let nodes = tree
-        .iter()
-        .chain(made.as_ref().map(|(path, node)| (path, node)));
-    for (path, node) in nodes {
-        let depth = path.names().count();
-        above.truncate(depth);
-        if let Kind::File {
-            content,
-            link: Some(group),
-        } = &node.kind
-            && let Some((first, count)) = links.get_mut(group)
-        {
-            let shared = &items[*first];
-            let same = matches!(&shared.payload, Payload::Content(other) if other == content)
-                && tree
-                    .get(&shared.path)
-                    .is_some_and(|other| other.meta == node.meta);
-            if !same {
-                return Err(Error::LinksDiffer {
-                    first: shared.path.clone(),
-                    second: path.clone(),
-                });
-            }
-            *count += 1;
-            if *count > MOST_LINKS {
-                return Err(Error::TooManyLinks(path.clone()));
-            }
-            let number = shared.inode.number;
-            if let Some(&dir) = above.last() {
-                dirs[dir]
-                    .entries
-                    .push((path.clone(), number, d_type(&node.kind)));
-            }
-            continue;
+/// The way through the tree, parents before their entries.
+struct Walk<'a> {
+    tree: &'a Tree,
+    lost_found: &'a TreePath,
+    items: Vec<Item>,
+    dirs: Vec<Dir<'a>>,
+    /// The directories above the current node, from the root down, as indices into `dirs`.
+    above: Vec<usize>,
+    /// The inode of each group of hard links, and how many names it has so far.
+    links: BTreeMap<LinkGroup, (usize, u64)>,
+    /// The next free inode number.
+    next: u32,
+}
+
+impl<'a> Walk<'a> {
+    fn node(&mut self, path: &'a TreePath, node: &'a Node) -> Result<(), Error> {
+        self.above.truncate(path.names().count());
+        if let Some(number) = self.known_link(path, node)? {
+            self.enter(path, node, number);
+            return Ok(());
         }
-
         let number = if path.is_root() {
             ROOT
-        } else if *path == lost_found {
+        } else if path == self.lost_found {
             if !node.is_dir() {
                 return Err(Error::LostFound);
             }
             LOST_FOUND
         } else {
-            next += 1;
-            next - 1
+            self.next += 1;
+            self.next - 1
         };
-        let parent = above
-            .last()
-            .map_or(ROOT, |&dir| items[dirs[dir].item].inode.number);
-        if let Some(&dir) = above.last() {
-            dirs[dir]
-                .entries
-                .push((path.clone(), number, d_type(&node.kind)));
-            dirs[dir].subdirs += u64::from(node.is_dir());
-        }
+        let parent = self.enter(path, node, number);
         match &node.kind {
             Kind::Dir => {
-                above.push(dirs.len());
-                dirs.push(Dir {
-                    item: items.len(),
+                self.above.push(self.dirs.len());
+                self.dirs.push(Dir {
+                    item: self.items.len(),
                     parent,
                     entries: Vec::new(),
                     subdirs: 0,
@@ -158,53 +138,100 @@ pub(crate) fn items(tree: &Tree, options: &Options) -> Result<Vec<Item>, Error> 
             Kind::File {
                 link: Some(group), ..
             } => {
-                links.insert(*group, (items.len(), 1));
+                self.links.insert(*group, (self.items.len(), 1));
             }
             _ => {}
         }
-        items.push(item(number, path, node)?);
+        self.items.push(item(number, path, node)?);
+        Ok(())
     }
 
-    for (first, count) in links.into_values() {
-        items[first].inode.links = count as u16;
-    }
-    let seed = checksum::seed_of(&options.uuid);
-    for dir in dirs {
-        let item = &mut items[dir.item];
-        let entries: Vec<Entry<'_>> = dir
-            .entries
-            .iter()
-            .map(|(path, inode, kind)| Entry {
-                name: path.name(),
-                inode: *inode,
-                kind: *kind,
-            })
-            .collect();
-        let number = item.inode.number;
-        let blocks = directory::blocks(
-            &entries,
-            &Context {
-                inode: number,
-                parent: dir.parent,
-                inode_seed: checksum::inode_seed(seed, number),
-                hash_seed: options.hash_seed,
-                least_blocks: if number == LOST_FOUND {
-                    LOST_FOUND_BLOCKS
-                } else {
-                    1
-                },
-            },
-        );
-        item.inode.size = blocks.bytes.len() as u64;
-        item.inode.flags |= EXTENTS | if blocks.indexed { INDEX } else { 0 };
-        item.inode.links = match dir.subdirs + 2 {
-            count if count > MOST_LINKS => 1,
-            count => count as u16,
+    /// The inode of a file that had a name before.
+    fn known_link(&mut self, path: &TreePath, node: &Node) -> Result<Option<u32>, Error> {
+        let Kind::File {
+            content,
+            link: Some(group),
+        } = &node.kind
+        else {
+            return Ok(None);
         };
-        item.payload = Payload::Bytes(blocks.bytes);
+        let Some((first, count)) = self.links.get_mut(group) else {
+            return Ok(None);
+        };
+        let first = &self.items[*first];
+        let same = matches!(&first.payload, Payload::Content(other) if other == content)
+            && (self.tree.get(&first.path)).is_some_and(|other| other.meta == node.meta);
+        if !same {
+            return Err(Error::LinksDiffer {
+                first: first.path.clone(),
+                second: path.clone(),
+            });
+        }
+        *count += 1;
+        if *count > MOST_LINKS {
+            return Err(Error::TooManyLinks(path.clone()));
+        }
+        Ok(Some(first.inode.number))
     }
-    items.sort_by_key(|item| item.inode.number);
-    Ok(items)
+
+    /// Gives an inode its name in the directory above; returns that directory's inode.
+    fn enter(&mut self, path: &'a TreePath, node: &Node, number: u32) -> u32 {
+        let Some(&above) = self.above.last() else {
+            // The root is its own parent.
+            return ROOT;
+        };
+        let dir = &mut self.dirs[above];
+        dir.entries.push(Entry {
+            name: path.name(),
+            inode: number,
+            kind: d_type(&node.kind),
+        });
+        dir.subdirs += u64::from(node.is_dir());
+        self.items[dir.item].inode.number
+    }
+
+    /// Link counts and directory blocks, for which all inodes must be known.
+    fn finish(self, options: &Options) -> Vec<Item> {
+        let Self {
+            mut items,
+            dirs,
+            links,
+            ..
+        } = self;
+        for (first, count) in links.into_values() {
+            items[first].inode.links = count as u16;
+        }
+        let seed = checksum::seed_of(&options.uuid);
+        for mut dir in dirs {
+            let item = &mut items[dir.item];
+            let number = item.inode.number;
+            // A lost+found that is not in the tree came last.
+            dir.entries.sort_unstable_by_key(|entry| entry.name);
+            let blocks = directory::blocks(
+                &dir.entries,
+                &Context {
+                    inode: number,
+                    parent: dir.parent,
+                    inode_seed: checksum::inode_seed(seed, number),
+                    hash_seed: options.hash_seed,
+                    least_blocks: if number == LOST_FOUND {
+                        LOST_FOUND_BLOCKS
+                    } else {
+                        1
+                    },
+                },
+            );
+            item.inode.size = blocks.bytes.len() as u64;
+            item.inode.flags |= EXTENTS | if blocks.indexed { INDEX } else { 0 };
+            item.inode.links = match dir.subdirs + 2 {
+                count if count > MOST_LINKS => 1,
+                count => count as u16,
+            };
+            item.payload = Payload::Bytes(blocks.bytes);
+        }
+        items.sort_by_key(|item| item.inode.number);
+        items
+    }
 }
 
 fn d_type(kind: &Kind) -> u8 {

@@ -193,6 +193,7 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Copies with a buffer; `to` counts from the start of the output.
     fn copy_through(&self, file: &ContentFile, from: u64, to: u64, len: u64) -> io::Result<()> {
         let mut buffer = vec![0; len.min(BUFFER as u64) as usize];
         let mut done = 0;
@@ -236,4 +237,57 @@ fn in_kernel_copy(
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 fn in_kernel_copy(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<Option<u64>> {
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn copying_through_the_process_gives_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("source");
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let source = ContentFile::open(&path).unwrap();
+        let mut out = tempfile::tempfile().unwrap();
+        let writer = Writer {
+            out: &out,
+            offset: 10,
+            at: 0,
+            buffer: Vec::new(),
+            progress: &mut |_| {},
+        };
+        writer.copy_through(&source, 5, 20, 2_500_000).unwrap();
+        assert!(writer.copy_through(&source, 5, 20, 3_000_000).is_err());
+        let mut copied = Vec::new();
+        out.read_to_end(&mut copied).unwrap();
+        assert!(copied[20..2_500_020] == bytes[5..2_500_005]);
+    }
+
+    #[test]
+    fn neighbours_join_only_across_zero_filling() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("source");
+        std::fs::write(&path, b"x").unwrap();
+        let file = ContentFile::open(&path).unwrap();
+        let copy = |from, to, len| Copy {
+            file: &file,
+            from,
+            to,
+            len,
+        };
+        assert!(copy(0, 8192, 5000).reaches(&copy(8192, 16384, 1)));
+        assert!(!copy(0, 8192, 5000).reaches(&copy(5000, 16384, 1)));
+        assert!(!copy(0, 8192, 5000).reaches(&copy(8192, 20480, 1)));
+        assert!(!copy(512, 8192, 3584).reaches(&copy(4096, 12288, 1)));
+        let other = ContentFile::open(&path).unwrap();
+        let next = Copy {
+            file: &other,
+            ..copy(8192, 16384, 1)
+        };
+        assert!(!copy(0, 8192, 5000).reaches(&next));
+    }
 }
