@@ -12,6 +12,9 @@ use crate::step::{self, Context, Finished};
 /// The report's file on the seed.
 pub const FILE: &str = "RESULT.txt";
 
+/// A console shows 80 columns.
+const WIDTH: usize = 78;
+
 /// Frames of our part of the message of the day; what an admin wrote around it stays.
 const MOTD_BEGIN: &str = "=== Clawdie first boot ===";
 const MOTD_END: &str = "=== end of the first boot's report ===";
@@ -135,7 +138,12 @@ impl Report {
     fn next(&self) -> Vec<String> {
         let mut next = Vec::new();
         if self.refused {
-            next.push("Correct setup.txt on the stick as told above, save it and start this machine again.".into());
+            next.push(if self.problems.is_empty() {
+                "Put a stick with a good setup.txt into this machine and start it again.".into()
+            } else {
+                "Correct setup.txt on the stick as told above, save it and start this machine again."
+                    .into()
+            });
             next.push(if self.was_set_up {
                 "Until then this machine stays as an earlier seed set it up. Root is locked.".into()
             } else {
@@ -144,10 +152,10 @@ impl Report {
             });
         } else if self.failed().next().is_some() {
             next.push(
-                "Read the lines marked FAILED above. The next start tries those steps again;"
+                "Read the lines marked FAILED above; the next start tries those steps again. On \
+                 this machine: sudo clawdie-firstboot status"
                     .into(),
             );
-            next.push("or, on this machine: sudo clawdie-firstboot status".into());
         }
         if let Some(login) = &self.login {
             let place = self
@@ -155,7 +163,7 @@ impl Report {
                 .first()
                 .map_or("ADDRESS", |address| address.address.as_str());
             if login.by_key {
-                next.push(format!("Log in:        ssh {}@{place}", login.name));
+                next.push(format!("Log in: ssh {}@{place}", login.name));
             }
             if login.by_password {
                 next.push(format!(
@@ -163,7 +171,7 @@ impl Report {
                     login.name
                 ));
             }
-            next.push("Ask Colibri:   colibri status".into());
+            next.push("Ask Colibri: colibri status".into());
         }
         if self.addresses.is_empty() && self.phase == Phase::Late {
             next.push(
@@ -172,10 +180,9 @@ impl Report {
         }
         if self.has_seed {
             next.push(
-                "The stick's setup.txt still holds your keys and passwords in plain text.".into(),
-            );
-            next.push(
-                "Keep the stick safe, or delete setup.txt when no other machine needs it.".into(),
+                "The stick's setup.txt still holds your keys and passwords in plain text: keep the \
+                 stick safe, or delete setup.txt when no other machine needs it."
+                    .into(),
             );
         }
         next
@@ -215,19 +222,19 @@ impl Report {
         }
         let _ = writeln!(text, "\nSteps\n-----");
         for step in &self.steps {
-            let title = step::title(&step.name);
             let (word, detail) = (step.outcome.word(), step.outcome.detail());
-            let _ = writeln!(text, "{title:<22} {word:<14} {detail}");
+            let start = format!("{:<22} {word:<14}", step::title(&step.name));
+            text.push_str(&wrapped(&start, detail));
         }
         if !self.warnings.is_empty() {
             let _ = writeln!(text, "\nWorth knowing\n-------------");
             for warning in &self.warnings {
-                let _ = writeln!(text, "* {warning}");
+                text.push_str(&wrapped("*", warning));
             }
         }
         let _ = writeln!(text, "\nWhat to do next\n---------------");
         for line in self.next() {
-            let _ = writeln!(text, "{line}");
+            text.push_str(&wrapped("*", &line));
         }
         text
     }
@@ -281,6 +288,35 @@ impl Report {
     }
 }
 
+/// Words behind a start, in lines that a console shows whole; where the first does not fit, all of them go below.
+fn wrapped(start: &str, words: &str) -> String {
+    let mut text = String::from(start);
+    let mut column = start.chars().count();
+    let indent = if column + 1 + words.chars().count() <= WIDTH || column < 4 {
+        2
+    } else {
+        4
+    };
+    if indent == 4 {
+        text = text.trim_end().to_owned();
+        text.push_str("\n   ");
+        column = 3;
+    }
+    for word in words.split_whitespace() {
+        let length = word.chars().count();
+        if column + 1 + length > WIDTH && column > indent {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent - 1));
+            column = indent - 1;
+        }
+        text.push(' ');
+        text.push_str(word);
+        column += 1 + length;
+    }
+    text.push('\n');
+    text
+}
+
 /// Writes `RESULT.txt`, with the line ends that Notepad likes. The seed is writable for this moment only.
 ///
 /// # Errors
@@ -320,5 +356,97 @@ pub fn write_motd(host: &dyn Host, report: &Report) -> Result<(), HostError> {
         Ok(())
     } else {
         host.write(path, new.as_bytes(), 0o644)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::recording::Recording;
+    use crate::intake::Intake;
+    use std::time::Duration;
+
+    fn report(host: &Recording) -> Report {
+        let mut intake = Intake::take_in(host, "0.1.0", Duration::ZERO);
+        intake.judge(host);
+        let cx = Context::new(host, &intake);
+        cx.warn("mind the \u{1b}[2J gap");
+        let failed = Outcome::Failed("a reason that is longer than a line of a console ".repeat(3));
+        let finished = [
+            Finished {
+                name: "root-lock".into(),
+                outcome: Outcome::Done("root locked".into()),
+            },
+            Finished {
+                name: "host-name".into(),
+                outcome: failed,
+            },
+        ];
+        Report::gather(&cx, Phase::Late, Vec::new(), &finished)
+    }
+
+    #[test]
+    fn lines_fit_a_console_and_commands_to_it_are_defused() {
+        let host = Recording::fresh(Some(include_str!("../tests/setup/good/typical.txt")));
+        let text = report(&host).for_console();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(
+            text.contains("mind the ?[2J gap") && !text.contains('\u{1b}'),
+            "{text}"
+        );
+        assert!(
+            text.contains("Lock root              done           root locked\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Host name              FAILED\n    a reason that"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_message_of_the_day_is_exchanged_and_what_others_wrote_stays() {
+        let host = Recording::fresh(None);
+        let path = Path::new(host.paths().motd);
+        host.write(path, b"Welcome to Debian\n", 0o644)
+            .expect("written");
+        let report = report(&host);
+        write_motd(&host, &report).expect("written");
+        let added = [host.text(path).as_str(), "Call Ada when it breaks\n"].concat();
+        host.write(path, added.as_bytes(), 0o644).expect("written");
+        write_motd(
+            &host,
+            &Report {
+                host_name: "otter".into(),
+                ..report
+            },
+        )
+        .expect("written");
+        let text = host.text(path);
+        assert!(text.starts_with("Welcome to Debian\n=== Clawdie"), "{text}");
+        assert!(
+            text.ends_with("=== end of the first boot's report ===\nCall Ada when it breaks\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches(MOTD_BEGIN).count(), 1);
+        assert!(text.contains("Host otter"), "{text}");
+    }
+
+    #[test]
+    fn words_go_below_a_start_that_leaves_no_room() {
+        assert_eq!(
+            wrapped("Host name   done", "short"),
+            "Host name   done short\n"
+        );
+        assert_eq!(wrapped("*", &"word ".repeat(20)).lines().count(), 2);
+        assert!(
+            wrapped("*", &"word ".repeat(20))
+                .lines()
+                .nth(1)
+                .expect("a line")
+                .starts_with("  word")
+        );
     }
 }

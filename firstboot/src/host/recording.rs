@@ -132,6 +132,11 @@ impl Recording {
         self.disk.borrow().settings.get(key).cloned()
     }
 
+    /// A file on the disk, as text.
+    pub(crate) fn text(&self, path: &Path) -> String {
+        String::from_utf8(self.disk.borrow().files[path].1.clone()).expect("text")
+    }
+
     /// The journal's text.
     pub(crate) fn journal(&self) -> Vec<u8> {
         let disk = self.disk.borrow();

@@ -94,20 +94,23 @@ fn ext4_bytes(header: &str) -> Option<u64> {
 impl<P: Processes> Debian<P> {
     fn devices(&self) -> Result<Vec<Device>, HostError> {
         let columns = "PATH,TYPE,PARTN,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
-        let command = Command::new(["lsblk", "--json", "--bytes", "--tree", "--output", columns]);
+        // Labels are read from the devices themselves: this early, udev may not know them yet, and asking it would
+        // mean waiting for all of its queue.
+        let command = Command::new([
+            "lsblk",
+            "--json",
+            "--bytes",
+            "--tree",
+            "--properties-by",
+            "blkid",
+            "--output",
+            columns,
+        ]);
         let output = self.processes.demand(&command)?;
         Ok(parse::<Listing>("lsblk --json", &output.stdout)?.blockdevices)
     }
 
     pub(super) fn seed_volumes(&self) -> Result<Vec<Volume>, HostError> {
-        // Labels come from udev's database: let it finish with what has been plugged in so far. A queue that stays
-        // busy is no reason to give up, lsblk then shows what is known.
-        let settle = self
-            .processes
-            .run(&Command::new(["udevadm", "settle", "--timeout=10"]));
-        if settle.is_ok_and(|output| output.status != Some(0)) {
-            tracing::warn!("udev was still busy after 10 s; a stick may not be seen yet");
-        }
         let mut found = Vec::new();
         for disk in self.devices()? {
             let on_boot_disk = disk.holds_root();

@@ -45,7 +45,7 @@ fn assign(text: &str, name: &str, value: &str) -> String {
             .strip_prefix(name)
             .is_some_and(|rest| rest.starts_with('='))
     };
-    match lines.iter().position(|line| is_ours(&line)) {
+    match lines.iter().position(is_ours) {
         Some(at) => lines[at] = &line,
         None => lines.push(&line),
     }

@@ -1,1 +1,740 @@
+//! The Debian host over a folder and recorded programs: which commands it gives, and which files it leaves.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::os::unix::fs::symlink;
+
+use secrecy::SecretString;
+
+use super::*;
+use crate::host::Output;
+
+const LSBLK: &str = "lsblk --json --bytes --tree --properties-by blkid --output PATH,TYPE,PARTN,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
+
+/// Plays a transcript: each line that is run must be the next one, and gets its recorded answer.
+struct Played {
+    expected: RefCell<VecDeque<(String, i32, String)>>,
+    inputs: RefCell<Vec<String>>,
+}
+
+impl Processes for Played {
+    fn run(&self, command: &Command) -> io::Result<Output> {
+        let next = self.expected.borrow_mut().pop_front();
+        let (line, status, stdout) = next
+            .unwrap_or_else(|| panic!("nothing more was expected, but ran: {}", command.line()));
+        assert_eq!(command.line(), line);
+        if let Some(input) = &command.input {
+            self.inputs
+                .borrow_mut()
+                .push(input.expose_secret().to_owned());
+        }
+        Ok(Output {
+            status: Some(status),
+            stdout,
+            stderr: String::new(),
+        })
+    }
+}
+
+/// A host in a temporary folder, with the account tables of a fresh image.
+struct Bench {
+    folder: tempfile::TempDir,
+    host: Debian<Played>,
+}
+
+impl Bench {
+    fn new(transcript: &[(&str, i32, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let expected = transcript
+            .iter()
+            .map(|(line, status, out)| ((*line).into(), *status, (*out).into()));
+        let played = Played {
+            expected: RefCell::new(expected.collect()),
+            inputs: RefCell::default(),
+        };
+        let bench = Self {
+            host: Debian::new(folder.path(), played),
+            folder,
+        };
+        bench.put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\ncolibri:x:820:820::/var/lib/colibri:/usr/sbin/nologin\n");
+        bench.put(
+            "/etc/shadow",
+            "root::20000:0:99999:7:::\ncolibri:!*:20000:0:99999:7:::\n",
+        );
+        bench.put("/etc/group", "root:x:0:\ncolibri:x:820:\noperator:x:37:\n");
+        bench.put("/proc/self/mounts", "");
+        bench
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let at = self.at(path);
+        fs::create_dir_all(at.parent().expect("a folder")).expect("made");
+        fs::write(at, text).expect("written");
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        fs::metadata(self.at(path))
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o7777
+    }
+
+    /// Applies a setting that does not hold, after which it holds.
+    fn becomes(&self, setting: &Setting) {
+        assert!(
+            !self.host.holds(setting).expect("checked"),
+            "{setting} holds already"
+        );
+        self.host.apply(setting).expect("applied");
+        assert!(
+            self.host.holds(setting).expect("checked"),
+            "{setting} does not hold"
+        );
+    }
+
+    fn done(&self) {
+        let left = self.host.processes.expected.borrow();
+        assert!(left.is_empty(), "never run: {left:?}");
+    }
+}
+
+/// The tables as `useradd` leaves them. The account gets our own number, so that tests may own its files.
+fn add_ada(bench: &Bench) {
+    let uid = fs::metadata(bench.folder.path())
+        .expect("there")
+        .uid()
+        .max(1000);
+    let append = |path: &str, line: &str| bench.put(path, &(bench.text(path) + line));
+    append(
+        "/etc/passwd",
+        &format!("ada:x:{uid}:{uid}:Operator:/home/ada:/bin/bash\n"),
+    );
+    append("/etc/shadow", "ada:!:20000:0:99999:7:::\n");
+    append("/etc/group", &format!("ada:x:{uid}:\n"));
+}
+
+#[test]
+fn root_is_locked_whatever_stood_there() {
+    for (passwd, shadow) in [
+        (
+            "root:x:0:0:root:/root:/bin/bash\n",
+            "root:$y$j9T$abc$def:1:0:99999:7:::\nada:!:1::::::\n",
+        ),
+        (
+            "root:x:0:0:root:/root:/bin/bash\n",
+            "root:*:1:0:99999:7:::\n",
+        ),
+        (
+            "root::0:0:root:/root:/bin/bash\n",
+            "root:!*:1:0:99999:7:::\n",
+        ),
+        ("root:x:0:0:root:/root:/bin/bash\n", "ada:!:1::::::\n"),
+    ] {
+        let bench = Bench::new(&[]);
+        bench.put("/etc/passwd", passwd);
+        bench.put("/etc/shadow", shadow);
+        fs::set_permissions(bench.at("/etc/shadow"), fs::Permissions::from_mode(0o640))
+            .expect("set");
+        bench.becomes(&Setting::RootLocked);
+        assert!(bench.text("/etc/shadow").contains("root:!*:"));
+        assert!(bench.text("/etc/passwd").contains("root:x:0:0:"));
+        assert_eq!(
+            bench.text("/etc/shadow").contains("ada:"),
+            shadow.contains("ada:")
+        );
+        assert_eq!(bench.mode("/etc/shadow"), 0o640);
+    }
+}
+
+#[test]
+fn the_system_s_own_accounts_are_never_taken() {
+    let bench = Bench::new(&[]);
+    let error = bench
+        .host
+        .holds(&Setting::Account {
+            login: "colibri".into(),
+        })
+        .expect_err("refused");
+    assert!(
+        error.to_string().contains("choose another `OPERATOR_USER`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_account_is_made_part_by_part() {
+    let bench = Bench::new(&[
+        ("groupadd ada", 0, ""),
+        (
+            "useradd --create-home --gid ada --shell /bin/bash --comment Operator ada",
+            0,
+            "",
+        ),
+    ]);
+    // The played useradd makes nothing, and what is missing then is noticed and not taken for granted.
+    let login = "ada".to_owned();
+    assert!(
+        !bench
+            .host
+            .holds(&Setting::Account {
+                login: login.clone()
+            })
+            .expect("checked")
+    );
+    bench
+        .host
+        .processes
+        .expected
+        .borrow_mut()
+        .push_back(("pwconv".into(), 0, String::new()));
+    let usermod = "usermod --append --groups colibri ada";
+    bench
+        .host
+        .processes
+        .expected
+        .borrow_mut()
+        .push_back((usermod.into(), 0, String::new()));
+    let error = bench
+        .host
+        .apply(&Setting::Account { login })
+        .expect_err("nothing was made");
+    assert_eq!(error.to_string(), "there is no account `ada`");
+    bench.done();
+}
+
+#[test]
+fn an_account_cut_short_gets_what_it_lacks() {
+    // A cut after useradd wrote the tables and before it made the home.
+    let bench = Bench::new(&[("usermod --append --groups colibri ada", 0, "")]);
+    add_ada(&bench);
+    if fs::metadata(bench.folder.path()).expect("there").uid() < 1000
+        && !nix::unistd::geteuid().is_root()
+    {
+        return;
+    }
+    bench
+        .host
+        .apply(&Setting::Account {
+            login: "ada".into(),
+        })
+        .expect("applied");
+    assert_eq!(bench.mode("/home/ada"), 0o700);
+    bench.put(
+        "/etc/group",
+        &bench
+            .text("/etc/group")
+            .replace("colibri:x:820:", "colibri:x:820:ada"),
+    );
+    assert!(
+        bench
+            .host
+            .holds(&Setting::Account {
+                login: "ada".into()
+            })
+            .expect("checked")
+    );
+    bench.done();
+}
+
+#[test]
+fn a_password_goes_through_standard_input_only() {
+    let bench = Bench::new(&[("chpasswd", 0, "")]);
+    add_ada(&bench);
+    let password = SecretString::from("pa:ss \"word");
+    let setting = Setting::Password {
+        login: "ada".into(),
+        password,
+    };
+    assert!(!bench.host.holds(&setting).expect("checked"));
+    bench.host.apply(&setting).expect("applied");
+    assert_eq!(
+        *bench.host.processes.inputs.borrow(),
+        ["ada:pa:ss \"word\n"]
+    );
+    bench.put("/etc/shadow", "ada:$y$j9T$abc$def:20000:0:99999:7:::\n");
+    assert!(bench.host.holds(&setting).expect("checked"));
+    assert!(!format!("{setting:?} {setting}").contains("pa:ss"));
+    bench.done();
+}
+
+#[test]
+fn keys_are_added_and_those_of_others_stay() {
+    let bench = Bench::new(&[]);
+    add_ada(&bench);
+    if fs::metadata(bench.folder.path()).expect("there").uid() < 1000
+        && !nix::unistd::geteuid().is_root()
+    {
+        return;
+    }
+    bench.put("/home/ada/.ssh/authorized_keys", "ssh-ed25519 AAAAold old");
+    let keys = vec!["ssh-ed25519 AAAAnew new".to_owned()];
+    bench.becomes(&Setting::AuthorizedKeys {
+        login: "ada".into(),
+        keys,
+    });
+    assert_eq!(
+        bench.text("/home/ada/.ssh/authorized_keys"),
+        "ssh-ed25519 AAAAold old\nssh-ed25519 AAAAnew new\n"
+    );
+    assert_eq!(
+        (
+            bench.mode("/home/ada/.ssh"),
+            bench.mode("/home/ada/.ssh/authorized_keys")
+        ),
+        (0o700, 0o600)
+    );
+}
+
+#[test]
+fn a_link_in_the_account_s_hands_is_not_followed() {
+    let bench = Bench::new(&[]);
+    add_ada(&bench);
+    bench.put("/etc/victim/authorized_keys", "precious");
+    fs::create_dir_all(bench.at("/home/ada")).expect("made");
+    symlink(bench.at("/etc/victim"), bench.at("/home/ada/.ssh")).expect("linked");
+    let setting = Setting::AuthorizedKeys {
+        login: "ada".into(),
+        keys: vec!["ssh-ed25519 AAAA a".into()],
+    };
+    let error = bench.host.apply(&setting).expect_err("refused");
+    assert!(error.to_string().contains("through a link"), "{error}");
+    assert_eq!(bench.text("/etc/victim/authorized_keys"), "precious");
+}
+
+#[test]
+fn a_sudo_rule_counts_only_after_visudo_has_read_it() {
+    let rule = |ask_password| Setting::Administrator {
+        login: "ada".into(),
+        ask_password,
+    };
+    let bench = Bench::new(&[]);
+    fs::create_dir_all(bench.at("/etc/sudoers.d")).expect("made");
+    let check = format!(
+        "visudo --check --quiet --file {}",
+        bench.at("/etc/sudoers.d/.clawdie-operator.new").display()
+    );
+    let say = |status| {
+        bench
+            .host
+            .processes
+            .expected
+            .borrow_mut()
+            .push_back((check.clone(), status, String::new()))
+    };
+    say(1);
+    bench.host.apply(&rule(false)).expect_err("visudo refused");
+    assert_eq!(
+        fs::read_dir(bench.at("/etc/sudoers.d"))
+            .expect("listed")
+            .count(),
+        0
+    );
+    say(0);
+    bench.becomes(&rule(false));
+    assert!(
+        bench
+            .text("/etc/sudoers.d/clawdie-operator")
+            .contains("\nada ALL=(ALL:ALL) NOPASSWD: ALL\n")
+    );
+    assert_eq!(bench.mode("/etc/sudoers.d/clawdie-operator"), 0o440);
+    say(0);
+    bench.becomes(&rule(true));
+    assert!(
+        bench
+            .text("/etc/sudoers.d/clawdie-operator")
+            .contains("\nada ALL=(ALL:ALL) ALL\n")
+    );
+    bench.done();
+}
+
+#[test]
+fn the_host_name_reaches_kernel_disk_and_hosts_table() {
+    let bench = Bench::new(&[]);
+    bench.put("/proc/sys/kernel/hostname", "localhost\n");
+    bench.put(
+        "/etc/hosts",
+        "127.0.0.1\tlocalhost\n127.0.1.1 clawdie # image\n192.0.2.1 nas\n",
+    );
+    bench.becomes(&Setting::HostName("otter".into()));
+    assert_eq!(bench.text("/etc/hostname"), "otter\n");
+    assert_eq!(
+        bench.text("/etc/hosts"),
+        "127.0.0.1\tlocalhost\n127.0.1.1\totter\n192.0.2.1 nas\n"
+    );
+    assert_eq!(bench.host.host_name().expect("read"), "otter");
+    fs::remove_file(bench.at("/etc/hosts")).expect("removed");
+    bench.becomes(&Setting::HostName("otter".into()));
+    assert!(
+        bench
+            .text("/etc/hosts")
+            .starts_with("127.0.0.1\tlocalhost\n::1")
+    );
+}
+
+#[test]
+fn a_time_zone_must_be_on_the_image() {
+    let bench = Bench::new(&[]);
+    bench.put("/usr/share/zoneinfo/Europe/Ljubljana", "TZif2...");
+    bench.put("/usr/share/zoneinfo/tzdata.zi", "# version");
+    bench.put("/etc/timezone", "Etc/UTC\n");
+    assert!(
+        bench
+            .host
+            .holds(&Setting::TimeZone("UTC".into()))
+            .expect("checked"),
+        "without a link it is UTC"
+    );
+    bench.becomes(&Setting::TimeZone("Europe/Ljubljana".into()));
+    assert_eq!(bench.text("/etc/timezone"), "Europe/Ljubljana\n");
+    for absent in ["Europe/Nowhere", "tzdata.zi", "../../../etc/timezone"] {
+        let error = bench
+            .host
+            .apply(&Setting::TimeZone(absent.into()))
+            .expect_err("refused");
+        assert!(matches!(error, HostError::NotOnImage { .. }), "{error}");
+    }
+    symlink("/usr/share/zoneinfo/Etc/UTC", bench.at("/etc/utc")).expect("linked");
+    fs::rename(bench.at("/etc/utc"), bench.at("/etc/localtime")).expect("renamed");
+    assert!(
+        bench
+            .host
+            .holds(&Setting::TimeZone("UTC".into()))
+            .expect("checked")
+    );
+}
+
+#[test]
+fn a_locale_is_built_in_or_known_or_made_or_refused() {
+    let bench = Bench::new(&[
+        ("locale -a", 0, "C\nC.utf8\nPOSIX\n"),
+        ("locale -a", 0, "C\nC.utf8\nPOSIX\n"),
+        ("locale-gen", 0, ""),
+        ("locale -a", 0, "C\nC.utf8\nPOSIX\nsl_SI.utf8\n"),
+    ]);
+    fs::create_dir_all(bench.at("/etc/default")).expect("made");
+    bench.becomes(&Setting::Locale("C.UTF-8".into()));
+    assert_eq!(
+        fs::read_link(bench.at("/etc/default/locale")).expect("a link"),
+        Path::new("../locale.conf")
+    );
+
+    let error = bench
+        .host
+        .apply(&Setting::Locale("sl_SI.UTF-8".into()))
+        .expect_err("not on the image");
+    assert!(error.to_string().contains("`LOCALE=C.UTF-8`"), "{error}");
+    bench.put(
+        "/usr/share/i18n/SUPPORTED",
+        "de_DE.UTF-8 UTF-8\nsl_SI.UTF-8 UTF-8\n",
+    );
+    bench.becomes(&Setting::Locale("sl_SI.UTF-8".into()));
+    assert_eq!(bench.text("/etc/locale.gen"), "sl_SI.UTF-8 UTF-8\n");
+    assert_eq!(bench.text("/etc/locale.conf"), "LANG=sl_SI.UTF-8\n");
+    bench.done();
+}
+
+#[test]
+fn a_keyboard_layout_without_its_data_is_told_and_not_ignored() {
+    let bench = Bench::new(&[("setupcon --keyboard-only --save --force", 0, "")]);
+    fs::create_dir_all(bench.at("/etc/default")).expect("made");
+    assert!(
+        bench
+            .host
+            .holds(&Setting::Keymap("us".into()))
+            .expect("checked")
+    );
+    let error = bench
+        .host
+        .apply(&Setting::Keymap("de".into()))
+        .expect_err("no data");
+    assert!(error.to_string().contains("`console-setup`"), "{error}");
+    bench.put("/usr/bin/setupcon", "");
+    bench.put("/usr/share/X11/xkb/symbols/de", "");
+    bench.becomes(&Setting::Keymap("de".into()));
+    assert!(
+        bench
+            .text("/etc/default/keyboard")
+            .contains("XKBLAYOUT=\"de\"\n")
+    );
+    bench.done();
+}
+
+#[test]
+fn damaged_ssh_keys_are_made_anew_and_whole_ones_stay() {
+    let bench = Bench::new(&[("ssh-keygen -A", 0, "")]);
+    let whole =
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n";
+    for kind in ["rsa", "ed25519"] {
+        bench.put(&format!("/etc/ssh/ssh_host_{kind}_key"), whole);
+        bench.put(
+            &format!("/etc/ssh/ssh_host_{kind}_key.pub"),
+            "ssh-x AAAA root@build\n",
+        );
+    }
+    // The cut left an empty file and a key without its end.
+    bench.put("/etc/ssh/ssh_host_rsa_key", &whole[..40]);
+    bench.put("/etc/ssh/ssh_host_ecdsa_key", "");
+    assert!(!bench.host.holds(&Setting::SshHostKeys).expect("checked"));
+    bench.host.apply(&Setting::SshHostKeys).expect("applied");
+    assert!(
+        !bench.at("/etc/ssh/ssh_host_rsa_key").exists()
+            && !bench.at("/etc/ssh/ssh_host_ecdsa_key").exists()
+    );
+    assert_eq!(bench.text("/etc/ssh/ssh_host_ed25519_key"), whole);
+    bench.done();
+}
+
+#[test]
+fn fingerprints_are_shown_without_the_comment() {
+    let bench = Bench::new(&[
+        (
+            "ssh-keygen -l -f /etc/ssh/ssh_host_rsa_key.pub",
+            0,
+            "3072 SHA256:rrr root@build host (RSA)\n",
+        ),
+        (
+            "ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub",
+            0,
+            "256 SHA256:eee no comment (ED25519)\n",
+        ),
+    ]);
+    for kind in ["rsa", "ed25519"] {
+        bench.put(&format!("/etc/ssh/ssh_host_{kind}_key.pub"), "ssh-x AAAA\n");
+    }
+    assert_eq!(
+        bench.host.ssh_fingerprints().expect("read"),
+        ["SHA256:eee (ED25519)", "SHA256:rrr (RSA)"]
+    );
+    bench.done();
+}
+
+#[test]
+fn seeds_are_found_by_every_name_and_the_boot_disk_s_comes_first() {
+    let listing = include_str!("transcripts/lsblk-stick-and-second-stick.json");
+    let bench = Bench::new(&[(LSBLK, 0, listing)]);
+    let found: Vec<(String, bool)> = bench
+        .host
+        .volumes()
+        .expect("listed")
+        .into_iter()
+        .map(|volume| (volume.device, volume.on_boot_disk))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("/dev/sdb1".into(), true),
+            ("/dev/sda1".into(), false),
+            ("/dev/sdc".into(), false)
+        ]
+    );
+    bench.done();
+}
+
+#[test]
+fn the_seed_is_mounted_where_only_root_can_look() {
+    let bench = Bench::new(&[
+        (
+            "mount -t vfat -o ro,nosuid,nodev,noexec,umask=0077 /dev/sdb1 /run/clawdie/seed",
+            0,
+            "",
+        ),
+        ("umount /run/clawdie/seed", 0, ""),
+        (
+            "mount -t vfat -o rw,nosuid,nodev,noexec,umask=0077 /dev/sdb1 /run/clawdie/seed",
+            0,
+            "",
+        ),
+    ]);
+    let volume = Volume {
+        device: "/dev/sdb1".into(),
+        label: None,
+        gpt_name: None,
+        on_boot_disk: true,
+    };
+    bench
+        .host
+        .mount_seed(&volume, Access::ReadOnly)
+        .expect("mounted");
+    assert_eq!(
+        (bench.mode("/run/clawdie"), bench.mode("/run/clawdie/seed")),
+        (0o700, 0o700)
+    );
+    // Left mounted by a run that was killed.
+    bench.put(
+        "/proc/self/mounts",
+        "/dev/sdb1 /run/clawdie/seed vfat ro 0 0\n",
+    );
+    bench
+        .host
+        .mount_seed(&volume, Access::ReadWrite)
+        .expect("mounted");
+    bench.put("/proc/self/mounts", "tmpfs /run tmpfs rw 0 0\n");
+    bench.host.unmount_seed().expect("nothing to do");
+    bench.done();
+}
+
+#[test]
+fn the_root_s_disk_is_read_from_table_kernel_and_file_system() {
+    let header = "Block count:              128256\nBlock size:               4096\n";
+    let bench = Bench::new(&[
+        (
+            LSBLK,
+            0,
+            include_str!("transcripts/lsblk-stick-and-second-stick.json"),
+        ),
+        (
+            "sfdisk --json /dev/sdb",
+            0,
+            include_str!("transcripts/sfdisk-fresh.json"),
+        ),
+        ("dumpe2fs -h /dev/sdb4", 0, header),
+    ]);
+    let root = bench.host.root_disk().expect("read").expect("a disk");
+    assert_eq!(
+        root,
+        RootDisk {
+            disk: "/dev/sdb".into(),
+            partition: "/dev/sdb4".into(),
+            number: 4,
+            last: true,
+            disk_bytes: 4 << 30,
+            start: 200_704 * 512,
+            table_bytes: 1_026_048 * 512,
+            kernel_bytes: 525_336_576,
+            file_system_bytes: 128_256 * 4096,
+        }
+    );
+    bench.done();
+}
+
+#[test]
+fn growing_gives_these_commands() {
+    let bench = Bench::new(&[
+        ("sfdisk --relocate gpt-bak-std /dev/sdb", 0, ""),
+        ("sfdisk --no-reread --no-tell-kernel -N 4 /dev/sdb", 0, ""),
+        ("partx --update --nr 4 /dev/sdb", 0, ""),
+        ("resize2fs /dev/sdb4", 0, ""),
+    ]);
+    let root = RootDisk {
+        disk: "/dev/sdb".into(),
+        partition: "/dev/sdb4".into(),
+        number: 4,
+        last: true,
+        disk_bytes: 0,
+        start: 0,
+        table_bytes: 0,
+        kernel_bytes: 0,
+        file_system_bytes: 0,
+    };
+    for step in [GrowMove::Partition, GrowMove::Kernel, GrowMove::FileSystem] {
+        bench.host.grow(&root, step).expect("grown");
+    }
+    assert_eq!(*bench.host.processes.inputs.borrow(), [", +\n"]);
+    bench.done();
+}
+
+#[test]
+fn services_are_ordered_without_waiting_for_them() {
+    let bench = Bench::new(&[
+        ("systemctl is-enabled --quiet colibri-daemon.service", 1, ""),
+        ("systemctl enable --quiet colibri-daemon.service", 0, ""),
+        ("systemctl is-active --quiet colibri-daemon.service", 3, ""),
+        ("systemctl --no-block start colibri-daemon.service", 0, ""),
+        (
+            "systemctl --no-block restart colibri-daemon.service",
+            1,
+            "Unit is masked.\n",
+        ),
+    ]);
+    let enabled = Setting::ServiceEnabled(Service::ColibriDaemon);
+    assert!(!bench.host.holds(&enabled).expect("asked"));
+    bench.host.apply(&enabled).expect("enabled");
+    assert!(
+        !bench
+            .host
+            .is_running(Service::ColibriDaemon)
+            .expect("asked")
+    );
+    bench
+        .host
+        .order(Service::ColibriDaemon, Order::Start)
+        .expect("ordered");
+    let error = bench
+        .host
+        .order(Service::ColibriDaemon, Order::Restart)
+        .expect_err("masked");
+    assert!(
+        error.to_string().contains("exit 1") && error.to_string().contains("Unit is masked."),
+        "{error}"
+    );
+    bench.done();
+}
+
+#[test]
+fn a_secret_file_is_private_from_the_start_and_made_private_again() {
+    let bench = Bench::new(&[]);
+    let setting = Setting::SecretFile {
+        path: "/etc/colibri/provider.env",
+        content: "K=\"v\"\n".to_owned().into(),
+    };
+    bench.becomes(&setting);
+    assert_eq!(bench.mode("/etc/colibri/provider.env"), 0o600);
+    fs::set_permissions(
+        bench.at("/etc/colibri/provider.env"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .expect("set");
+    bench.becomes(&setting);
+    assert_eq!(bench.mode("/etc/colibri/provider.env"), 0o600);
+}
+
+#[test]
+fn the_agent_s_own_folders_are_private_and_others_keep_their_mode() {
+    let bench = Bench::new(&[]);
+    let paths = bench.host.paths();
+    bench.put("/var/log/x", "");
+    bench
+        .host
+        .append(Path::new(paths.journal), b"line\n", 0o600, true)
+        .expect("appended");
+    bench
+        .host
+        .write(Path::new(paths.handover), b"{}", 0o600)
+        .expect("written");
+    bench
+        .host
+        .append(Path::new(paths.log), b"line\n", 0o600, false)
+        .expect("appended");
+    assert_eq!(
+        (bench.mode(paths.state), bench.mode(paths.run)),
+        (0o700, 0o700)
+    );
+    assert_eq!(
+        (bench.mode(paths.journal), bench.mode(paths.log)),
+        (0o600, 0o600)
+    );
+    assert_eq!(bench.mode("/var/log"), 0o755);
+}
+
+#[test]
+fn every_active_console_gets_the_text_and_a_missing_one_does_no_harm() {
+    let bench = Bench::new(&[]);
+    bench.put("/sys/class/tty/console/active", "tty0 ttyS9 ttyS0\n");
+    bench.put("/dev/tty0", "");
+    bench.put("/dev/ttyS0", "");
+    bench.host.console("one\ntwo\n");
+    assert_eq!(
+        (bench.text("/dev/tty0"), bench.text("/dev/ttyS0")),
+        ("one\r\ntwo\r\n".into(), "one\r\ntwo\r\n".into())
+    );
+    assert!(!bench.at("/dev/ttyS9").exists());
+}
