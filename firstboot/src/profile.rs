@@ -252,3 +252,116 @@ impl Profiles {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATA: &str = r#"
+        [balanced.openrouter]
+        chat = "a/big"
+        fallback = "b/big"
+        compaction = "c/small"
+
+        [balanced.google]
+        chat = "g-pro"
+        fallback = "g-flash"
+    "#;
+
+    fn want(chat: Provider) -> Want<'static> {
+        Want {
+            profile: "balanced",
+            chat,
+            chat_model: None,
+            fallback: None,
+            fallback_model: None,
+            compaction: None,
+            compaction_model: None,
+        }
+    }
+
+    fn model(provider: Provider, name: &str) -> (Provider, String) {
+        (provider, name.to_owned())
+    }
+
+    #[test]
+    fn the_profile_sets_all_three_models() {
+        let profiles = Profiles::parse(DATA).expect("good data");
+        let choice = profiles
+            .resolve(&want(Provider::OpenRouter))
+            .expect("a choice");
+        assert_eq!(choice.chat, model(Provider::OpenRouter, "a/big"));
+        assert_eq!(choice.fallback, model(Provider::OpenRouter, "b/big"));
+        assert_eq!(
+            choice.compaction,
+            Some(model(Provider::OpenRouter, "c/small"))
+        );
+        let choice = profiles.resolve(&want(Provider::Gemini)).expect("a choice");
+        assert_eq!(
+            choice.compaction, None,
+            "compaction follows chat when it is not set"
+        );
+    }
+
+    #[test]
+    fn an_explicit_line_beats_the_profile() {
+        let profiles = Profiles::parse(DATA).expect("good data");
+        let choice = profiles
+            .resolve(&Want {
+                chat_model: Some("mine"),
+                fallback: Some(Provider::Gemini),
+                compaction: Some(Provider::Gemini),
+                ..want(Provider::OpenRouter)
+            })
+            .expect("a choice");
+        assert_eq!(choice.chat, model(Provider::OpenRouter, "mine"));
+        assert_eq!(choice.fallback, model(Provider::Gemini, "g-pro"));
+        assert_eq!(choice.compaction, Some(model(Provider::Gemini, "g-pro")));
+    }
+
+    #[test]
+    fn a_provider_without_models_needs_them_named() {
+        let profiles = Profiles::parse(DATA).expect("good data");
+        let error = profiles
+            .resolve(&want(Provider::DeepSeek))
+            .expect_err("no models");
+        assert!(error.to_string().contains("`PI_MODEL`"), "{error}");
+        let all_named = Want {
+            chat_model: Some("one"),
+            fallback_model: Some("two"),
+            ..want(Provider::DeepSeek)
+        };
+        let choice = profiles.resolve(&all_named).expect("named");
+        assert_eq!(choice.fallback, model(Provider::DeepSeek, "two"));
+        let unknown = Want {
+            profile: "thrifty",
+            ..want(Provider::OpenRouter)
+        };
+        let error = profiles.resolve(&unknown).expect_err("no profile");
+        assert!(error.to_string().contains("there are: balanced"), "{error}");
+    }
+
+    #[test]
+    fn faulty_data_is_refused_by_name() {
+        let cases = [
+            (
+                "[balanced.openrouter]\nchat = 'a'\nfallback = 'b'\ntemperature = 1\n",
+                "temperature",
+            ),
+            ("[balanced.openrouter]\nchat = 'a'\n", "fallback"),
+            ("[balanced.groq]\nchat = 'a'\nfallback = 'b'\n", "groq"),
+            (
+                "[balanced.openrouter]\nchat = 'a:free'\nfallback = 'b'\n",
+                "a:free",
+            ),
+            (
+                "[balanced.openrouter]\nchat = 'a'\nfallback = ' '\n",
+                "empty",
+            ),
+        ];
+        for (data, named) in cases {
+            let error = Profiles::parse(data).expect_err(data);
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+}

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::authorized::private_key;
 use super::decode::{self, DecodeError, FILE_LIMIT};
 use super::lines::{self, Item, LINE_LIMIT, Line, Pair, VALUE_LIMIT};
 use super::marks;
 use super::problem::{Problem, Severity};
 use super::redact::{self, Mask};
-use super::rules::{RuleError, access, keys};
+use super::rules::{RuleError, keys};
 use super::schema::{Applied, Class, Key};
 use super::settings::Setup;
 use super::verify;
@@ -47,7 +48,7 @@ pub(super) struct Seen {
 
 /// The state of one check.
 pub(super) struct Checker {
-    file: String,
+    pub(super) file: String,
     pub(super) problems: Vec<Problem>,
     pub(super) setup: Setup,
     pub(super) seen: BTreeMap<Key, Seen>,
@@ -191,7 +192,7 @@ pub(super) fn check(input: Input<'_>) -> Verdict {
 }
 
 impl Checker {
-    fn unreadable(&mut self, error: DecodeError) {
+    pub(super) fn unreadable(&mut self, error: DecodeError) {
         let rule = match error {
             DecodeError::TooLarge => format!("at most {} KiB", FILE_LIMIT / 1024),
             _ => "plain text".to_owned(),
@@ -240,7 +241,7 @@ impl Checker {
         true
     }
 
-    fn item(&mut self, item: &Item<'_>) {
+    pub(super) fn item(&mut self, item: &Item<'_>) {
         match item {
             Item::Pair(pair) => self.pair(pair),
             Item::PrivateKey { line, key, at } => {
@@ -454,69 +455,6 @@ impl Checker {
                 remedy,
             },
         );
-    }
-
-    fn authorized_keys(&mut self, bytes: &[u8]) {
-        self.file = "authorized_keys".to_owned();
-        let text = match decode::decode(bytes) {
-            Ok(text) => text,
-            Err(error) => return self.unreadable(error),
-        };
-        let mut in_private_key = false;
-        for (index, text) in decode::lines(&text).enumerate() {
-            let line = Line {
-                number: index + 1,
-                text,
-            };
-            if index >= LINE_LIMIT {
-                return self.item(&Item::TooManyLines(line));
-            }
-            if in_private_key {
-                in_private_key = !text.contains("-----END") && !text.contains("Private-MAC:");
-                continue;
-            }
-            if lines::is_silent(text) {
-                continue;
-            }
-            if access::starts_private_key(text) {
-                in_private_key = !text.contains("-----END");
-                let place = Place::new(line, Mask::Fixed(line.all()), line.all());
-                self.say(Some(place), private_key(None));
-                continue;
-            }
-            match access::ssh_public_key(text.trim()) {
-                Ok(key) => self.setup.put_ssh_key(key),
-                Err(error) => {
-                    let open = access::starts_like_public_key(text.trim());
-                    let mask = if open {
-                        Mask::None
-                    } else {
-                        Mask::Fixed(line.all())
-                    };
-                    let place = Place::new(line, mask, line.all());
-                    let say = Say {
-                        severity: Severity::Error,
-                        code: error.code,
-                        key: Some(Key::SshAuthorizedKey),
-                        title: format!("this line {}", error.fault),
-                        rule: Some(Key::SshAuthorizedKey.row().rule.text().into_owned()),
-                        remedy: error.remedy.unwrap_or_default().into_owned(),
-                    };
-                    self.say(Some(place), say);
-                }
-            }
-        }
-    }
-}
-
-fn private_key(key: Option<Key>) -> Say {
-    Say {
-        severity: Severity::Error,
-        code: "private-key",
-        key,
-        title: "DANGER: this is a PRIVATE SSH key, which must never leave your own computer".to_owned(),
-        rule: Some(Key::SshAuthorizedKey.row().rule.text().into_owned()),
-        remedy: "Delete it from this file and treat it as no longer secret: make a new key pair. Then paste only the one line of the file that ends in .pub.".to_owned(),
     }
 }
 

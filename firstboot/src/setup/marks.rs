@@ -47,6 +47,14 @@ pub(super) fn look(key: Key, pair: &Pair<'_>) -> Result<(), RuleError> {
         return Err(RuleError::new("other-service", format!("holds a key of {service}"))
             .remedy("That service is not among the providers; bring a key of OpenRouter, DeepSeek, Anthropic, OpenAI or Google Gemini."));
     }
+    // Said before the rule is asked: a rule may repeat a plain value in what it says.
+    if !key.is_secret() && key != Key::SshAuthorizedKey && keys::holds_secret(value) {
+        return Err(RuleError::new(
+            "stray-secret",
+            "has something in it that looks like a secret key",
+        )
+        .remedy("Put the key behind the setting it belongs to, and nothing secret here."));
+    }
     let remark = value.find(" #").filter(|_| !rule.any_script());
     if let Some(at) = remark {
         let start = value[..at].chars().count() + 1;

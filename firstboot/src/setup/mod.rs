@@ -10,6 +10,7 @@
 //!
 //! All of it reads one table, [`schema::TABLE`].
 
+mod authorized;
 mod check;
 mod decode;
 mod lines;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::decode;
 use super::lines::{self, Item};
 use super::rules::access::starts_private_key;
-use super::rules::keys::looks_secret;
+use super::rules::keys::{holds_secret, looks_secret};
 use super::schema::Key;
 
 /// The most characters of a line that are shown.
@@ -130,6 +130,7 @@ pub fn show(bytes: &[u8]) -> String {
                 hiding_key = true;
                 out.push_str("[a private key, hidden]");
             }
+            Some(Item::BarePublicKey(_)) if holds_secret(line) => out.push_str("[hidden]"),
             Some(Item::BarePublicKey(_)) => out.extend(line.chars().map(printable)),
             Some(Item::NoEquals { key, word_at, .. }) => {
                 hiding_key = false;
@@ -159,8 +160,8 @@ fn number_of(item: &Item<'_>) -> usize {
 }
 
 fn show_pair(line: &str, pair: &lines::Pair<'_>) -> String {
-    let open = Key::from_name(pair.name)
-        .is_some_and(|key| !key.is_secret() && !pair.value.split_whitespace().any(is_stray_secret));
+    let open =
+        Key::from_name(pair.name).is_some_and(|key| !key.is_secret() && !holds_secret(pair.value));
     let head = line.chars().take(pair.rest_at.start).map(printable);
     // A name can hold a pasted secret too: `sk-...=`.
     let named = Key::from_name(pair.name).is_some() || is_name(pair.name);
@@ -169,11 +170,6 @@ fn show_pair(line: &str, pair: &lines::Pair<'_>) -> String {
         (true, false) => head.chain("[hidden]".chars()).collect(),
         (false, _) => "[hidden]".to_owned(),
     }
-}
-
-/// A secret that is recognised by its shape where none belongs. A public key is none.
-fn is_stray_secret(word: &str) -> bool {
-    looks_secret(word) && !word.starts_with("AAAA") && super::rules::keys::owner(word).is_some()
 }
 
 /// Whether a text can be the name of a setting, known or not.

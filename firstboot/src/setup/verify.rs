@@ -77,7 +77,19 @@ fn verify_placeholders(checker: &mut Checker) {
 }
 
 fn verify_provider(checker: &mut Checker) {
-    if provider_keys().chain(VAULT).any(|key| checker.filled(key)) {
+    if provider_keys().any(|key| checker.filled(key)) {
+        return;
+    }
+    if VAULT.iter().any(|key| checker.filled(*key)) {
+        let server = Key::VaultServer;
+        if server.row().applied == Applied::NotYet {
+            let fault = "is the only source of model keys, and this version does not read it";
+            let error = RuleError::new("no-model-key", fault).remedy(
+                "The machine is set up, but the assistant cannot answer. Fill in OPENROUTER_API_KEY= as well.",
+            );
+            let place = checker.place(server);
+            checker.warn(server, place, error);
+        }
         return;
     }
     let place = provider_keys().find_map(|key| checker.place(key));
@@ -111,6 +123,7 @@ fn verify_telegram(checker: &mut Checker) {
                 "conflict",
                 "is filled in, but TELEGRAM=none switches Telegram off",
             )
+            .rule("either TELEGRAM=none or the two Telegram settings")
             .remedy("Remove one of the two lines.");
             let place = checker.place(key);
             checker.fault(key, place, error);
@@ -320,7 +333,12 @@ fn verify_applied(checker: &mut Checker) {
             .setup
             .get(row.key)
             .is_some_and(|value| row.rule.is_usual(value));
-        if as_usual || !checker.setup.has(row.key) {
+        // One problem a line is enough: first it has to be right.
+        let wrong = checker
+            .problems
+            .iter()
+            .any(|p| p.is_error() && p.key == Some(row.key));
+        if as_usual || wrong || !checker.setup.has(row.key) {
             continue;
         }
         let error = RuleError::new("not-applied", "is understood but not applied by this version")

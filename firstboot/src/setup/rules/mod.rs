@@ -255,7 +255,7 @@ impl Rule {
                 .map_or(value, |provider| provider.id())
                 .to_owned(),
             Rule::SshPublicKey => {
-                access::ssh_public_key(value).map_or_else(|_| value.to_owned(), |line| line)
+                access::ssh_public_key(value).unwrap_or_else(|_| value.to_owned())
             }
             Rule::AddressList => network::split_list(value).collect::<Vec<_>>().join(" "),
             _ => value.to_owned(),
@@ -289,7 +289,11 @@ impl Rule {
     pub fn is_free_text(self) -> bool {
         matches!(
             self,
-            Rule::ConsolePassword | Rule::Password | Rule::AnySecret | Rule::WifiPassphrase
+            Rule::ConsolePassword
+                | Rule::Password
+                | Rule::AnySecret
+                | Rule::WifiPassphrase
+                | Rule::Refused
         )
     }
 
