@@ -65,7 +65,11 @@ fn main() -> miette::Result<ExitCode> {
             start_log(Path::new(host.paths().log));
             let _only_one = lock(Path::new(host.paths().run))?;
             let result = run::run(&host, phase, env!("CARGO_PKG_VERSION"));
-            tracing::info!("{phase} phase: {result:?}");
+            match result {
+                // To systemd's journal only: a boot with nothing to do leaves the log file as it is.
+                RunResult::NothingToDo => println!("{phase} phase: nothing to do"),
+                RunResult::Ended(ending) => tracing::info!("{phase} phase: {ending:?}"),
+            }
             Ok(match result {
                 RunResult::NothingToDo | RunResult::Ended(Ending::Complete) => ExitCode::SUCCESS,
                 RunResult::Ended(Ending::Incomplete) => ExitCode::FAILURE,
@@ -155,6 +159,9 @@ fn lock(folder: &Path) -> miette::Result<Flock<std::fs::File>> {
         .wrap_err("waiting for another clawdie-firstboot to end")
 }
 
+/// A longer log gives way to a new one and is kept beside it, once: a bad seed adds to it at every boot.
+const LOG_LIMIT: u64 = 1 << 20;
+
 /// To standard output, which is systemd's journal, and to the log file, with times.
 fn start_log(path: &Path) {
     let filter =
@@ -164,6 +171,10 @@ fn start_log(path: &Path) {
         .with_target(false)
         .with_ansi(false)
         .with_writer(io::stdout);
+    if std::fs::metadata(path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+        // When it cannot be renamed it only grows.
+        let _ = std::fs::rename(path, path.with_extension("log.old"));
+    }
     let file = OpenOptions::new()
         .append(true)
         .create(true)

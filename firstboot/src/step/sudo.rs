@@ -2,6 +2,7 @@
 
 use super::{Context, Step, StepError, Wanted};
 use crate::host::Setting;
+use crate::setup::Key;
 
 pub(super) struct Sudo;
 
@@ -19,9 +20,15 @@ impl Step for Sudo {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        let login = cx.setup()?.operator_user().to_owned();
+        let setup = cx.setup()?;
+        let login = setup.operator_user().to_owned();
         // Asked for only where there is one to type; without, the SSH key is the proof and nobody could ever answer.
-        let ask_password = cx.host.has_password(&login)?;
+        // A plan is made before there is an account, and shows what will be.
+        let will_have = setup.secret(Key::ClawdieUserPassword).is_some()
+            && !cx.host.holds(&Setting::Account {
+                login: login.clone(),
+            })?;
+        let ask_password = will_have || cx.host.has_password(&login)?;
         Ok(Wanted::Settings(vec![Setting::Administrator {
             login,
             ask_password,
