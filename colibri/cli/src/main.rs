@@ -5,7 +5,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use clap::Parser;
 use colibri_protocol::client::{Client, ClientError};
 use colibri_protocol::{Check, Command, NoFields, Request, ServiceCheck};
@@ -43,7 +43,7 @@ fn ask(client: &Client, command: Command) -> Result<Value, ClientError> {
 fn answered(args: &Args, data: &Value) -> ExitCode {
     let healthy = data.get("healthy").and_then(Value::as_bool);
     if args.json {
-        println!("{data:#}");
+        print_text(&format!("{data:#}\n"));
     } else {
         match show::answer(&args.verb, data) {
             Ok(text) => print_text(&text),

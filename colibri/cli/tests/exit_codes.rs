@@ -1,5 +1,7 @@
 //! What scripts rely on: exit codes, and what goes to stdout and stderr.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;

@@ -170,19 +170,16 @@ impl Config {
             faults.push(format!("socket and database are both {}", socket.display()));
         }
 
-        let host = flags
+        let given = flags
             .host
             .or_else(|| environment.text("COLIBRI_HOST", &mut faults));
-        let host = host.unwrap_or_else(|| own_host_name(&mut warnings));
-        if host.len() > 253
-            || !host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-        {
+        if let Some(name) = given.as_deref().filter(|name| !is_host_name(name)) {
             faults.push(format!(
-                "`{host}` is no host name (COLIBRI_HOST): letters, digits, `-`, `.` and `_` only"
+                "`{name}` is no host name (COLIBRI_HOST): letters, digits, `-`, `.` and `_` only, \
+                 at most 253"
             ));
         }
+        let host = given.unwrap_or_else(|| own_host_name(&mut warnings));
 
         let mode = flags
             .cost_mode
@@ -294,20 +291,27 @@ fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+fn is_host_name(name: &str) -> bool {
+    (1..=253).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+}
+
+/// A host that has no name yet (Linux then says `(none)`) must not keep the
+/// daemon from starting.
 fn own_host_name(warnings: &mut Vec<String>) -> String {
-    let name = nix::unistd::gethostname()
+    nix::unistd::gethostname()
         .ok()
-        .and_then(|name| name.into_string().ok());
-    match name {
-        Some(name) if !name.is_empty() => name,
-        _ => {
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| is_host_name(name))
+        .unwrap_or_else(|| {
             warnings.push(
-                "this host has no name yet; going by `localhost` until COLIBRI_HOST says another"
+                "this host has no usable name; going by `localhost` until COLIBRI_HOST says another"
                     .to_owned(),
             );
             "localhost".to_owned()
-        }
-    }
+        })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -436,6 +440,14 @@ mod tests {
         }
         for text in ["", "2", "y", "enable", "truee"] {
             assert!(switch(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_what_they_look_like() {
+        assert!(is_host_name("atlas-1.example_net"));
+        for name in ["", "(none)", "a b", "žolna", &"x".repeat(254)] {
+            assert!(!is_host_name(name), "{name}");
         }
     }
 

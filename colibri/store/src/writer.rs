@@ -208,7 +208,7 @@ mod tests {
             .unwrap()
             .tasks(&ListTasks::default(), 9, usize::MAX)
             .unwrap();
-        assert_eq!(page.tasks, [made.clone()]);
+        assert_eq!(page.tasks, std::slice::from_ref(&made));
         assert_eq!(page.next, None);
         let event: (String, String, String, String) = store
             .connection
@@ -249,6 +249,53 @@ mod tests {
         batch.commit().unwrap();
         assert_eq!(titles(&store), ["third", "first"]);
         assert_eq!(store.reader().unwrap().task_counts().unwrap().queued, 2);
+    }
+
+    #[test]
+    fn a_full_disk_says_so_loses_nothing_and_is_got_over() {
+        let (_dir, mut store) = store();
+        let now = Timestamp::now();
+        store
+            .change(|b| b.create_task(titled("before"), "uid:0", now))
+            .unwrap();
+        let pages = |store: &Store, most: i64| {
+            store
+                .connection
+                .pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
+        };
+        pages(&store, 1).unwrap(); // SQLite takes this as "no more than there are"
+        let big = || CreateTask {
+            title: "big".to_owned(),
+            description: Some("x".repeat(CreateTask::MAX_DESCRIPTION_BYTES)),
+        };
+        let error = store
+            .change(|b| b.create_task(big(), "uid:0", now))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("free some space"), "{error}");
+
+        let mut batch = store.begin().unwrap();
+        assert!(
+            batch
+                .attempt(|b| b.create_task(big(), "uid:0", now))
+                .is_err()
+        );
+        let small = batch.attempt(|b| b.create_task(titled("small"), "uid:0", now));
+        let committed = batch.commit();
+        // Whatever SQLite made of it, what was promised is there and nothing else.
+        let promised = small.is_ok() && committed.is_ok();
+        let expected: &[&str] = if promised {
+            &["small", "before"]
+        } else {
+            &["before"]
+        };
+        assert_eq!(titles(&store), expected);
+
+        pages(&store, 1_000_000).unwrap();
+        store
+            .change(|b| b.create_task(big(), "uid:0", now))
+            .unwrap();
+        assert_eq!(titles(&store)[0], "big");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Each `fixtures/schema-N.sql` is a dump of a database as schema N wrote it.
 //! It is never edited; a new schema adds a file.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use colibri_protocol::ListTasks;
 use colibri_store::{SCHEMA_VERSION, Store};
 use rusqlite::Connection;

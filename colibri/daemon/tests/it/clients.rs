@@ -178,7 +178,7 @@ fn two_hundred_clients_at_once_are_all_served() {
     let _daemon = home.start(&[]);
     // All connected first, so that they are there together.
     let clients: Vec<_> = (0..200).map(|_| Raw::connect(&home.socket())).collect();
-    assert_eq!(home.client().status().unwrap().clients, 201);
+    assert!(home.client().status().unwrap().clients >= 201);
     let ids: std::collections::HashSet<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = clients
             .into_iter()
@@ -206,14 +206,25 @@ fn two_hundred_clients_at_once_are_all_served() {
     assert_eq!(home.client().status().unwrap().tasks.queued, 1000);
 }
 
+/// A client that has a seat for certain: one that just left may still hold its own.
+fn sit_down(home: &Home) -> Raw {
+    let begun = Instant::now();
+    loop {
+        let mut raw = Raw::connect(&home.socket());
+        let sent = raw.stream.write_all(b"{\"cmd\":\"status\"}\n").is_ok();
+        if sent && raw.whole_reply().is_some_and(|reply| reply["ok"] == true) {
+            return raw;
+        }
+        assert!(begun.elapsed() < PROMPT, "no seat gets free");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn more_clients_than_seats_are_told_so() {
     let home = Home::new();
     let _daemon = home.start(&["--max-clients", "3"]);
-    let mut seated: Vec<_> = (0..3).map(|_| Raw::connect(&home.socket())).collect();
-    for raw in &mut seated {
-        assert_eq!(raw.ask(r#"{"cmd":"status"}"#)["ok"], true);
-    }
+    let mut seated: Vec<_> = (0..3).map(|_| sit_down(&home)).collect();
     let mut late = Raw::connect(&home.socket());
     assert_eq!(late.error_kind(), "busy");
     assert_eq!(late.reply(), None);

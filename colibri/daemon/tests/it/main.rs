@@ -1,6 +1,8 @@
 //! The real program, from outside: its life, its clients, its crashes, and
 //! the service files that start it.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod clients;
 mod crash;
 mod harness;
