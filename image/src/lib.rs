@@ -6,9 +6,11 @@
 //!
 //! `docs/architecture.md` draws the way that the data takes; each module here is one station of it.
 
+pub mod bmap;
 pub mod disk;
 pub mod error;
 pub mod fat;
 pub mod qemu;
+pub mod xz;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};

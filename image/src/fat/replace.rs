@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clawdie_tree::TreePath;
 
@@ -15,7 +16,8 @@ use crate::disk::SECTOR;
 use crate::{Error, Result};
 
 /// Puts `bytes` into the root of the volume of `len` bytes at byte `offset` of `image` as `name`,
-/// in place of a file of that name (in any case) if there is one. Other files are not touched.
+/// in place of a file of that name (in any case) if there is one, with the time of now. Other files
+/// are not touched.
 ///
 /// The image may be cut off at any moment: data are written first, then both tables, then the one
 /// directory entry that turns from the old file to the new, and only then is the old one's space
@@ -24,14 +26,12 @@ use crate::{Error, Result};
 /// # Errors
 /// When the volume is damaged or full, the name is not one for FAT or that of a directory, or the
 /// image cannot be written.
-pub fn replace(
-    image: &File,
-    offset: u64,
-    len: u64,
-    name: &str,
-    bytes: &[u8],
-    mtime: i64,
-) -> Result<()> {
+pub fn replace(image: &File, offset: u64, len: u64, name: &str, bytes: &[u8]) -> Result<()> {
+    // A clock before 1970 is as good as none.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let modified = DosTime::from_unix(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let mut volume = Volume::open(image, offset, len).map_err(unreadable)?;
     let scan = volume.scan();
     if let Some(at) = scan.faults.iter().position(|found| found.fatal) {
@@ -68,7 +68,6 @@ pub fn replace(
     writer.write_table()?;
     image.sync_data()?;
 
-    let modified = DosTime::from_unix(mtime);
     let cluster = clusters.first().copied().unwrap_or(0);
     match (old, slots) {
         (Some(old), _) => {
@@ -374,7 +373,7 @@ mod tests {
     }
 
     fn put_file(image: &File, name: &str, bytes: &[u8]) -> Result<()> {
-        replace(image, 0, options().len, name, bytes, 1_750_000_000)
+        replace(image, 0, options().len, name, bytes)
     }
 
     #[test]
@@ -412,7 +411,7 @@ mod tests {
             assert_eq!(after.get(path), Some(node), "{path}");
         }
         let setup = after.get(&TreePath::new("setup.txt").unwrap()).unwrap();
-        assert_eq!(setup.meta.mtime, 1_750_000_000);
+        assert!(setup.meta.mtime > options().epoch, "the time of now");
     }
 
     #[test]

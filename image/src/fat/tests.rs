@@ -259,7 +259,7 @@ fn a_foreign_volume_is_read() {
         ]
     );
     assert_eq!(check(file.as_file(), 0, 64 << 20).unwrap(), []);
-    replace(file.as_file(), 0, 64 << 20, "setup.txt", b"new", 0).unwrap();
+    replace(file.as_file(), 0, 64 << 20, "setup.txt", b"new").unwrap();
     fsck(file.path());
     assert_eq!(mtools("mtype", file.path(), &["::setup.txt"]), b"new");
 }
@@ -458,7 +458,7 @@ proptest! {
         }
         let _ = check(file.as_file(), 0, MIN_LEN).unwrap();
         let _ = read(file.as_file(), 0, MIN_LEN);
-        let _ = replace(file.as_file(), 0, MIN_LEN, "setup.txt", b"x", 0);
+        let _ = replace(file.as_file(), 0, MIN_LEN, "setup.txt", b"x");
         let _ = remake(file.as_file(), 0, MIN_LEN);
     }
 }
