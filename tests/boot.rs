@@ -317,9 +317,10 @@ fn a_bad_seed_sets_up_nothing_and_names_every_fault() {
     assert!(disk.root_stat("/var/lib/colibri/colibri.db").is_none());
 }
 
-/// As Notepad's "Unicode" with Windows' hidden endings leaves the file: UTF-16, `setup.txt.txt`.
+/// The seed as Notepad's "Unicode" with Windows' hidden endings leaves it: UTF-16, `setup.txt.txt`;
+/// the machine as PCs are sold: NVMe, Secure Boot.
 #[test]
-fn an_nvme_drive_is_set_up_from_a_seed_in_utf_16() {
+fn an_nvme_drive_with_secure_boot_is_set_up_from_a_seed_in_utf_16() {
     let disk = stick();
     let seed = Seed::new(&disk);
     let text = format!(
@@ -331,7 +332,7 @@ fn an_nvme_drive_is_set_up_from_a_seed_in_utf_16() {
     disk.remove_seed("setup.txt");
     disk.put_seed("setup.txt.txt", &wide);
 
-    let mut guest = Guest::start(&disk, Attach::Nvme, Firmware::Uefi, "nvme");
+    let mut guest = Guest::start(&disk, Attach::Nvme, Firmware::SecureUefi, "nvme");
     guest.wait_for_report("READY");
     guest.wait_for_login();
     let answers = guest.ask(
@@ -343,6 +344,11 @@ fn an_nvme_drive_is_set_up_from_a_seed_in_utf_16() {
             ("host", "hostname"),
             ("root", "sudo -n id -u"),
             ("disk", "findmnt -no SOURCE /"),
+            // Four bytes of attributes, then the value.
+            (
+                "secure",
+                "od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-*",
+            ),
             ("health", "colibri service-check"),
         ],
     );
@@ -351,6 +357,7 @@ fn an_nvme_drive_is_set_up_from_a_seed_in_utf_16() {
     assert_eq!(text_of(&answers, "host"), "ada-byron");
     assert_eq!(text_of(&answers, "root"), "0");
     assert!(text_of(&answers, "disk").starts_with("/dev/nvme0n1p"));
+    assert_eq!(text_of(&answers, "secure").trim(), "1");
     assert_eq!(answers["health"].code, 0, "{}", text_of(&answers, "health"));
     let env = Owner::RootFile(PROVIDER_ENV.to_owned());
     let setup = Owner::SeedFile("setup.txt.txt".to_owned());

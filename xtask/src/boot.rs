@@ -54,6 +54,8 @@ enum FirmwareArg {
     /// UEFI
     #[default]
     Uefi,
+    /// UEFI with Secure Boot on
+    SecureUefi,
     /// Legacy BIOS
     Bios,
 }
@@ -72,6 +74,7 @@ impl From<FirmwareArg> for Firmware {
     fn from(arg: FirmwareArg) -> Self {
         match arg {
             FirmwareArg::Uefi => Self::Uefi,
+            FirmwareArg::SecureUefi => Self::SecureUefi,
             FirmwareArg::Bios => Self::Bios,
         }
     }
@@ -96,7 +99,11 @@ pub(crate) fn run(args: &Args, newest_in: &Path) -> Result<()> {
         firmware: args.firmware.into(),
         memory: args.memory,
         ssh_port: Some(port(args.ssh_port)),
-        writes: if args.write { Writes::Kept } else { Writes::Discarded },
+        writes: if args.write {
+            Writes::Kept
+        } else {
+            Writes::Discarded
+        },
         ..Machine::new(&image)
     };
     if let Some(seed) = &args.seed {
@@ -143,11 +150,8 @@ fn put_seed(image: &Path, seed: &Path) -> Result<()> {
         .open(image)?;
     let table = disk::read_primary(disk.file())?;
     let partition = table.partition(SEED).ok_or_else(|| {
-        Error::bad_input(format!(
-            "`{}` has no partition `{SEED}`",
-            image.display()
-        ))
-        .hint("only images of `cargo xtask iso` have one")
+        Error::bad_input(format!("`{}` has no partition `{SEED}`", image.display()))
+            .hint("only images of `cargo xtask iso` have one")
     })?;
     fat::replace(
         disk.file(),
@@ -155,17 +159,18 @@ fn put_seed(image: &Path, seed: &Path) -> Result<()> {
         partition.len,
         "setup.txt",
         &text,
+        jiff::Timestamp::now().as_second(),
     )
 }
 
 /// The port asked for; else the usual one if it is free, else any.
 fn port(asked: Option<u16>) -> u16 {
-    asked.unwrap_or_else(|| {
-        match std::net::TcpListener::bind(("127.0.0.1", USUAL_PORT)) {
+    asked.unwrap_or_else(
+        || match std::net::TcpListener::bind(("127.0.0.1", USUAL_PORT)) {
             Ok(_) => USUAL_PORT,
             Err(_) => 0,
-        }
-    })
+        },
+    )
 }
 
 /// The newest image in the folder that images are built into.

@@ -10,6 +10,8 @@ pub enum Firmware {
     /// UEFI, as on machines of the last ten years (OVMF).
     #[default]
     Uefi,
+    /// UEFI with Secure Boot on and Microsoft's keys in it, as PCs are sold.
+    SecureUefi,
     /// The BIOS of older ones (SeaBIOS, which comes with QEMU).
     Bios,
 }
@@ -46,17 +48,41 @@ const PLACES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The same with Secure Boot: built for it, and with the keys enrolled.
+const SECURE_PLACES: &[(&str, &str, &str)] = &[
+    // Debian, Ubuntu: `ovmf`
+    (
+        "/usr/share/OVMF",
+        "OVMF_CODE_4M.secboot.fd",
+        "OVMF_VARS_4M.ms.fd",
+    ),
+    // Fedora: `edk2-ovmf`
+    (
+        "/usr/share/edk2/ovmf",
+        "OVMF_CODE.secboot.fd",
+        "OVMF_VARS.secboot.fd",
+    ),
+];
+
 impl Uefi {
     /// Finds the firmware's files on this machine.
     ///
     /// # Errors
     /// None of the known places has both.
     pub fn find() -> Result<Self> {
-        Self::find_below(Path::new("/"))
+        Self::find_below(Path::new("/"), PLACES)
     }
 
-    fn find_below(root: &Path) -> Result<Self> {
-        PLACES
+    /// Finds the files of the firmware that has Secure Boot on.
+    ///
+    /// # Errors
+    /// None of the known places has both.
+    pub fn find_secure() -> Result<Self> {
+        Self::find_below(Path::new("/"), SECURE_PLACES)
+    }
+
+    fn find_below(root: &Path, places: &[(&str, &str, &str)]) -> Result<Self> {
+        places
             .iter()
             .map(|(folder, code, variables)| {
                 let folder = root.join(folder.trim_start_matches('/'));
@@ -87,14 +113,14 @@ mod tests {
         for name in ["OVMF_CODE_4M.fd", "OVMF_CODE.fd", "OVMF_VARS.fd"] {
             fs_err::write(folder.join(name), "").unwrap();
         }
-        let found = Uefi::find_below(root.path()).unwrap();
+        let found = Uefi::find_below(root.path(), PLACES).unwrap();
         assert_eq!(found.code, folder.join("OVMF_CODE.fd"));
     }
 
     #[test]
     fn names_the_package_when_there_is_none() {
         let root = tempfile::tempdir().unwrap();
-        let error = Uefi::find_below(root.path()).unwrap_err();
+        let error = Uefi::find_below(root.path(), PLACES).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Missing);
         assert!(error.remedy().unwrap().contains("`ovmf`"));
     }

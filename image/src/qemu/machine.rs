@@ -144,10 +144,14 @@ impl Machine {
             }
         }
         let folder = tempfile::Builder::new().prefix("clawdie-vm-").tempdir()?;
-        let uefi = match self.firmware {
+        let found = match self.firmware {
             Firmware::Bios => None,
-            Firmware::Uefi => {
-                let found = Uefi::find()?;
+            Firmware::Uefi => Some(Uefi::find()?),
+            Firmware::SecureUefi => Some(Uefi::find_secure()?),
+        };
+        let uefi = match found {
+            None => None,
+            Some(found) => {
                 let variables = folder.path().join("variables.fd");
                 // Not `fs::copy`: the package's file is read-only, and the copy must not be.
                 fs_err::write(&variables, fs_err::read(&found.variables)?)?;
@@ -186,7 +190,14 @@ impl Machine {
         for word in accel.arguments() {
             add(&[&word]);
         }
-        add(&[&"-name", &"clawdie", &"-machine", &"q35", &"-nodefaults"]);
+        add(&[&"-name", &"clawdie", &"-nodefaults", &"-machine"]);
+        if self.firmware == Firmware::SecureUefi {
+            // The variables are out of the kernel's reach only in system management mode.
+            add(&[&"q35,smm=on", &"-global"]);
+            add(&[&"driver=cfi.pflash01,property=secure,value=on"]);
+        } else {
+            add(&[&"q35,smm=off"]);
+        }
         add(&[&"-display", &"none", &"-vga", &"std"]);
         add(&[&"-m", &format!("{}M", self.memory)]);
         add(&[&"-smp", &self.cpus.to_string()]);
@@ -274,7 +285,7 @@ mod tests {
     fn line(machine: &Machine) -> String {
         let places = Places {
             folder: tempfile::tempdir().unwrap(),
-            uefi: (machine.firmware == Firmware::Uefi).then(|| Uefi {
+            uefi: (machine.firmware != Firmware::Bios).then(|| Uefi {
                 code: "/code.fd".into(),
                 variables: "/variables.fd".into(),
             }),
@@ -310,6 +321,15 @@ mod tests {
         assert!(line.contains("cache=writeback,file=/second.img"));
         assert!(line.contains("usb-storage,bus=usb.0,removable=on,drive=stick0"));
         assert!(line.contains("-m 512M -smp 1") && line.contains("restrict=on"));
+    }
+
+    #[test]
+    fn secure_boot_keeps_its_variables_from_the_kernel() {
+        let line = line(&Machine {
+            firmware: Firmware::SecureUefi,
+            ..Machine::new("/a.img")
+        });
+        assert!(line.contains("q35,smm=on -global driver=cfi.pflash01,property=secure,value=on"));
     }
 
     #[test]

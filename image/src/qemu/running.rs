@@ -149,7 +149,7 @@ mod tests {
         path
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_secs(180);
 
     fn reads_and_types(attach: Attach) {
         let folder = tempfile::tempdir().unwrap();
@@ -186,8 +186,18 @@ mod tests {
 
     #[test]
     fn uefi_starts_and_says_so() {
+        firmware_tries_the_disk(Firmware::Uefi);
+    }
+
+    #[test]
+    fn uefi_with_secure_boot_starts_and_says_so() {
+        firmware_tries_the_disk(Firmware::SecureUefi);
+    }
+
+    fn firmware_tries_the_disk(firmware: Firmware) {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine {
+            firmware,
             cpus: 1,
             memory: 256,
             ..Machine::new(echo_disk(folder.path()))
