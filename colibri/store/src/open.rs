@@ -11,6 +11,10 @@ use crate::{Reader, Result, StoreError, schema};
 /// How long one connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes the log may keep after a checkpoint; a bigger one, grown under load,
+/// gives its space back.
+const LOG_KEPT: i64 = 64 * 1024 * 1024;
+
 /// The writing side of the board. There is one for a file.
 #[derive(Debug)]
 pub struct Store {
@@ -60,6 +64,9 @@ impl Store {
             .map_err(open_failed)?;
         connection
             .pragma_update(None, "foreign_keys", true)
+            .map_err(open_failed)?;
+        connection
+            .pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))
             .map_err(open_failed)?;
         Ok(Self {
             connection,
@@ -132,6 +139,10 @@ mod tests {
         assert_eq!(pragma(&store.connection, "synchronous"), "Integer(2)");
         assert_eq!(pragma(&store.connection, "foreign_keys"), "Integer(1)");
         assert_eq!(pragma(&store.connection, "busy_timeout"), "Integer(5000)");
+        assert_eq!(
+            pragma(&store.connection, "journal_size_limit"),
+            "Integer(67108864)"
+        );
         assert_eq!(pragma(&store.connection, "user_version"), "Integer(1)");
     }
 
