@@ -8,8 +8,11 @@ use crate::error::{Error, Result};
 use crate::tool::{self, Tool};
 
 /// Tells the commit.
-pub const GIT: Tool =
-    Tool { program: "git", package: "git", why: "the manifest names the commit that was built" };
+pub const GIT: Tool = Tool {
+    program: "git",
+    package: "git",
+    why: "the manifest names the commit that was built",
+};
 
 /// Which commit an image was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +43,10 @@ impl Checkout {
         let git = |arguments: &[&str]| -> Result<String> {
             let mut command = GIT.command()?;
             // A clone made by another user is still only read.
-            command.args(["-c", "safe.directory=*", "-C"]).arg(root).args(arguments);
+            command
+                .args(["-c", "safe.directory=*", "-C"])
+                .arg(root)
+                .args(arguments);
             let output = tool::run(&mut command).map_err(|error| {
                 error.hint("an image is built from a git clone, so that it can say what it holds")
             })?;
@@ -50,11 +56,20 @@ impl Checkout {
         let modified = !git(&["status", "--porcelain", "--untracked-files=normal"])?.is_empty();
         let (name, date) = match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(epoch) => ("SOURCE_DATE_EPOCH", epoch),
-            Err(_) => ("the commit's date", git(&["show", "-s", "--format=%ct", "HEAD"])?),
+            Err(_) => (
+                "the commit's date",
+                git(&["show", "-s", "--format=%ct", "HEAD"])?,
+            ),
         };
         let epoch = date.parse().map_err(|_| {
-            Error::bad_input(format!("{name} is `{date}`, which is not a number of seconds"))
+            Error::bad_input(format!(
+                "{name} is `{date}`, which is not a number of seconds"
+            ))
         })?;
-        Ok(Self { root: root.to_owned(), git: Git { commit, modified }, epoch })
+        Ok(Self {
+            root: root.to_owned(),
+            git: Git { commit, modified },
+            epoch,
+        })
     }
 }

@@ -42,7 +42,10 @@ pub fn collect(
     epoch: i64,
 ) -> Result<Layer> {
     let dir = Meta::root(0o755, epoch);
-    let mut layer = Layer { tree: Tree::new(dir.clone()), owned_dirs: BTreeSet::new() };
+    let mut layer = Layer {
+        tree: Tree::new(dir.clone()),
+        owned_dirs: BTreeSet::new(),
+    };
     let wanted = match scope {
         Scope::Image => None,
         Scope::ExistingHost => Some(globs(&recipe.stage.files)?),
@@ -56,16 +59,23 @@ pub fn collect(
         }
     }
     for program in &recipe.programs {
-        let built = programs.get(&program.bin).ok_or_else(|| {
-            Error::failed(format!("the program `{}` was not built", program.bin))
+        let built = programs
+            .get(&program.bin)
+            .ok_or_else(|| Error::failed(format!("the program `{}` was not built", program.bin)))?;
+        let content = Content::file(built).or_error(ErrorKind::Missing, || {
+            format!("the program `{}` cannot be read", built.display())
         })?;
-        let content = Content::file(built)
-            .or_error(ErrorKind::Missing, || format!("the program `{}` cannot be read", built.display()))?;
-        let path = program.to.join(&program.bin).map_err(|error| Error::bad_input(error.to_string()))?;
+        let path = program
+            .to
+            .join(&program.bin)
+            .map_err(|error| Error::bad_input(error.to_string()))?;
         layer.place(path, Node::file(content, Meta::root(0o755, epoch)), &dir)?;
     }
     for list in &recipe.stage.package_lists {
-        let name = list.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        let name = list
+            .file_name()
+            .map(|name| name.as_encoded_bytes().to_vec())
+            .unwrap_or_default();
         let path = recipe
             .stage
             .package_lists_to
@@ -74,19 +84,35 @@ pub fn collect(
         let content = Content::file(&root.join(list))?;
         layer.place(path, Node::file(content, Meta::root(0o644, epoch)), &dir)?;
     }
-    let ids: BTreeMap<_, _> =
-        recipe.users.iter().map(|user| (user.name.as_str(), (user.uid, user.gid))).collect();
+    let ids: BTreeMap<_, _> = recipe
+        .users
+        .iter()
+        .map(|user| (user.name.as_str(), (user.uid, user.gid)))
+        .collect();
     for directory in &recipe.directories {
-        let (uid, gid) =
-            directory.owner.as_deref().and_then(|owner| ids.get(owner)).copied().unwrap_or((0, 0));
-        let meta = Meta { mode: directory.mode, uid, gid, mtime: epoch, ..Meta::default() };
+        let (uid, gid) = directory
+            .owner
+            .as_deref()
+            .and_then(|owner| ids.get(owner))
+            .copied()
+            .unwrap_or((0, 0));
+        let meta = Meta {
+            mode: directory.mode,
+            uid,
+            gid,
+            mtime: epoch,
+            ..Meta::default()
+        };
         layer.place(directory.path.clone(), Node::dir(meta), &dir)?;
         layer.owned_dirs.insert(directory.path.clone());
     }
     if scope == Scope::Image {
         for mode in &recipe.modes {
             let meta = layer.tree.meta_mut(&mode.path).ok_or_else(|| {
-                Error::bad_input(format!("the recipe sets a mode for `{}`, which no overlay holds", mode.path))
+                Error::bad_input(format!(
+                    "the recipe sets a mode for `{}`, which no overlay holds",
+                    mode.path
+                ))
             })?;
             meta.mode = mode.mode;
         }
@@ -179,16 +205,27 @@ mod tests {
     #[test]
     fn a_layer_replaces_files_and_spares_directories() {
         let mut base = Tree::new(Meta::root(0o755, 1));
-        base.insert(at("tmp"), Node::dir(Meta::root(0o1777, 1))).unwrap();
-        base.insert(at("motd"), Node::file(Content::bytes(b"old"), Meta::root(0o600, 1))).unwrap();
+        base.insert(at("tmp"), Node::dir(Meta::root(0o1777, 1)))
+            .unwrap();
+        base.insert(
+            at("motd"),
+            Node::file(Content::bytes(b"old"), Meta::root(0o600, 1)),
+        )
+        .unwrap();
         let dir = Meta::root(0o755, 2);
-        let mut layer = Layer { tree: Tree::new(dir.clone()), owned_dirs: BTreeSet::new() };
+        let mut layer = Layer {
+            tree: Tree::new(dir.clone()),
+            owned_dirs: BTreeSet::new(),
+        };
         let file = |bytes: &[u8]| Node::file(Content::bytes(bytes), Meta::root(0o644, 2));
         layer.place(at("tmp/x"), file(b"x"), &dir).unwrap();
         layer.place(at("motd"), file(b"new"), &dir).unwrap();
         layer.merge_into(&mut base).unwrap();
         assert_eq!(base.get(&at("tmp")).unwrap().meta.mode, 0o1777);
-        assert_eq!(base.get(&at("motd")).unwrap().content(), Some(&Content::bytes(b"new")));
+        assert_eq!(
+            base.get(&at("motd")).unwrap().content(),
+            Some(&Content::bytes(b"new"))
+        );
         assert_eq!(base.get(&at("motd")).unwrap().meta.mode, 0o644);
     }
 
@@ -197,9 +234,16 @@ mod tests {
         let mut base = Tree::new(Meta::root(0o755, 1));
         base.insert(at("lib"), Node::symlink("usr/lib", 1)).unwrap();
         let dir = Meta::root(0o755, 2);
-        let mut layer = Layer { tree: Tree::new(dir.clone()), owned_dirs: BTreeSet::new() };
+        let mut layer = Layer {
+            tree: Tree::new(dir.clone()),
+            owned_dirs: BTreeSet::new(),
+        };
         layer
-            .place(at("lib/x"), Node::file(Content::bytes(b"x"), Meta::root(0o644, 2)), &dir)
+            .place(
+                at("lib/x"),
+                Node::file(Content::bytes(b"x"), Meta::root(0o644, 2)),
+                &dir,
+            )
             .unwrap();
         assert!(layer.merge_into(&mut base).is_err());
     }
@@ -215,10 +259,17 @@ mod tests {
         }
         std::os::unix::fs::symlink("plain", dir.path().join("link")).unwrap();
         let nodes = overlay_nodes(dir.path(), 5).unwrap();
-        let modes: Vec<_> = nodes.iter().map(|(path, node)| (path.to_string(), node.meta.mode)).collect();
+        let modes: Vec<_> = nodes
+            .iter()
+            .map(|(path, node)| (path.to_string(), node.meta.mode))
+            .collect();
         assert_eq!(
             modes,
-            [("/link".to_owned(), 0o777), ("/plain".to_owned(), 0o644), ("/script".to_owned(), 0o755)]
+            [
+                ("/link".to_owned(), 0o777),
+                ("/plain".to_owned(), 0o644),
+                ("/script".to_owned(), 0o755)
+            ]
         );
     }
 }

@@ -6,11 +6,30 @@
 //!
 //! `docs/architecture.md` draws the way that the data takes; each module here is one station of it.
 
+pub mod base;
 pub mod bmap;
+pub mod cache;
+pub mod checkout;
 pub mod disk;
 pub mod error;
 pub mod fat;
+mod generated;
+pub mod layer;
+pub mod lint;
+pub mod manifest;
+pub mod outputs;
+pub mod pack;
+pub mod pipeline;
+pub mod programs;
+pub mod progress;
 pub mod qemu;
+pub mod recipe;
+pub mod seed;
+pub mod stage;
+pub mod tool;
+pub mod users;
+pub mod verify;
+pub mod volumes;
 pub mod xz;
 
 pub use error::{Error, ErrorKind, Result, ResultExt};

@@ -27,7 +27,12 @@ pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Pr
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(root)
-        .args(["build", "--locked", "--profile=dist", "--message-format=json-render-diagnostics"])
+        .args([
+            "build",
+            "--locked",
+            "--profile=dist",
+            "--message-format=json-render-diagnostics",
+        ])
         .arg(format!("--target={target}"))
         .arg("--target-dir")
         .arg(&target_dir)
@@ -49,7 +54,10 @@ pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Pr
     let said = std::thread::scope(|scope| {
         let listener = scope.spawn(|| {
             let mut said = String::new();
-            for line in stderr.into_iter().flat_map(|err| BufReader::new(err).lines()).map_while(Result::ok)
+            for line in stderr
+                .into_iter()
+                .flat_map(|err| BufReader::new(err).lines())
+                .map_while(Result::ok)
             {
                 task.note(line.trim());
                 said.push_str(&line);
@@ -57,7 +65,11 @@ pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Pr
             }
             said
         });
-        for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
+        for line in stdout
+            .into_iter()
+            .flat_map(|out| BufReader::new(out).lines())
+            .map_while(Result::ok)
+        {
             if let Some((name, path)) = executable(&line) {
                 built.insert(name, path);
             }
@@ -88,9 +100,9 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
 
 /// Folders of this machine that must not show up in a binary, and what stands there instead.
 fn renamed(root: &Path) -> Vec<(String, &'static str)> {
-    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
-    });
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     let mut pairs = vec![(root.display().to_string(), "/clawdie-iso")];
     pairs.extend(cargo_home.map(|home| (home.display().to_string(), "/cargo")));
     pairs
@@ -99,13 +111,19 @@ fn renamed(root: &Path) -> Vec<(String, &'static str)> {
 fn rust_flags(root: &Path) -> Vec<String> {
     // Static: the program must not care which C library the image has.
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    flags.extend(renamed(root).into_iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")));
+    flags.extend(
+        renamed(root)
+            .into_iter()
+            .map(|(from, to)| format!("--remap-path-prefix={from}={to}")),
+    );
     flags
 }
 
 fn c_flags(root: &Path) -> String {
-    let maps: Vec<_> =
-        renamed(root).into_iter().map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
+    let maps: Vec<_> = renamed(root)
+        .into_iter()
+        .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"))
+        .collect();
     maps.join(" ")
 }
 
@@ -116,8 +134,14 @@ mod tests {
     #[test]
     fn cargos_messages_name_the_executables() {
         let line = r#"{"reason":"compiler-artifact","target":{"name":"colibri"},"executable":"/t/colibri"}"#;
-        assert_eq!(executable(line), Some(("colibri".into(), "/t/colibri".into())));
-        assert_eq!(executable(r#"{"reason":"compiler-artifact","executable":null}"#), None);
+        assert_eq!(
+            executable(line),
+            Some(("colibri".into(), "/t/colibri".into()))
+        );
+        assert_eq!(
+            executable(r#"{"reason":"compiler-artifact","executable":null}"#),
+            None
+        );
         assert_eq!(executable("warning"), None);
     }
 }

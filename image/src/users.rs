@@ -14,8 +14,21 @@ use crate::recipe::User;
 /// When the base lacks one of the files, or already uses a name or a number.
 pub fn add(tree: &mut Tree, users: &[User]) -> Result<()> {
     for user in users {
-        let User { name, uid, gid, home, shell, comment } = user;
-        append(tree, "etc/group", name, Some(*gid), &format!("{name}:x:{gid}:"))?;
+        let User {
+            name,
+            uid,
+            gid,
+            home,
+            shell,
+            comment,
+        } = user;
+        append(
+            tree,
+            "etc/group",
+            name,
+            Some(*gid),
+            &format!("{name}:x:{gid}:"),
+        )?;
         append(tree, "etc/gshadow", name, None, &format!("{name}:!::"))?;
         let line = format!("{name}:x:{uid}:{gid}:{comment}:{home}:{shell}");
         append(tree, "etc/passwd", name, Some(*uid), &line)?;
@@ -28,7 +41,10 @@ pub fn add(tree: &mut Tree, users: &[User]) -> Result<()> {
 fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &str) -> Result<()> {
     let fault = |what: String| Error::bad_input(format!("`/{file}` of the base {what}"));
     let path = TreePath::new(file).map_err(|error| Error::bad_input(error.to_string()))?;
-    let mut node = tree.get(&path).cloned().ok_or_else(|| fault("is missing".into()))?;
+    let mut node = tree
+        .get(&path)
+        .cloned()
+        .ok_or_else(|| fault("is missing".into()))?;
     let Kind::File { content, .. } = &mut node.kind else {
         return Err(fault("is not a file".into()));
     };
@@ -40,7 +56,9 @@ fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &s
         }
         let taken_number = fields.nth(1).and_then(|field| field.parse().ok());
         if number.is_some() && taken_number == number {
-            return Err(fault(format!("already uses the number that `{name}` should have: {taken}")));
+            return Err(fault(format!(
+                "already uses the number that `{name}` should have: {taken}"
+            )));
         }
     }
     if !text.is_empty() && !text.ends_with('\n') {
@@ -49,7 +67,8 @@ fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &s
     text.push_str(line);
     text.push('\n');
     *content = Content::bytes(text);
-    tree.insert(path, node).map_err(|error| Error::failed(error.to_string()))
+    tree.insert(path, node)
+        .map_err(|error| Error::failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -62,12 +81,19 @@ mod tests {
         let at = |path: &str| TreePath::new(path).unwrap();
         tree.ensure_dirs(&at("etc"), &Meta::root(0o755, 0)).unwrap();
         for (name, text) in [
-            ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsys:x:821:3::/:/bin/sh"),
+            (
+                "etc/passwd",
+                "root:x:0:0:root:/root:/bin/sh\nsys:x:821:3::/:/bin/sh",
+            ),
             ("etc/group", "root:x:0:\n"),
             ("etc/shadow", "root:*:1::::::\n"),
             ("etc/gshadow", "root:*::\n"),
         ] {
-            tree.insert(at(name), Node::file(Content::bytes(text), Meta::root(0o640, 0))).unwrap();
+            tree.insert(
+                at(name),
+                Node::file(Content::bytes(text), Meta::root(0o640, 0)),
+            )
+            .unwrap();
         }
         tree
     }
@@ -100,9 +126,16 @@ mod tests {
 
     #[test]
     fn taken_names_and_numbers_are_refused() {
-        let error = add(&mut base(), &[user("root", 820)]).unwrap_err().to_string();
+        let error = add(&mut base(), &[user("root", 820)])
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "`/etc/group` of the base already has `root`");
-        let error = add(&mut base(), &[user("colibri", 821)]).unwrap_err().to_string();
-        assert!(error.starts_with("`/etc/passwd` of the base already uses the number"), "{error}");
+        let error = add(&mut base(), &[user("colibri", 821)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("`/etc/passwd` of the base already uses the number"),
+            "{error}"
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clawdie_image::qemu::{Accel, Attach, Firmware, Machine, Writes, sparse_copy};
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, disk, fat};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, seed::Seed};
 
 /// Boots an image in QEMU, its serial line on this terminal
 ///
@@ -83,9 +83,6 @@ impl From<FirmwareArg> for Firmware {
 /// Where people expect ssh when they did not say.
 const USUAL_PORT: u16 = 2222;
 
-/// Name of the seed partition in the partition table.
-const SEED: &str = "CLAWDIE-SEED";
-
 /// Runs the verb. `newest_in` is the folder that images are built into.
 pub(crate) fn run(args: &Args, newest_in: &Path) -> Result<()> {
     let image = match &args.image {
@@ -144,23 +141,7 @@ fn put_seed(image: &Path, seed: &Path) -> Result<()> {
     let text = fs_err::read(seed).or_error(ErrorKind::Missing, || {
         format!("`{}` cannot be read", seed.display())
     })?;
-    let disk = fs_err::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(image)?;
-    let table = disk::read_primary(disk.file())?;
-    let partition = table.partition(SEED).ok_or_else(|| {
-        Error::bad_input(format!("`{}` has no partition `{SEED}`", image.display()))
-            .hint("only images of `cargo xtask iso` have one")
-    })?;
-    fat::replace(
-        disk.file(),
-        partition.offset(),
-        partition.len,
-        "setup.txt",
-        &text,
-        jiff::Timestamp::now().as_second(),
-    )
+    Seed::open(image, true)?.put("setup.txt", &text)
 }
 
 /// The port asked for; else the usual one if it is free, else any.

@@ -7,7 +7,7 @@ pub mod archive;
 pub mod debian;
 
 use clawdie_tree::{Content, Tree, TreePath};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ use crate::progress::Progress;
 pub const BOOT_FILES: &str = ".clawdie-boot";
 
 /// One package or set that went into a base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Package {
     /// Its name.
     pub name: String,
@@ -80,6 +81,14 @@ pub struct Context<'a> {
     pub network: Network,
     /// Who is told.
     pub progress: &'a dyn Progress,
+}
+
+/// Throws a cached base away, because its contents turned out to be damaged.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget(cache: &Cache, key: &str) -> Result<()> {
+    Ok(fs_err::remove_dir_all(cache.folder("base")?.join(key))?)
 }
 
 /// Splits the boot files off a decoded base.

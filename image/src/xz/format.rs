@@ -53,13 +53,8 @@ pub(super) fn index_and_footer(records: &[(u64, u64)]) -> Vec<u8> {
 /// Compresses `chunk` into one block.
 pub(super) fn block(chunk: &[u8], preset: u32) -> Result<Block> {
     let failed = || "liblzma could not compress".to_owned();
-    let mut options = LzmaOptions::new_preset(preset).or_error(ErrorKind::Failed, failed)?;
-    // A dictionary beyond the chunk would only cost memory, here and when it is decoded.
-    options.dict_size(
-        u32::try_from(chunk.len().max(1 << 16))
-            .unwrap_or(u32::MAX)
-            .next_power_of_two(),
-    );
+    // The presets below 7 have dictionaries no longer than a chunk, so none is wasted.
+    let options = LzmaOptions::new_preset(preset).or_error(ErrorKind::Failed, failed)?;
     let mut filters = Filters::new();
     filters.lzma2(&options);
     let mut encoder =

@@ -22,10 +22,12 @@ use format::Block;
 
 use crate::{Error, Result};
 
-/// Bytes of the image in one block.
-pub const CHUNK: u64 = 8 << 20;
-/// How hard liblzma tries.
-const PRESET: u32 = 1;
+/// Bytes of the image in one block. Larger ones compress no better with the small dictionary of
+/// [`PRESET`], smaller ones mean less work after a change.
+pub const CHUNK: u64 = 4 << 20;
+/// How hard liblzma tries. Half of an image is kernel modules and firmware that are compressed
+/// already, so trying harder takes long and gains little.
+const PRESET: u32 = 0;
 /// How much the folder of chunks may hold after a build: some dozens of images, which share most.
 const CACHE_CAP: u64 = 2 << 30;
 const ZEROS: [u8; 4096] = [0; 4096];

@@ -1,0 +1,227 @@
+//! The files that a build leaves: each appears under its name only when it is complete.
+//!
+//! They are made in a folder of their own beside their final place, synced, and renamed. The old
+//! `.sha256` goes first and the new one comes last, so its presence says that the set belongs
+//! together.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use clawdie_tree::hex;
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::cache::{Lock, sync_dir};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::manifest::Channel;
+use crate::pipeline::Order;
+use crate::recipe::Recipe;
+use crate::volumes::Volumes;
+use crate::{bmap, xz};
+
+/// Name of the manifest beside an image.
+pub const MANIFEST: &str = "build-manifest.json";
+const PARTIAL: &str = ".partial-";
+
+/// A build's results under way.
+#[derive(Debug)]
+pub struct Outputs {
+    name: String,
+    out: PathBuf,
+    folder: tempfile::TempDir,
+    // Tells other builds that the folder is alive.
+    _lock: Lock,
+    image: Option<File>,
+}
+
+/// Results in their place.
+#[derive(Debug, Clone, Serialize)]
+pub struct Published {
+    /// The image.
+    pub image: PathBuf,
+    /// The compressed copy, when one was made.
+    pub compressed: Option<PathBuf>,
+    /// The block map.
+    pub bmap: PathBuf,
+    /// SHA-256 of each file.
+    pub sha256: PathBuf,
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// SHA-256 of the image.
+    pub image_sha256: String,
+    /// Length of the image in bytes.
+    pub bytes: u64,
+    /// Bytes that it takes on this disk.
+    pub bytes_on_disk: u64,
+    /// Length of the compressed copy in bytes.
+    pub compressed_bytes: Option<u64>,
+}
+
+/// The file name of an image without its ending.
+pub fn stem(recipe: &Recipe, version: &str, channel: Channel) -> String {
+    let dev = if channel == Channel::Dev { "-dev" } else { "" };
+    format!("clawdie-{}-{version}{dev}-amd64", recipe.codename)
+}
+
+impl Outputs {
+    /// Makes room beside the final place, and sweeps what killed builds left there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn begin(order: &Order<'_>) -> Result<Self> {
+        fs::create_dir_all(&order.out)?;
+        sweep(&order.out)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PARTIAL)
+            .tempdir_in(&order.out)?;
+        let lock = Lock::wait(&folder.path().join("lock"), || {})?;
+        Ok(Self {
+            name: stem(order.recipe, order.version, order.channel),
+            out: order.out.clone(),
+            folder,
+            _lock: lock,
+            image: None,
+        })
+    }
+
+    fn temporary(&self, ending: &str) -> PathBuf {
+        self.folder.path().join(format!("{}{ending}", self.name))
+    }
+
+    /// The image to write into, new and empty.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn image(&mut self) -> Result<&File> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(self.temporary(".img"))?
+            .into_parts()
+            .0;
+        Ok(self.image.insert(file))
+    }
+
+    /// Checksums, block map and compressed copy; then everything moves to its place.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn finish(self, order: &Order<'_>, volumes: &Volumes) -> Result<Published> {
+        let image = self
+            .image
+            .as_ref()
+            .ok_or_else(|| Error::failed("no image was written"))?;
+        let image_path = self.temporary(".img");
+        let bmap_path = self.temporary(".img.bmap");
+        let xz_path = order.compress.then(|| self.temporary(".img.xz"));
+        let manifest_path = self.folder.path().join(MANIFEST);
+        fs::write(&manifest_path, &volumes.manifest)?;
+
+        // Three readers of one image that is still in memory.
+        let (image_sha256, mapped, compressed) = thread::scope(|scope| {
+            let digest = scope.spawn(|| sha256(&image_path, order));
+            let mapped = scope.spawn(|| {
+                let task = order.progress.begin("block map", None);
+                bmap::write(image, &volumes.used(), &bmap_path, &mut |bytes| {
+                    task.advance(bytes)
+                })
+            });
+            let compressed = xz_path.as_ref().map_or(Ok(()), |path| {
+                let task = order.progress.begin("compress", Some(volumes.disk.len));
+                let chunks = order.cache.folder("xz")?;
+                xz::compress(image, path, Some(&chunks), &mut |bytes| task.advance(bytes))
+            });
+            (digest.join(), mapped.join(), compressed)
+        });
+        let panicked = |_| Error::failed("reading the image back panicked");
+        let image_sha256 = hex(image_sha256.map_err(panicked)??);
+        mapped.map_err(panicked)??;
+        compressed?;
+
+        let task = order.progress.begin("sync to disk", None);
+        let mut sums = format!("{image_sha256}  {}.img\n", self.name);
+        let mut rest = vec![bmap_path.clone(), manifest_path.clone()];
+        rest.extend(xz_path.clone());
+        for path in &rest {
+            sums.push_str(&format!(
+                "{}  {}\n",
+                hex(sha256(path, order)?),
+                file_name(path)
+            ));
+        }
+        let sums_path = self.temporary(".sha256");
+        fs::write(&sums_path, sums)?;
+        let mut published = rest.clone();
+        published.push(image_path.clone());
+        for path in published.iter().chain([&sums_path]) {
+            fs::File::open(path)?.sync_all()?;
+        }
+        let at = |path: &Path| self.out.join(file_name(path));
+        // The old checksums no longer hold from here on; a copy that is not made again is stale.
+        for stale in [&sums_path, &self.temporary(".img.xz")] {
+            match fs::remove_file(at(stale)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        sync_dir(&self.out)?;
+        for path in published.iter().chain([&sums_path]) {
+            fs::rename(path, at(path))?;
+        }
+        sync_dir(&self.out)?;
+        drop(task);
+        use std::os::unix::fs::MetadataExt;
+        let meta = fs::metadata(at(&image_path))?;
+        Ok(Published {
+            image: at(&image_path),
+            compressed_bytes: xz_path
+                .as_deref()
+                .map(|path| fs::metadata(at(path)))
+                .transpose()?
+                .map(|meta| meta.len()),
+            compressed: xz_path.as_deref().map(at),
+            bmap: at(&bmap_path),
+            sha256: at(&sums_path),
+            manifest: at(&manifest_path),
+            image_sha256,
+            bytes: meta.len(),
+            bytes_on_disk: meta.blocks() * 512,
+        })
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn sha256(path: &Path, order: &Order<'_>) -> Result<clawdie_tree::Sha256> {
+    let task = order.progress.begin("checksum", None);
+    let digest = clawdie_tree::Content::file(path).or_error(ErrorKind::Failed, || {
+        format!("`{}` cannot be read", path.display())
+    })?;
+    task.advance(digest.len());
+    Ok(*digest.sha256())
+}
+
+/// Removes folders of builds that were killed: nobody holds their lock.
+fn sweep(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            continue;
+        }
+        let lock = entry.path().join("lock");
+        // A folder without a lock file has just been made by somebody.
+        if lock.exists() && Lock::try_take(&lock)?.is_some() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

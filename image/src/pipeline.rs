@@ -1,0 +1,180 @@
+//! `cargo xtask iso`: from recipe to disk.
+//!
+//! [`build`] is the whole way on a page; each step is a module of this crate.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::thread;
+
+use clawdie_tree::{Meta, Tree};
+
+use crate::base::{self, Base, Context, Network};
+use crate::cache::Cache;
+use crate::checkout::Checkout;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::layer::{self, Layer, Scope};
+use crate::lint::{self, Subject};
+use crate::manifest::Channel;
+use crate::outputs::{Outputs, Published};
+use crate::programs::{self, Programs};
+use crate::progress::Progress;
+use crate::recipe::{Base as BaseRecipe, Recipe};
+use crate::volumes::{self, Volumes};
+use crate::{generated, users};
+
+/// What is to be built, and how.
+pub struct Order<'a> {
+    /// The checkout.
+    pub checkout: &'a Checkout,
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// Version of the product.
+    pub version: &'a str,
+    /// Files of the seed partition.
+    pub seed: Tree,
+    /// Where the results go.
+    pub out: PathBuf,
+    /// For people or for its makers.
+    pub channel: Channel,
+    /// Whether downloads are allowed.
+    pub network: Network,
+    /// The build cache.
+    pub cache: &'a Cache,
+    /// Programs built elsewhere; else cargo builds them.
+    pub programs: Option<Programs>,
+    /// Whether the compressed copy is made too.
+    pub compress: bool,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// Builds an image and its companions in `order.out`; they appear under their names only when they
+/// are complete.
+///
+/// # Errors
+/// When an input is missing or wrong, a lint finds a fault, or the disk is full. What was there
+/// before stays there then.
+pub fn build(order: &Order<'_>) -> Result<Published> {
+    refuse_unclean_release(order)?;
+    let mut outputs = Outputs::begin(order)?;
+
+    let (programs, base) = inputs(order)?;
+    let layer = layer::collect(
+        order.recipe,
+        &order.checkout.root,
+        &programs,
+        Scope::Image,
+        order.checkout.epoch,
+    )?;
+    let identity = volumes::Identity::new(order, &base)?;
+    let tree = merge(order, &base, &layer, &identity)?;
+    check(order, &tree, &base, &layer)?;
+    let volumes = volumes::plan(order, &base, tree, &identity)?;
+
+    write(order, &base, &volumes, outputs.image()?)?;
+    outputs.finish(order, &volumes)
+}
+
+fn refuse_unclean_release(order: &Order<'_>) -> Result<()> {
+    if order.channel == Channel::Release && order.checkout.git.modified {
+        return Err(Error::refused(
+            "a release is built from a clean tree, and this one has changes",
+        )
+        .hint("commit or remove what `git status` shows, untracked files too"));
+    }
+    Ok(())
+}
+
+/// Compiles and installs at the same time: one waits for the processor, the other for the disk.
+fn inputs(order: &Order<'_>) -> Result<(Programs, Base)> {
+    let BaseRecipe::Archive(archive) = &order.recipe.base;
+    let context = order.context();
+    thread::scope(|scope| {
+        let programs = scope.spawn(|| match &order.programs {
+            Some(built) => Ok(built.clone()),
+            None => programs::build(order.recipe, &order.checkout.root, order.progress),
+        });
+        let base = base::debian::obtain(order.recipe, archive, &context)?;
+        let programs = programs
+            .join()
+            .map_err(|_| Error::failed("building our programs panicked"))??;
+        Ok((programs, base))
+    })
+}
+
+/// Base, then accounts, then our files, then what is made from the plan; all times of the build are
+/// the build's one time.
+fn merge(
+    order: &Order<'_>,
+    base: &Base,
+    layer: &Layer,
+    identity: &volumes::Identity,
+) -> Result<Tree> {
+    let mut tree = base.tree.clone();
+    users::add(&mut tree, &order.recipe.users)?;
+    layer.merge_into(&mut tree)?;
+    generated::layer(order, identity)?.merge_into(&mut tree)?;
+    for meta in tree.metas_mut() {
+        meta.mtime = meta.mtime.min(order.checkout.epoch);
+    }
+    Ok(tree)
+}
+
+fn check(order: &Order<'_>, tree: &Tree, base: &Base, layer: &Layer) -> Result<()> {
+    let subject = Subject {
+        flavour: order.recipe.flavour,
+        tree,
+        base: Some(&base.tree),
+        layer: Some(layer),
+    };
+    let findings = lint::run(&subject)?;
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    Err(Error::bad_input(format!(
+        "the image breaks {} of its own rules",
+        findings.len()
+    ))
+    .caused_by(list.join("\n"))
+    .hint("each rule is told in `image/src/lint/mod.rs`; mend the overlay or the recipe"))
+}
+
+/// Writes the disk while the base's contents are compared with their checksum: a damaged cache is
+/// noticed without waiting for it.
+fn write(order: &Order<'_>, base: &Base, volumes: &Volumes, image: &File) -> Result<()> {
+    let (written, sound) = thread::scope(|scope| {
+        let sound = scope.spawn(|| base.pack.is_sound());
+        let task = order
+            .progress
+            .begin("write the image", Some(volumes.payload()));
+        let written = volumes.write(image, &*task);
+        (written, sound.join())
+    });
+    written.or_error(ErrorKind::Failed, || "the image cannot be written".into())?;
+    if !sound.map_err(|_| Error::failed("checking the cache panicked"))?? {
+        base::forget(order.cache, &base.key)?;
+        return Err(
+            Error::failed("the cached base system was damaged and has been removed")
+                .hint("run the same command again: it is made anew; check this machine's disk too"),
+        );
+    }
+    Ok(())
+}
+
+impl Order<'_> {
+    /// The part of the order that base back-ends see.
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            root: &self.checkout.root,
+            cache: self.cache,
+            network: self.network,
+            progress: self.progress,
+        }
+    }
+
+    /// Owned by root, with the build's time.
+    pub(crate) fn meta(&self, mode: u16) -> Meta {
+        Meta::root(mode, self.checkout.epoch)
+    }
+}

@@ -1,0 +1,397 @@
+//! `cargo xtask bench image`: how fast images are built, as ratios within one run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clawdie_image::base::Network;
+use clawdie_image::cache::Cache;
+use clawdie_image::checkout::Checkout;
+use clawdie_image::manifest::Channel;
+use clawdie_image::outputs::Published;
+use clawdie_image::pipeline::{self, Order};
+use clawdie_image::programs::{self, Programs};
+use clawdie_image::recipe::{Base, Recipe};
+use clawdie_image::tool::Tool;
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
+
+use crate::{doctor, house, ui};
+
+/// Measures how fast images are built
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Times mean little, ratios within one run do: each build is held against
+a copy of its own result and against mkosi making a disk with the same
+packages.
+
+Example:
+  cargo xtask bench image --runs 5"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Cold build, unchanged rebuild, rebuild with one program changed
+    #[command(after_help = "Example:\n  cargo xtask bench image --no-mkosi")]
+    Image {
+        /// Repetitions of the fast measurements; the median is shown
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Leave out mkosi (two minutes)
+        #[arg(long)]
+        no_mkosi: bool,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// One row of the result.
+#[derive(Debug, serde::Serialize)]
+struct Row {
+    name: &'static str,
+    seconds: f64,
+    to_copy: f64,
+    to_mkosi: Option<f64>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let What::Image {
+        runs,
+        no_mkosi,
+        json,
+    } = args.what;
+    doctor::ensure(doctor::Purpose::Iso, false)?;
+    let bench = Bench::new(runs)?;
+    let say = |text: &str| anstream::eprintln!("{text}");
+
+    say("building our programs and filling the download cache (not measured)");
+    let programs = programs::build(&bench.recipe, &bench.checkout.root, &ui::Stages::new(false))?;
+    bench.build(&programs, false)?;
+    say("cold: downloads cached, everything else made");
+    let (cold, stages) = bench.cold(&programs)?;
+    say("nothing changed");
+    let unchanged = bench.median(|| bench.timed(&programs))?;
+    say("one program changed");
+    let changed = bench.one_changed(&programs)?;
+    let published = bench.build(&programs, false)?;
+    say("copying the image, without and with a sync");
+    let copy = bench.median(|| bench.copy(&published.image, false))?;
+    let synced = bench.median(|| bench.copy(&published.image, true))?;
+    say("with the compressed copy: first, then after one changed program");
+    let (compressed, recompressed) = bench.compressed(&programs)?;
+    let mkosi = if no_mkosi {
+        None
+    } else {
+        bench.mkosi(&bench.work.path().join("mkosi"))?
+    };
+
+    let row = |name, took: Duration, reference: Option<Duration>| Row {
+        name,
+        seconds: took.as_secs_f64(),
+        to_copy: took.as_secs_f64() / synced.as_secs_f64(),
+        to_mkosi: reference.map(|mkosi| took.as_secs_f64() / mkosi.as_secs_f64()),
+    };
+    let rows = [
+        row("cold", cold, mkosi.map(|(cold, _)| cold)),
+        row("nothing changed", unchanged, None),
+        row(
+            "one program changed",
+            changed,
+            mkosi.map(|(_, rebuild)| rebuild),
+        ),
+        row("compressed, cold", compressed, None),
+        row("compressed, one program changed", recompressed, None),
+        row("copy of the image (cp)", copy, None),
+        row("copy of the image (cp, sync)", synced, None),
+    ];
+    if json {
+        let value = serde_json::json!({
+            "rows": rows,
+            "stages_of_cold": stages.iter().map(|(name, took)| (name, took.as_secs_f64())).collect::<Vec<_>>(),
+            "image_bytes": published.bytes,
+            "image_bytes_on_disk": published.bytes_on_disk,
+            "peak_memory_kib": peak_memory(),
+            "mkosi_seconds": mkosi.map(|(cold, rebuild)| (cold.as_secs_f64(), rebuild.as_secs_f64())),
+        });
+        anstream::println!("{value:#}");
+        return Ok(());
+    }
+    anstream::println!(
+        "{:<34} {:>9} {:>9} {:>9}",
+        "",
+        "seconds",
+        "to copy",
+        "to mkosi"
+    );
+    for row in rows {
+        let mkosi = row
+            .to_mkosi
+            .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        anstream::println!(
+            "{:<34} {:>9.2} {:>9.2} {mkosi:>9}",
+            row.name,
+            row.seconds,
+            row.to_copy
+        );
+    }
+    if let Some((cold, rebuild)) = mkosi {
+        anstream::println!("{:<34} {:>9.2}", "mkosi, cold", cold.as_secs_f64());
+        anstream::println!(
+            "{:<34} {:>9.2}",
+            "mkosi, one file changed",
+            rebuild.as_secs_f64()
+        );
+    }
+    anstream::println!();
+    for (name, took) in stages {
+        anstream::println!("  stage of cold: {name:<30} {:>7.2}", took.as_secs_f64());
+    }
+    anstream::println!(
+        "image {} ({} on disk); peak memory of this process {} MiB",
+        ui::size(published.bytes),
+        ui::size(published.bytes_on_disk),
+        peak_memory() / 1024
+    );
+    Ok(())
+}
+
+struct Bench {
+    checkout: Checkout,
+    recipe: Recipe,
+    cache: Cache,
+    work: tempfile::TempDir,
+    runs: usize,
+}
+
+impl Bench {
+    fn new(runs: usize) -> Result<Self> {
+        let root = house::root();
+        fs_err::create_dir_all(root.join("target"))?;
+        Ok(Self {
+            checkout: Checkout::read(&root)?,
+            recipe: house::recipe(Some(clawdie_image::recipe::Flavour::Debian))?,
+            cache: house::cache()?,
+            // On the disk that images are built on, not in memory.
+            work: tempfile::Builder::new()
+                .prefix("bench-")
+                .tempdir_in(root.join("target"))?,
+            runs: runs.max(1),
+        })
+    }
+
+    fn order<'a>(
+        &'a self,
+        programs: &Programs,
+        compress: bool,
+        stages: &'a ui::Stages,
+    ) -> Result<Order<'a>> {
+        Ok(Order {
+            checkout: &self.checkout,
+            recipe: &self.recipe,
+            version: house::VERSION,
+            seed: house::seed(&self.checkout, &self.recipe, None)?,
+            out: self.work.path().join("out"),
+            channel: Channel::Dev,
+            network: Network::Allowed,
+            cache: &self.cache,
+            programs: Some(programs.clone()),
+            compress,
+            progress: stages,
+        })
+    }
+
+    fn build(&self, programs: &Programs, compress: bool) -> Result<Published> {
+        pipeline::build(&self.order(programs, compress, &ui::Stages::new(true))?)
+    }
+
+    fn timed(&self, programs: &Programs) -> Result<Duration> {
+        let started = Instant::now();
+        self.build(programs, false)?;
+        Ok(started.elapsed())
+    }
+
+    fn median(&self, measure: impl Fn() -> Result<Duration>) -> Result<Duration> {
+        let mut times = (0..self.runs)
+            .map(|_| measure())
+            .collect::<Result<Vec<_>>>()?;
+        times.sort();
+        Ok(times[times.len() / 2])
+    }
+
+    /// The cached base is thrown away, the downloads stay.
+    fn cold(&self, programs: &Programs) -> Result<(Duration, Vec<(String, Duration)>)> {
+        fs_err::remove_dir_all(self.cache.folder("base")?)?;
+        let stages = ui::Stages::new(true);
+        let started = Instant::now();
+        pipeline::build(&self.order(programs, false, &stages)?)?;
+        Ok((started.elapsed(), stages.times()))
+    }
+
+    /// Alternates between two versions of one program, so that every build sees a change.
+    fn one_changed(&self, programs: &Programs) -> Result<Duration> {
+        let (name, path) = programs
+            .first_key_value()
+            .ok_or_else(|| Error::failed("the recipe has no program"))?;
+        let other = self.work.path().join("changed");
+        let mut bytes = fs_err::read(path)?;
+        bytes.extend_from_slice(b"changed");
+        fs_err::write(&other, bytes)?;
+        let mut changed = programs.clone();
+        changed.insert(name.clone(), other);
+        let turn = std::cell::Cell::new(false);
+        self.median(|| {
+            turn.set(!turn.get());
+            self.timed(if turn.get() { &changed } else { programs })
+        })
+    }
+
+    fn copy(&self, image: &Path, sync: bool) -> Result<Duration> {
+        let to = self.work.path().join("copy.img");
+        let _ = fs_err::remove_file(&to);
+        let started = Instant::now();
+        let status = Command::new("cp")
+            .arg("--reflink=never")
+            .arg(image)
+            .arg(&to)
+            .status()?;
+        if sync {
+            fs_err::File::open(&to)?.sync_all()?;
+        }
+        if !status.success() {
+            return Err(Error::failed("`cp` failed"));
+        }
+        Ok(started.elapsed())
+    }
+
+    fn compressed(&self, programs: &Programs) -> Result<(Duration, Duration)> {
+        let chunks = self.cache.folder("xz")?;
+        fs_err::remove_dir_all(chunks)?;
+        let started = Instant::now();
+        self.build(programs, true)?;
+        let first = started.elapsed();
+        let mut changed = programs.clone();
+        let (name, path) = programs
+            .first_key_value()
+            .ok_or_else(|| Error::failed("the recipe has no program"))?;
+        let other = self.work.path().join("changed-again");
+        let mut bytes = fs_err::read(path)?;
+        bytes.extend_from_slice(b"again");
+        fs_err::write(&other, bytes)?;
+        changed.insert(name.clone(), other);
+        let started = Instant::now();
+        self.build(&changed, true)?;
+        Ok((first, started.elapsed()))
+    }
+
+    /// mkosi with the same package list, its package cache warm: cold, then with one changed file.
+    /// None, with a word why, when mkosi is not on this machine.
+    fn mkosi(&self, work: &Path) -> Result<Option<(Duration, Duration)>> {
+        let mkosi = Tool {
+            program: "mkosi",
+            package: "mkosi",
+            why: "the reference",
+        };
+        if mkosi.find().is_none() {
+            anstream::eprintln!(
+                "mkosi is not on this machine: no ratio to it (Debian: bookworm-backports)"
+            );
+            return Ok(None);
+        }
+        let Base::Archive(archive) = &self.recipe.base;
+        let list = self.checkout.root.join(&archive.packages);
+        let packages =
+            clawdie_image::base::debian::package_list(&fs_err::read_to_string(&list)?, &list)?;
+        write_mkosi(work, archive, &packages)?;
+        let run = |again: bool| -> Result<Duration> {
+            let mut command = mkosi.command()?;
+            command.current_dir(work).arg("--force");
+            if !again {
+                // Twice: caches of packages stay, caches of the root go.
+                command.arg("--force");
+            }
+            let log = fs_err::File::create(work.join("log"))?.into_parts().0;
+            let started = Instant::now();
+            let status = command
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .status()
+                .or_error(ErrorKind::Missing, || "mkosi cannot be started".into())?;
+            if !status.success() {
+                let said = fs_err::read_to_string(work.join("log"))?;
+                return Err(
+                    Error::failed("mkosi failed").caused_by(clawdie_image::tool::tail(&said))
+                );
+            }
+            Ok(started.elapsed())
+        };
+        anstream::eprintln!("mkosi: filling its package cache (not measured)");
+        run(false)?;
+        anstream::eprintln!("mkosi: cold");
+        let cold = run(false)?;
+        fs_err::write(work.join("mkosi.extra/etc/changed"), "changed")?;
+        anstream::eprintln!("mkosi: one file changed");
+        let rebuild = run(true)?;
+        Ok(Some((cold, rebuild)))
+    }
+}
+
+fn write_mkosi(
+    work: &Path,
+    archive: &clawdie_image::recipe::Archive,
+    packages: &[String],
+) -> Result<()> {
+    for folder in [
+        "cache",
+        "package-cache",
+        "mkosi.extra/etc",
+        "pm/etc/apt/sources.list.d",
+    ] {
+        fs_err::create_dir_all(work.join(folder))?;
+    }
+    let mut sources = String::new();
+    for source in &archive.sources {
+        sources.push_str(&format!(
+            "Types: deb\nURIs: {}\nSuites: {}\nComponents: {}\nSigned-By: {}\n\n",
+            source.uri,
+            source.suite,
+            source.components.join(" "),
+            archive.keyring.display()
+        ));
+    }
+    fs_err::write(
+        work.join("pm/etc/apt/sources.list.d/mkosi.sources"),
+        sources,
+    )?;
+    let packages: String = packages
+        .iter()
+        .map(|name| format!("    {name}\n"))
+        .collect();
+    let config = format!(
+        "[Distribution]\nDistribution=debian\nRelease={}\nPackageManagerTrees=pm\n\n\
+         [Output]\nFormat=disk\nCacheDirectory=cache\n\n\
+         [Content]\nBootable=no\nWithDocs=no\nPackages=\n{packages}\n\
+         [Host]\nIncremental=yes\n",
+        archive.suite
+    );
+    Ok(fs_err::write(work.join("mkosi.conf"), config)?)
+}
+
+/// The most memory that this process has used, in KiB.
+fn peak_memory() -> u64 {
+    let status: PathBuf = "/proc/self/status".into();
+    std::fs::read_to_string(status)
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
+}

@@ -1,0 +1,55 @@
+//! Where things are in this checkout, and what every build verb needs of it.
+
+use std::path::{Path, PathBuf};
+
+use clawdie_firstboot::setup;
+use clawdie_image::cache::Cache;
+use clawdie_image::checkout::Checkout;
+use clawdie_image::recipe::{Flavour, Recipe};
+use clawdie_image::{ErrorKind, Result, ResultExt as _};
+use clawdie_tree::{Content, Meta, Node, Tree, TreePath};
+
+/// Version of the product.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The top folder of the checkout that this program was built from.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+/// The recipe of a flavour; the host's own when none is named.
+pub(crate) fn recipe(flavour: Option<Flavour>) -> Result<Recipe> {
+    let path = Recipe::path(&root(), flavour.unwrap_or_else(Flavour::of_host));
+    let text = fs_err::read_to_string(&path).or_error(ErrorKind::Missing, || {
+        "this flavour has no recipe in this version".into()
+    })?;
+    Recipe::parse(&text, &path)
+}
+
+/// `$CLAWDIE_CACHE`, else `target/iso-cache`.
+pub(crate) fn cache() -> Result<Cache> {
+    let folder = std::env::var_os("CLAWDIE_CACHE")
+        .map_or_else(|| root().join("target/iso-cache"), PathBuf::from);
+    Cache::open(folder)
+}
+
+/// The files of the seed partition: the template, or the operator's own file in its place.
+pub(crate) fn seed(checkout: &Checkout, recipe: &Recipe, own: Option<Vec<u8>>) -> Result<Tree> {
+    let release = format!("{VERSION} ({} {})", recipe.flavour, recipe.release);
+    let setup = own.unwrap_or_else(|| setup::template(&release, &checkout.git.commit).into_bytes());
+    let meta = |mode| Meta::root(mode, checkout.epoch);
+    let mut tree = Tree::new(meta(0o755));
+    for (name, bytes) in [
+        ("setup.txt", setup),
+        ("README.txt", setup::readme().into_bytes()),
+    ] {
+        let place = |path| tree.insert(path, Node::file(Content::bytes(bytes), meta(0o755)));
+        TreePath::new(name)
+            .map_err(|error| clawdie_image::Error::failed(error.to_string()))
+            .and_then(|path| {
+                place(path).map_err(|error| clawdie_image::Error::failed(error.to_string()))
+            })?;
+    }
+    Ok(tree)
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask iso`: builds an image.
+
+use std::path::PathBuf;
+
+use clawdie_firstboot::setup;
+use clawdie_image::base::{Network, debian};
+use clawdie_image::checkout::Checkout;
+use clawdie_image::manifest::Channel;
+use clawdie_image::outputs::{self, Published};
+use clawdie_image::pipeline::{self, Order};
+use clawdie_image::recipe::{Base, Flavour, Recipe};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
+
+use crate::{doctor, house, ui};
+
+/// Builds a bootable disk image
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask iso                          this system's flavour
+  cargo xtask iso --flavour debian --plan  say what would be done
+  cargo xtask iso --seed setup.txt         with your settings on the seed
+  cargo xtask iso --offline --out /tmp/a   from the cache alone")]
+pub(crate) struct Args {
+    /// Which system the image carries [default: this machine's own]
+    #[arg(long, value_enum)]
+    flavour: Option<FlavourArg>,
+    /// Put this setup.txt on the seed instead of the empty form
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Where the results go [default: target/iso]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Say what would be built, and stop
+    #[arg(long)]
+    plan: bool,
+    /// Print the result (or the plan) as JSON
+    #[arg(long)]
+    json: bool,
+    /// Use the cache alone; `cargo xtask fetch` fills it
+    #[arg(long)]
+    offline: bool,
+    /// What the image is for; a release needs a clean tree
+    #[arg(long, value_enum, default_value_t)]
+    channel: ChannelArg,
+    /// Leave out the compressed copy
+    #[arg(long)]
+    no_xz: bool,
+    /// Install the tools that this machine lacks, without asking
+    #[arg(long)]
+    install_tools: bool,
+}
+
+/// A flavour on the command line.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum FlavourArg {
+    /// FreeBSD 15
+    Freebsd,
+    /// Debian 13
+    Debian,
+}
+
+impl From<FlavourArg> for Flavour {
+    fn from(arg: FlavourArg) -> Self {
+        match arg {
+            FlavourArg::Freebsd => Self::Freebsd,
+            FlavourArg::Debian => Self::Debian,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum ChannelArg {
+    /// For its makers
+    #[default]
+    Dev,
+    /// For people
+    Release,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let recipe = house::recipe(args.flavour.map(Into::into))?;
+    let checkout = Checkout::read(&house::root())?;
+    let cache = house::cache()?;
+    let stages = ui::Stages::new(args.json && args.plan);
+    let order = Order {
+        seed: house::seed(&checkout, &recipe, own_seed(args)?)?,
+        checkout: &checkout,
+        recipe: &recipe,
+        version: house::VERSION,
+        out: args
+            .out
+            .clone()
+            .unwrap_or_else(|| house::root().join("target/iso")),
+        channel: match args.channel {
+            ChannelArg::Dev => Channel::Dev,
+            ChannelArg::Release => Channel::Release,
+        },
+        network: if args.offline {
+            Network::Offline
+        } else {
+            Network::Allowed
+        },
+        cache: &cache,
+        programs: None,
+        compress: !args.no_xz,
+        progress: &stages,
+    };
+    if args.plan {
+        return plan(args, &order);
+    }
+    doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+    let published = pipeline::build(&order)?;
+    report(args, &order, &published)
+}
+
+/// The operator's file, checked: a typo is cheaper to find here than at the first boot.
+fn own_seed(args: &Args) -> Result<Option<Vec<u8>>> {
+    let Some(path) = &args.seed else {
+        return Ok(None);
+    };
+    let bytes = fs_err::read(path).or_error(ErrorKind::Missing, || {
+        format!("`{}` cannot be read", path.display())
+    })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let verdict = setup::check(setup::Input {
+        name: &name,
+        setup: &bytes,
+        authorized_keys: None,
+    });
+    if verdict.setup.is_none() {
+        return Err(
+            Error::bad_input(format!("`{}` cannot be used as it is", path.display()))
+                .caused_by(verdict.report())
+                .hint("`cargo xtask seed check FILE` shows the same; nothing was built"),
+        );
+    }
+    for warning in verdict.warnings() {
+        anstream::eprintln!("{warning}");
+    }
+    Ok(Some(bytes))
+}
+
+fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
+    let Base::Archive(archive) = &order.recipe.base;
+    let lock = debian::cached(archive, &order.context())?;
+    let stem = outputs::stem(order.recipe, order.version, order.channel);
+    let endings: &[&str] = if order.compress {
+        &[".img", ".img.xz", ".img.bmap", ".sha256"]
+    } else {
+        &[".img", ".img.bmap", ".sha256"]
+    };
+    let mut results: Vec<String> = endings
+        .iter()
+        .map(|ending| format!("{stem}{ending}"))
+        .collect();
+    results.push(outputs::MANIFEST.to_owned());
+    if args.json {
+        let plan = serde_json::json!({
+            "schema": "clawdie.iso.plan.v1",
+            "version": order.version,
+            "git": order.checkout.git,
+            "source_date_epoch": order.checkout.epoch,
+            "channel": order.channel,
+            "out": order.out,
+            "results": results,
+            "packages_in_cache": lock.as_ref().map(|lock| &lock.packages),
+            "recipe": order.recipe,
+        });
+        anstream::println!("{plan:#}");
+        return Ok(());
+    }
+    let Recipe {
+        flavour,
+        release,
+        codename,
+        ..
+    } = order.recipe;
+    anstream::println!("Image      {stem} ({flavour} {release} {codename})");
+    let changed = if order.checkout.git.modified {
+        ", with changes"
+    } else {
+        ""
+    };
+    anstream::println!("Commit     {}{changed}", order.checkout.git.commit);
+    let sources: Vec<_> = archive
+        .sources
+        .iter()
+        .map(|source| format!("{} {}", source.uri, source.suite))
+        .collect();
+    anstream::println!("Base       {}", sources.join("\n           "));
+    match &lock {
+        Some(lock) => anstream::println!("Packages   {} in the cache", lock.packages.len()),
+        None => anstream::println!(
+            "Packages   {}: to be resolved and downloaded",
+            archive.packages.display()
+        ),
+    }
+    for overlay in &order.recipe.overlays {
+        anstream::println!("Overlay    {}", overlay.display());
+    }
+    for program in &order.recipe.programs {
+        anstream::println!("Program    {}/{}", program.to, program.bin);
+    }
+    for (number, part) in (1..).zip(&order.recipe.partitions) {
+        let size = part.mib.map_or_else(
+            || format!("content + {} MiB", part.free_mib.unwrap_or(0)),
+            |mib| format!("{mib} MiB"),
+        );
+        anstream::println!("Partition  {number} {:<13} {size}", part.name);
+    }
+    anstream::println!("Results    {}", results.join("\n           "));
+    anstream::println!("Into       {}", order.out.display());
+    Ok(())
+}
+
+fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
+    if args.json {
+        let json = serde_json::to_string_pretty(published)
+            .or_error(ErrorKind::Failed, || "writing the result".into())?;
+        anstream::println!("{json}");
+        return Ok(());
+    }
+    let image = published.image.display();
+    anstream::println!();
+    anstream::println!("Image      {image}");
+    anstream::println!(
+        "           {}, {} on this disk",
+        ui::size(published.bytes),
+        ui::size(published.bytes_on_disk)
+    );
+    if let (Some(path), Some(bytes)) = (&published.compressed, published.compressed_bytes) {
+        anstream::println!("Compressed {} ({})", path.display(), ui::size(bytes));
+    }
+    anstream::println!("SHA-256    {}", published.image_sha256);
+    if order.channel == Channel::Dev && order.checkout.git.modified {
+        anstream::println!("Note       the tree has changes that are not committed");
+    }
+    anstream::println!();
+    anstream::println!("Next:  edit setup.txt, then  cargo xtask seed put setup.txt {image}");
+    anstream::println!("       try it in a window    cargo xtask boot {image}");
+    Ok(())
+}

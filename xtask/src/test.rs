@@ -1,0 +1,198 @@
+//! `cargo xtask test`: everything that CI runs, in the order in which a mistake is found soonest.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
+
+use crate::{doctor, house};
+
+/// Runs all checks and tests, as CI does
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Builds an image twice and compares, boots it several times: about
+20 minutes on two processors without KVM.
+
+Examples:
+  cargo xtask test
+  cargo xtask test --quick       no image, no boots
+  cargo xtask test --install-tools"
+)]
+pub(crate) struct Args {
+    /// Leave out what builds and boots images
+    #[arg(long)]
+    quick: bool,
+    /// Install the tools that this machine lacks, without asking
+    #[arg(long)]
+    install_tools: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    doctor::ensure(doctor::Purpose::Test, args.install_tools)?;
+    let root = house::root();
+    let started = Instant::now();
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.current_dir(&root).args(arguments);
+        command
+    };
+    step("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+    step(
+        "shell scripts",
+        shellcheck(&root)?.args(shell_scripts(&root)?),
+    )?;
+    step(
+        "clippy",
+        &mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    )?;
+    step(
+        "licences, bans, sources",
+        &mut cargo(&["deny", "check", "licenses", "bans", "sources"]),
+    )?;
+    step(
+        "unit and property tests",
+        &mut cargo(&[
+            "nextest",
+            "run",
+            "--workspace",
+            "--exclude",
+            "clawdie-tests",
+        ]),
+    )?;
+    if args.quick {
+        // Its unit tests need no image.
+        step(
+            "harness tests",
+            &mut cargo(&["nextest", "run", "--package", "clawdie-tests", "--lib"]),
+        )?;
+        anstream::println!("not run (--quick): images, boots");
+        return Ok(());
+    }
+    let images = root.join("target/test-images");
+    let program = std::env::current_exe()?;
+    let iso = |name: &str, more: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .arg("iso")
+            .args(["--flavour", "debian", "--out"])
+            .arg(images.join(name))
+            .args(more);
+        command
+    };
+    step("image", &mut iso("first", &[]))?;
+    step("image again, offline", &mut iso("second", &["--offline"]))?;
+    same_bytes(&images.join("first"), &images.join("second"))?;
+    step(
+        "whole-system tests",
+        cargo(&["nextest", "run", "--package", "clawdie-tests"])
+            .env("CLAWDIE_TEST_IMAGE", images.join("first"))
+            .env("CLAWDIE_XTASK", &program),
+    )?;
+    anstream::println!("All checks passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// Runs one step with its output on this terminal.
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    anstream::eprintln!("== {name}");
+    let started = Instant::now();
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().or_error(ErrorKind::Missing, || {
+        format!("`{program}` cannot be started")
+    })?;
+    if !status.success() {
+        return Err(Error::failed(format!("{name}: failed ({status})"))
+            .hint("the reason stands above; mend it and run `cargo xtask test` again"));
+    }
+    anstream::eprintln!("== {name}: ok, {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn shellcheck(root: &Path) -> Result<Command> {
+    let tool = clawdie_image::tool::Tool {
+        program: "shellcheck",
+        package: "shellcheck",
+        why: "it checks shell scripts",
+    };
+    let mut command = tool.command()?;
+    command.current_dir(root);
+    Ok(command)
+}
+
+/// Every shell script of the checkout: by its ending or by its first line.
+fn shell_scripts(root: &Path) -> Result<Vec<PathBuf>> {
+    let output = clawdie_image::tool::run(
+        clawdie_image::checkout::GIT
+            .command()?
+            .current_dir(root)
+            .args([
+                "-c",
+                "safe.directory=*",
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+            ]),
+    )?;
+    let files = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_script = |path: &Path| {
+        std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+            && std::fs::read(path).is_ok_and(|text| {
+                [
+                    b"#!/bin/sh".as_slice(),
+                    b"#!/usr/bin/env bash",
+                    b"#!/bin/bash",
+                ]
+                .iter()
+                .any(|head| text.starts_with(head))
+            })
+    };
+    let scripts: Vec<_> = files
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .filter(|name| is_script(&root.join(name)))
+        .collect();
+    if scripts.is_empty() {
+        return Err(Error::failed(
+            "no shell script was found: that cannot be right",
+        ));
+    }
+    Ok(scripts)
+}
+
+/// Two builds of one commit are one build.
+fn same_bytes(first: &Path, second: &Path) -> Result<()> {
+    let mut names: Vec<_> = fs_err::read_dir(first)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<std::io::Result<_>>()?;
+    names.retain(|name| !name.to_string_lossy().starts_with('.'));
+    names.sort();
+    if names.len() < 5 {
+        return Err(Error::failed(format!(
+            "`{}` lacks outputs: {names:?}",
+            first.display()
+        )));
+    }
+    for name in &names {
+        let digest = |folder: &Path| clawdie_tree::Content::file(&folder.join(name));
+        if digest(first)? != digest(second)? {
+            return Err(Error::failed(format!(
+                "two builds differ in `{}`: the build is not reproducible",
+                name.to_string_lossy()
+            ))
+            .hint("`diff` the two build-manifest.json to see which file it is"));
+        }
+    }
+    anstream::eprintln!("== two builds are equal: {} files", names.len());
+    Ok(())
+}
