@@ -89,6 +89,15 @@ impl Inode {
     }
 }
 
+/// A reserved inode that serves no purpose: nothing but a checksum, of which an inode without the
+/// fields added since ext3 has half.
+pub(crate) fn unused(number: u32, seed: u32) -> [u8; INODE as usize] {
+    let mut raw = [0; INODE as usize];
+    let sum = checksum::extend(checksum::inode_seed(seed, number), &raw);
+    raw.put16(0x7c, sum as u16);
+    raw
+}
+
 /// 32 bits as ever and two more, which reach to the year 2446; the rest would be nanoseconds.
 fn split_time(time: i64) -> (u32, u32) {
     let low = time as i32;

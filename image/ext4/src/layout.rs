@@ -9,7 +9,7 @@ use std::ops::Range;
 use clawdie_tree::{Tree, TreePath};
 
 use crate::geometry::{Allocator, BLOCK, GROUP_BLOCKS, Geometry, INODE, Run};
-use crate::inode::{EXTENTS, Inode, JOURNAL, RESIZE};
+use crate::inode::{EXTENTS, Inode, JOURNAL, LOST_FOUND, RESIZE};
 use crate::plan::{self, Item, Payload};
 use crate::superblock::Group;
 use crate::xattr::{self, Attributes};
@@ -533,6 +533,14 @@ impl Layout {
         let first = group * per_group + 1;
         let used = self.groups[group as usize].used_inodes;
         let mut table = vec![0; (used * INODE) as usize];
+        if group == 0 {
+            let unused = (1..LOST_FOUND).filter(|&number| self.placed(number).is_none());
+            for number in unused {
+                let raw = inode::unused(number, self.seed);
+                let at = (number as usize - 1) * INODE as usize;
+                table[at..at + raw.len()].copy_from_slice(&raw);
+            }
+        }
         let from = self
             .placed
             .partition_point(|placed| u64::from(placed.item.inode.number) < first);
