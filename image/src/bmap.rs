@@ -433,7 +433,7 @@ mod tests {
         assert!(
             write(
                 image.as_file(),
-                &[0..LEN + 1001],
+                std::slice::from_ref(&(0..LEN + 1001)),
                 Path::new("/dev/null"),
                 &mut |_| ()
             )
