@@ -57,6 +57,12 @@ pub enum StoreError {
         /// SQLite's reason.
         reason: String,
     },
+    /// The system has no random numbers, and so there is no id for a new row.
+    #[error("no random numbers for a new id: {reason}; is /dev/urandom there?")]
+    Random {
+        /// The system's reason.
+        reason: String,
+    },
     /// A row holds what this program would never write.
     #[error("the database holds a `{column}` that makes no sense: {problem}")]
     Damaged {
