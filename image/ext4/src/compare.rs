@@ -8,8 +8,9 @@ use clawdie_tree::{Content, TreePath, hex};
 use sha2::{Digest, Sha256};
 
 use crate::geometry::{BLOCK, Run};
-use crate::layout::{Layout, Structure};
+use crate::layout::Layout;
 use crate::parallel::{self, BUFFER};
+use crate::structure::Structure;
 
 /// How many differences are told of; an image that is something else altogether has no end of them.
 pub const MOST_DIFFERENCES: usize = 1000;

@@ -1,19 +1,16 @@
 //! A file system planned to the last block: what [`Layout::write`] writes and [`Layout::compare`]
 //! expects.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::io;
 use std::ops::Range;
 
 use clawdie_tree::{Tree, TreePath};
 
-use crate::geometry::{Allocator, BLOCK, GROUP_BLOCKS, Geometry, INODE, Run};
-use crate::inode::{EXTENTS, Inode, JOURNAL, LOST_FOUND, RESIZE};
+use crate::geometry::{Allocator, BLOCK, GROUP_BLOCKS, Geometry, Run};
+use crate::inode::{EXTENTS, Inode, JOURNAL, RESIZE};
 use crate::plan::{self, Item, Payload};
 use crate::superblock::Group;
 use crate::xattr::{self, Attributes};
-use crate::{Error, Options, checksum, extent, inode, journal};
+use crate::{Error, Options, checksum, extent, inode};
 
 const LEAST_JOURNAL: u64 = 1024 * BLOCK;
 const MOST_JOURNAL: u64 = 10_240_000 * BLOCK;
@@ -29,10 +26,10 @@ pub struct Layout {
     pub(crate) geometry: Geometry,
     pub(crate) seed: u32,
     pub(crate) groups: Vec<Group>,
-    placed: Vec<Placed>,
+    pub(crate) placed: Vec<Placed>,
     /// Inodes from 1 to this are in use.
     last_inode: u64,
-    resize_map_at: Option<u64>,
+    pub(crate) resize_map_at: Option<u64>,
     len: u64,
 }
 
@@ -43,124 +40,7 @@ pub(crate) struct Placed {
     /// The blocks of its payload, in order.
     pub(crate) runs: Vec<Run>,
     /// The blocks of its extent tree.
-    tree: Vec<(u64, Vec<u8>)>,
-}
-
-/// A structure of the file system, to name a place in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Structure {
-    /// The superblock or its copy in a later group, with the unused bytes around it.
-    Superblock {
-        /// The group that holds it.
-        group: u64,
-    },
-    /// A group descriptor.
-    GroupDescriptor {
-        /// The group it describes.
-        group: u64,
-        /// The group that holds this copy of it.
-        copy: u64,
-    },
-    /// The blocks kept for more descriptors.
-    ReservedDescriptors {
-        /// The group that holds them.
-        group: u64,
-    },
-    /// A block bitmap.
-    BlockBitmap {
-        /// The group it is about.
-        group: u64,
-    },
-    /// An inode bitmap.
-    InodeBitmap {
-        /// The group it is about.
-        group: u64,
-    },
-    /// An inode.
-    Inode {
-        /// Its number.
-        number: u64,
-        /// Its first name; none for a reserved or a free one.
-        path: Option<TreePath>,
-    },
-    /// A block of a directory.
-    Directory {
-        /// The directory.
-        path: TreePath,
-        /// The block's number within it.
-        block: u64,
-    },
-    /// The target of a long symbolic link.
-    Symlink {
-        /// The link.
-        path: TreePath,
-    },
-    /// A block of an extent tree.
-    ExtentTree {
-        /// The file; none for the journal.
-        path: Option<TreePath>,
-    },
-    /// A block of extended attributes.
-    Attributes {
-        /// The node they belong to.
-        path: TreePath,
-    },
-    /// The map of the blocks kept for more descriptors.
-    ResizeMap,
-    /// The journal.
-    Journal,
-    /// The content of a file, or the unused end of its last block.
-    Content {
-        /// The file.
-        path: TreePath,
-    },
-    /// Blocks that nothing uses; they are zero in a fresh image.
-    Free {
-        /// The block.
-        block: u64,
-    },
-}
-
-impl fmt::Display for Structure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Superblock { group: 0 } => write!(f, "superblock"),
-            Self::Superblock { group } => write!(f, "superblock copy in group {group}"),
-            Self::GroupDescriptor { group, copy: 0 } => write!(f, "group descriptor {group}"),
-            Self::GroupDescriptor { group, copy } => {
-                write!(f, "group descriptor {group}, copy in group {copy}")
-            }
-            Self::ReservedDescriptors { group } => {
-                write!(f, "reserved group descriptors in group {group}")
-            }
-            Self::BlockBitmap { group } => write!(f, "block bitmap {group}"),
-            Self::InodeBitmap { group } => write!(f, "inode bitmap {group}"),
-            Self::Inode { number, path: None } => write!(f, "inode {number}"),
-            Self::Inode {
-                number,
-                path: Some(path),
-            } => write!(f, "inode {number} of `{path}`"),
-            Self::Directory { path, block } => write!(f, "directory block {block} of `{path}`"),
-            Self::Symlink { path } => write!(f, "target of the symbolic link `{path}`"),
-            Self::ExtentTree { path: None } => write!(f, "extent tree of the journal"),
-            Self::ExtentTree { path: Some(path) } => write!(f, "extent tree of `{path}`"),
-            Self::Attributes { path } => write!(f, "extended attributes of `{path}`"),
-            Self::ResizeMap => write!(f, "map of the reserved group descriptors"),
-            Self::Journal => write!(f, "journal"),
-            Self::Content { path } => write!(f, "content of `{path}`"),
-            Self::Free { block } => write!(f, "free block {block}"),
-        }
-    }
-}
-
-/// A stretch of metadata: `bytes`, then zeros up to `len`.
-pub(crate) struct Region<'a> {
-    /// Bytes from the start of the file system.
-    pub(crate) at: u64,
-    pub(crate) len: u64,
-    pub(crate) bytes: Cow<'a, [u8]>,
-    /// What the first bytes are; [`Layout::structure_at`] tells of the others.
-    pub(crate) what: Structure,
+    pub(crate) tree: Vec<(u64, Vec<u8>)>,
 }
 
 /// Plans the file system of a tree: every block gets its place, every byte of metadata its value.
@@ -451,207 +331,5 @@ impl Layout {
                 }
                 _ => None,
             })
-    }
-
-    /// Shows every stretch of metadata, also those that are zero.
-    pub(crate) fn metadata(
-        &self,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.group_metadata(visit)?;
-        if let Some(at) = self.resize_map_at {
-            visit(block(at, self.resize_map(), Structure::ResizeMap))?;
-        }
-        for placed in &self.placed {
-            self.inode_metadata(placed, visit)?;
-        }
-        Ok(())
-    }
-
-    fn group_metadata(
-        &self,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let geometry = &self.geometry;
-        let descriptors = self.descriptors();
-        for (number, group) in (0..).zip(&self.groups) {
-            let start = geometry.group_start(number);
-            if Geometry::has_super(number) {
-                let mut bytes = vec![0; if number == 0 { 1024 } else { 0 }];
-                bytes.extend_from_slice(&self.superblock(number));
-                visit(block(start, bytes, Structure::Superblock { group: number }))?;
-                visit(Region {
-                    at: (start + 1) * BLOCK,
-                    len: geometry.descriptor_blocks * BLOCK,
-                    bytes: Cow::Borrowed(&descriptors),
-                    what: Structure::GroupDescriptor {
-                        group: 0,
-                        copy: number,
-                    },
-                })?;
-                visit(Region {
-                    at: (start + 1 + geometry.descriptor_blocks) * BLOCK,
-                    len: geometry.reserved_blocks * BLOCK,
-                    bytes: if number == 0 {
-                        self.reserved_descriptors().into()
-                    } else {
-                        Cow::Borrowed(&[])
-                    },
-                    what: Structure::ReservedDescriptors { group: number },
-                })?;
-            }
-            let bitmap = if group.plain_blocks {
-                Vec::new()
-            } else {
-                self.block_bitmap(number)
-            };
-            let what = Structure::BlockBitmap { group: number };
-            visit(block(geometry.block_bitmap(number), bitmap, what))?;
-            let bitmap = if group.used_inodes == 0 {
-                Vec::new()
-            } else {
-                self.inode_bitmap(number)
-            };
-            let what = Structure::InodeBitmap { group: number };
-            visit(block(geometry.inode_bitmap(number), bitmap, what))?;
-            visit(Region {
-                at: geometry.inode_table(number) * BLOCK,
-                len: geometry.table_blocks() * BLOCK,
-                bytes: self.inode_table(number).into(),
-                what: Structure::Inode {
-                    number: number * geometry.inodes_per_group + 1,
-                    path: None,
-                },
-            })?;
-        }
-        Ok(())
-    }
-
-    /// A group's inode table up to the last inode in use.
-    fn inode_table(&self, group: u64) -> Vec<u8> {
-        let per_group = self.geometry.inodes_per_group;
-        let first = group * per_group + 1;
-        let used = self.groups[group as usize].used_inodes;
-        let mut table = vec![0; (used * INODE) as usize];
-        if group == 0 {
-            let unused = (1..LOST_FOUND).filter(|&number| self.placed(number).is_none());
-            for number in unused {
-                let raw = inode::unused(number, self.seed);
-                let at = (number as usize - 1) * INODE as usize;
-                table[at..at + raw.len()].copy_from_slice(&raw);
-            }
-        }
-        let from = self
-            .placed
-            .partition_point(|placed| u64::from(placed.item.inode.number) < first);
-        for placed in &self.placed[from..] {
-            let inode = &placed.item.inode;
-            let at = (u64::from(inode.number) - first) * INODE;
-            if at >= used * INODE {
-                break;
-            }
-            let at = at as usize;
-            let raw = inode.encode(self.options.epoch, self.seed);
-            table[at..at + raw.len()].copy_from_slice(&raw);
-        }
-        table
-    }
-
-    fn inode_metadata(
-        &self,
-        placed: &Placed,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let item = &placed.item;
-        let path = || item.path.clone();
-        let mut pieces = |bytes: &[u8], what: &dyn Fn(u64) -> Structure| {
-            let mut done = 0;
-            for run in &placed.runs {
-                let from = bytes.len().min((done * BLOCK) as usize);
-                let to = bytes.len().min(((done + run.len) * BLOCK) as usize);
-                visit(Region {
-                    at: run.start * BLOCK,
-                    len: run.len * BLOCK,
-                    bytes: Cow::Borrowed(&bytes[from..to]),
-                    what: what(done),
-                })?;
-                done += run.len;
-            }
-            io::Result::Ok(())
-        };
-        match &item.payload {
-            Payload::Bytes(bytes) if item.is_dir() => {
-                pieces(bytes, &|block| Structure::Directory {
-                    path: path(),
-                    block,
-                })?
-            }
-            Payload::Bytes(bytes) => pieces(bytes, &|_| Structure::Symlink { path: path() })?,
-            Payload::Journal(len) => pieces(&journal::superblock(*len), &|_| Structure::Journal)?,
-            Payload::None | Payload::Content(_) => {}
-        }
-        for (at, bytes) in &placed.tree {
-            let path = (item.inode.number != JOURNAL).then(path);
-            visit(Region {
-                at: at * BLOCK,
-                len: BLOCK,
-                bytes: Cow::Borrowed(bytes),
-                what: Structure::ExtentTree { path },
-            })?;
-        }
-        if let Attributes::InBlock(bytes) = &item.attributes {
-            visit(Region {
-                at: item.inode.attributes_at * BLOCK,
-                len: BLOCK,
-                bytes: Cow::Borrowed(bytes),
-                what: Structure::Attributes { path: path() },
-            })?;
-        }
-        Ok(())
-    }
-
-    /// What stands `offset` bytes into a region that starts with `what`, and from where to where.
-    pub(crate) fn structure_at(&self, what: &Structure, offset: u64) -> (Structure, Range<u64>) {
-        let unit = |size: u64| {
-            let index = offset / size;
-            (index, index * size..(index + 1) * size)
-        };
-        match what {
-            Structure::GroupDescriptor { copy, .. } => {
-                let (group, range) = unit(crate::geometry::DESCRIPTOR);
-                (Structure::GroupDescriptor { group, copy: *copy }, range)
-            }
-            Structure::Inode { number, .. } => {
-                let (index, range) = unit(INODE);
-                let number = number + index;
-                let path = u32::try_from(number)
-                    .ok()
-                    .and_then(|number| self.placed(number))
-                    .filter(|placed| ![RESIZE, JOURNAL].contains(&placed.item.inode.number))
-                    .map(|placed| placed.item.path.clone());
-                (Structure::Inode { number, path }, range)
-            }
-            Structure::Directory { path, block } => {
-                let (index, range) = unit(BLOCK);
-                let block = block + index;
-                let path = path.clone();
-                (Structure::Directory { path, block }, range)
-            }
-            Structure::Free { block } => {
-                let (index, range) = unit(BLOCK);
-                let block = block + index;
-                (Structure::Free { block }, range)
-            }
-            other => (other.clone(), 0..u64::MAX),
-        }
-    }
-}
-
-fn block(at: u64, bytes: Vec<u8>, what: Structure) -> Region<'static> {
-    Region {
-        at: at * BLOCK,
-        len: BLOCK,
-        bytes: bytes.into(),
-        what,
     }
 }

@@ -23,16 +23,19 @@ mod hash;
 mod inode;
 mod journal;
 mod layout;
+mod metadata;
 mod parallel;
 mod plan;
 mod read;
+mod structure;
 mod superblock;
 mod write;
 mod xattr;
 
 pub use compare::{Difference, MOST_DIFFERENCES};
-pub use layout::{Layout, Structure, layout};
+pub use layout::{Layout, layout};
 pub use read::{Found, ReadError, read};
+pub use structure::Structure;
 
 use clawdie_tree::TreePath;
 

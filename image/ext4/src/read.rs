@@ -6,26 +6,26 @@
 //! the size of the image before it is used, every extent tree is walked in ascending order, and no
 //! directory is entered twice; memory stays in proportion to the image's inodes.
 
+mod contents;
+mod extents;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
+use clawdie_tree::{ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
 use mkext4::reader::{Fs, ReadAt};
 use mkext4::spec::inode::FileType;
-use mkext4::spec::{
-    self, DirentIter, Extent, ExtentHeader, ExtentIdx, Inode, Superblock, XattrEntry,
-};
-use sha2::{Digest, Sha256};
+use mkext4::spec::{self, DirentIter, Inode, Superblock, XattrEntry};
 
-use crate::{Options, inode, parallel, xattr};
+use self::contents::FileBlocks;
+use self::extents::Piece;
+use crate::{Options, inode, xattr};
 
 const BLOCK: u64 = spec::BLOCK_SIZE as u64;
 const GROUP: u64 = spec::BLOCKS_PER_GROUP as u64 * BLOCK;
-/// The format allows five levels below the root.
-const DEEPEST: u16 = 5;
 const RESIZE_INODE: u32 = 0x10;
 
 /// What a file system holds.
@@ -97,7 +97,7 @@ pub fn read(image: Arc<ContentFile>, offset: u64, len: u64) -> Result<Found, Rea
     };
     let reader = Reader::open(window)?;
     let walked = reader.walk()?;
-    let contents = hash(&image, offset, walked.files)?;
+    let contents = contents::hash(&image, offset, walked.files)?;
     let mut tree: Option<Tree> = None;
     for (path, node) in walked.nodes {
         let kind = match node.kind {
@@ -159,18 +159,6 @@ impl ReadAt for Window<'_> {
         }
         FileExt::read_exact_at(self.file, buf, self.offset + offset)
     }
-}
-
-/// Neighbouring blocks of a file.
-struct Piece {
-    start: u64,
-    blocks: u64,
-}
-
-struct FileBlocks {
-    number: u32,
-    size: u64,
-    pieces: Vec<Piece>,
 }
 
 enum FoundKind {
@@ -363,37 +351,6 @@ impl<'a> Reader<'a> {
         self.fs.read_block(block).map_err(at(place))
     }
 
-    /// Where a file's blocks lie; exactly as many as its size needs, without holes.
-    fn pieces(
-        &self,
-        path: &TreePath,
-        number: u32,
-        inode: &Inode,
-        blocks_left: &mut u64,
-    ) -> Result<Vec<Piece>, ReadError> {
-        let root = inode
-            .extent_root()
-            .ok_or_else(|| foreign(path, "its blocks are not in extents"))?;
-        let mut walk = ExtentWalk {
-            reader: self,
-            path,
-            number,
-            next: 0,
-            pieces: Vec::new(),
-        };
-        walk.node(root, DEEPEST)?;
-        let ExtentWalk { next, pieces, .. } = walk;
-        if next != inode.size.div_ceil(BLOCK) {
-            let fault = format!("{} bytes do not lie in {next} blocks", inode.size);
-            return Err(damaged(path, fault));
-        }
-        // Blocks that belong to several files could make more content than there is image.
-        *blocks_left = blocks_left
-            .checked_sub(next)
-            .ok_or_else(|| damaged(path, "files hold more blocks than there are"))?;
-        Ok(pieces)
-    }
-
     fn entries(
         &self,
         path: &TreePath,
@@ -496,153 +453,4 @@ fn attribute(path: &TreePath, entry: XattrEntry) -> Result<(String, Vec<u8>), Re
         entry.value
     };
     Ok((name, value))
-}
-
-/// One file's extent tree, from its first block to its last.
-struct ExtentWalk<'a> {
-    reader: &'a Reader<'a>,
-    path: &'a TreePath,
-    number: u32,
-    /// The block of the file that must come next.
-    next: u64,
-    pieces: Vec<Piece>,
-}
-
-impl ExtentWalk<'_> {
-    /// Walks a node that has at most `levels` below it. As every leaf entry must go on where the
-    /// last one ended, no block can be walked twice, whatever the tree says.
-    fn node(&mut self, node: &[u8], levels: u16) -> Result<(), ReadError> {
-        let path = self.path;
-        let header = ExtentHeader::decode(node).map_err(at(path))?;
-        let room = (node.len() - ExtentHeader::LEN) / ExtentHeader::ENTRY_LEN;
-        if usize::from(header.entries) > room || header.depth > levels {
-            return Err(damaged(path, "its extent tree has impossible nodes"));
-        }
-        for index in 0..usize::from(header.entries) {
-            let raw = spec::extent::entry(node, index);
-            if header.depth == 0 {
-                self.leaf(Extent::decode(raw))?;
-                continue;
-            }
-            let before = self.next;
-            let below = self.reader.block(path, ExtentIdx::decode(raw).leaf)?;
-            let depth = ExtentHeader::decode(&below).map_err(at(path))?.depth;
-            if depth + 1 != header.depth {
-                return Err(damaged(path, "its extent tree skips a level"));
-            }
-            self.node(&below, depth)?;
-            if self.next == before {
-                return Err(damaged(path, "its extent tree has an empty node"));
-            }
-        }
-        Ok(())
-    }
-
-    fn leaf(&mut self, extent: Extent) -> Result<(), ReadError> {
-        let path = self.path;
-        if extent.is_empty() || extent.is_unwritten() || u64::from(extent.logical) != self.next {
-            let fault = format!("inode {}: its extents leave a gap", self.number);
-            return Err(foreign(path, fault));
-        }
-        let blocks = u64::from(extent.len());
-        if extent.start == 0 || extent.start + blocks > self.reader.blocks {
-            return Err(damaged(path, "its blocks lie outside of the file system"));
-        }
-        self.next += blocks;
-        match self.pieces.last_mut() {
-            Some(last) if last.start + last.blocks == extent.start => last.blocks += blocks,
-            _ => self.pieces.push(Piece {
-                start: extent.start,
-                blocks,
-            }),
-        }
-        Ok(())
-    }
-}
-
-/// The contents by inode: hashed where they lie, and put together where they lie in pieces.
-fn hash(
-    image: &Arc<ContentFile>,
-    offset: u64,
-    files: Vec<FileBlocks>,
-) -> Result<HashMap<u32, Content>, ReadError> {
-    let hashes = parallel::map(&files, |file, buffer| {
-        let mut hasher = Sha256::new();
-        each_part(image.file(), offset, file, buffer, &mut |bytes| {
-            hasher.update(bytes);
-            Ok(())
-        })?;
-        Ok(hasher.finalize())
-    })?;
-    let mut joined = None;
-    let mut contents = HashMap::with_capacity(files.len());
-    let mut buffer = vec![0; parallel::BUFFER];
-    for (file, hash) in files.iter().zip(hashes) {
-        let content = match file.pieces.as_slice() {
-            [] => Content::bytes(b""),
-            [Piece { start, .. }] => {
-                let at = offset + start * BLOCK;
-                Content::extent(image.clone(), at, file.size, hash.into())
-            }
-            _ => {
-                let joined = match &mut joined {
-                    Some(joined) => joined,
-                    none => none.insert(Joined::new()?),
-                };
-                let at = joined.end;
-                each_part(image.file(), offset, file, &mut buffer, &mut |bytes| {
-                    joined.out.write_all_at(bytes, joined.end)?;
-                    joined.end += bytes.len() as u64;
-                    Ok(())
-                })?;
-                Content::extent(joined.file.clone(), at, file.size, hash.into())
-            }
-        };
-        contents.insert(file.number, content);
-    }
-    Ok(contents)
-}
-
-/// A temporary file, without a name as soon as it is open, for contents in several pieces.
-struct Joined {
-    out: File,
-    file: Arc<ContentFile>,
-    end: u64,
-}
-
-impl Joined {
-    fn new() -> io::Result<Self> {
-        let temporary = tempfile::NamedTempFile::new()?;
-        let file = ContentFile::open(temporary.path())?;
-        Ok(Self {
-            out: temporary.into_file(),
-            file,
-            end: 0,
-        })
-    }
-}
-
-/// Shows a file's bytes from the first to the last.
-fn each_part(
-    image: &File,
-    offset: u64,
-    file: &FileBlocks,
-    buffer: &mut [u8],
-    show: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut left = file.size;
-    for piece in &file.pieces {
-        let mut at = offset + piece.start * BLOCK;
-        let mut here = left.min(piece.blocks * BLOCK);
-        left -= here;
-        while here > 0 {
-            let count = here.min(buffer.len() as u64) as usize;
-            let part = &mut buffer[..count];
-            FileExt::read_exact_at(image, part, at)?;
-            show(part)?;
-            at += count as u64;
-            here -= count as u64;
-        }
-    }
-    Ok(())
 }

@@ -466,7 +466,7 @@ fn damage_anywhere_gives_an_error_or_a_tree_but_no_panic() {
     ];
     let damage = prop::collection::vec((place, value), 1..4);
     let config = ProptestConfig {
-        cases: 3000,
+        cases: 1000,
         failure_persistence: None,
         ..ProptestConfig::default()
     };

@@ -152,8 +152,11 @@ pub(crate) fn rich_tree(dir: &Path) -> Tree {
         .unwrap();
     tree.insert(at("links/slow"), Node::symlink("s".repeat(60), EPOCH))
         .unwrap();
-    tree.insert(at("links/longest"), Node::symlink("l".repeat(4095), EPOCH))
-        .unwrap();
+    tree.insert(
+        at("links/longest"),
+        Node::symlink("l/".repeat(2047) + "l", EPOCH),
+    )
+    .unwrap();
     let device = |kind| Node {
         kind,
         meta: meta(0o660),
