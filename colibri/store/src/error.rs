@@ -58,7 +58,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The system has no random numbers, and so there is no id for a new row.
-    #[error("no random numbers for a new id: {reason}; is /dev/urandom there?")]
+    #[error("no random numbers for a new id: {reason}; are /dev/random and /dev/urandom there?")]
     Random {
         /// The system's reason.
         reason: String,
