@@ -25,15 +25,17 @@ use crate::{Error, Result};
 /// Bytes of the image in one block. Larger ones compress no better with the small dictionary of
 /// [`PRESET`], smaller ones mean less work after a change.
 pub const CHUNK: u64 = 4 << 20;
-/// How hard liblzma tries. Half of an image is kernel modules and firmware that are compressed
-/// already, so trying harder takes long and gains little.
+/// How hard liblzma tries. Much of an image is kernel modules and firmware that are compressed
+/// already. Measured on 48 MiB of a Debian root, one thread: preset 0 takes 5.8 s for 30.7 MB,
+/// 1 takes 10.3 s for 29.8 MB, 2 takes 15.0 s for 29.7 MB, 6 takes 18.1 s for 29.2 MB.
 const PRESET: u32 = 0;
 /// How much the folder of chunks may hold after a build: some dozens of images, which share most.
 const CACHE_CAP: u64 = 2 << 30;
 const ZEROS: [u8; 4096] = [0; 4096];
 
 /// Compresses `image` to a new file at `path`. Compressed chunks are kept in the folder `cache` and
-/// taken from there; `progress` is told how many bytes more of the image are done.
+/// taken from there; `progress` is told how many bytes more of the image are done. The file is not
+/// synced, and is incomplete when this fails.
 ///
 /// # Errors
 /// When the image cannot be read or a file not be written.
