@@ -32,14 +32,21 @@ struct Entry {
     len: u16,
 }
 
-/// The tree of a file whose blocks are `runs`, in order and without holes: the root for the inode
-/// and the blocks below it. `block_for` hands out one block at a time, or none when the disk is
-/// full.
+/// An extent tree.
+pub(crate) struct Extents {
+    /// The root, as it stands in the inode.
+    pub(crate) root: [u8; 60],
+    /// The blocks below it and their places.
+    pub(crate) blocks: Vec<(u64, Vec<u8>)>,
+}
+
+/// The tree of a file whose blocks are `runs`, in order and without holes. `block_for` hands out one
+/// block at a time, or none when the disk is full.
 pub(crate) fn tree(
     runs: &[Run],
     inode_seed: u32,
     mut block_for: impl FnMut() -> Option<u64>,
-) -> Option<([u8; 60], Vec<(u64, Vec<u8>)>)> {
+) -> Option<Extents> {
     let mut level: Vec<Entry> = Vec::new();
     let mut logical = 0;
     for run in runs {
@@ -77,7 +84,7 @@ pub(crate) fn tree(
     }
     let mut root = [0; 60];
     node(&mut root, &level, IN_INODE, depth);
-    Some((root, blocks))
+    Some(Extents { root, blocks })
 }
 
 /// Fills in a node and says where its last possible entry ends.
@@ -115,7 +122,7 @@ mod tests {
                 })
                 .collect();
             let mut next = 1_000_000;
-            let (root, blocks) = tree(&runs, 1, || {
+            let Extents { root, blocks } = tree(&runs, 1, || {
                 next += 1;
                 Some(next)
             })

@@ -52,7 +52,8 @@ pub fn layout(tree: &Tree, options: &Options) -> Result<Layout, Error> {
         return Err(Error::Label(options.label.clone()));
     }
     let journal = options.journal;
-    if journal != 0 && (!(LEAST_JOURNAL..=MOST_JOURNAL).contains(&journal) || journal % BLOCK != 0)
+    if journal != 0
+        && (!(LEAST_JOURNAL..=MOST_JOURNAL).contains(&journal) || !journal.is_multiple_of(BLOCK))
     {
         return Err(Error::Journal(journal));
     }
@@ -214,8 +215,10 @@ fn place(
         let inode = &mut item.inode;
         if inode.flags & EXTENTS != 0 {
             let inode_seed = checksum::inode_seed(seed, inode.number);
-            (inode.block, *tree) =
+            let extents =
                 extent::tree(runs, inode_seed, || Some(allocator.take(1)?.first()?.start))?;
+            inode.block = extents.root;
+            *tree = extents.blocks;
         }
         if let (RESIZE, Some(at)) = (inode.number, resize_map_at) {
             inode.block[52..56].copy_from_slice(&(at as u32).to_le_bytes());

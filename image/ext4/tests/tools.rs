@@ -1,4 +1,5 @@
 //! The images as other people's tools see them.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Reading back and comparing: what `verify` is made of.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod common;
 
