@@ -56,7 +56,7 @@ impl Step for GrowRoot {
         Ok(cx
             .host
             .root_disk()?
-            .is_none_or(|root| moves(&root).is_empty()))
+            .is_some_and(|root| moves(&root).is_empty()))
     }
 
     fn act(&self, cx: &Context, _wanted: &Wanted) -> Result<(), StepError> {

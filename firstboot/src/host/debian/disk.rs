@@ -15,7 +15,6 @@ struct Device {
     path: String,
     #[serde(rename = "type")]
     kind: String,
-    partn: Option<u32>,
     partlabel: Option<String>,
     label: Option<String>,
     fstype: Option<String>,
@@ -93,11 +92,14 @@ fn ext4_bytes(header: &str) -> Option<u64> {
 
 impl<P: Processes> Debian<P> {
     fn devices(&self) -> Result<Vec<Device>, HostError> {
-        let columns = "PATH,TYPE,PARTN,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
+        let columns = "PATH,TYPE,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
         // Labels are read from the devices themselves: this early, udev may not know them yet, and asking it would
         // mean waiting for all of its queue.
         let command = Command::new([
             "lsblk",
+            // RAM disks, floppies (an empty drive costs seconds for every look) and optical drives.
+            "--exclude",
+            "1,2,11",
             "--json",
             "--bytes",
             "--tree",
@@ -180,9 +182,9 @@ impl<P: Processes> Debian<P> {
         }) else {
             return Ok(None);
         };
-        let (Some(number), Some("ext4")) = (part.partn, part.fstype.as_deref()) else {
+        if part.fstype.as_deref() != Some("ext4") {
             return Ok(None);
-        };
+        }
         let dump = self
             .processes
             .demand(&Command::new(["sfdisk", "--json", &disk.path]))?;
@@ -200,6 +202,15 @@ impl<P: Processes> Debian<P> {
                 detail: format!("it lacks {}, which the kernel has mounted as /", part.path),
             });
         };
+        // From the partition's name: lsblk cannot tell the number while table and kernel differ in the size.
+        let number = part
+            .path
+            .strip_prefix(&disk.path)
+            .and_then(|rest| rest.trim_start_matches('p').parse().ok())
+            .ok_or_else(|| HostError::Unexpected {
+                what: format!("the name {}", part.path),
+                detail: format!("it is not {} and a number", disk.path),
+            })?;
         let header = self
             .processes
             .demand(&Command::new(["dumpe2fs", "-h", &part.path]))?;

@@ -181,6 +181,8 @@ impl<P: Processes> Host for Debian<P> {
                     "systemctl",
                     "enable",
                     "--quiet",
+                    // Reading all units anew takes long, and this one only gets a link for the next boot.
+                    "--no-reload",
                     unit(*service),
                 ]))?;
                 Ok(())
