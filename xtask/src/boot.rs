@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use clawdie_firstboot::setup;
 use clawdie_image::qemu::{Accel, Attach, Firmware, Machine, Writes, sparse_copy};
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, seed::Seed};
 
@@ -137,11 +138,15 @@ fn announce(args: &Args, image: &Path, port: u16, accel: Accel) {
     );
 }
 
+/// Any file will do: how a machine takes a bad one is worth seeing, too.
 fn put_seed(image: &Path, seed: &Path) -> Result<()> {
     let text = fs_err::read(seed).or_error(ErrorKind::Missing, || {
         format!("`{}` cannot be read", seed.display())
     })?;
-    Seed::open(image, true)?.put("setup.txt", &text)
+    let volume = Seed::open(image, true)?;
+    // Whatever spelling is there is the one that is replaced: two would be one too many.
+    let there = volume.find(setup::is_setup_name)?.map(|(name, _)| name);
+    volume.put(there.as_deref().unwrap_or("setup.txt"), &text)
 }
 
 /// The port asked for; else the usual one if it is free, else any.
