@@ -239,14 +239,16 @@ impl<P: Processes> Debian<P> {
         let number = root.number.to_string();
         match step {
             GrowMove::Partition => {
-                // The image is shorter than the stick, so the backup table lies in the middle of it.
+                // The disk is in use: no rereading of the whole table, partx tells the kernel of this one partition.
+                // The image is shorter than the stick, so the backup table lies in the middle of it and moves first.
                 self.processes.demand(&Command::new([
                     "sfdisk",
+                    "--no-reread",
+                    "--no-tell-kernel",
                     "--relocate",
                     "gpt-bak-std",
                     &root.disk,
                 ]))?;
-                // The disk is in use: no rereading of the whole table, partx tells the kernel of this one partition.
                 let stretch = Command::new([
                     "sfdisk",
                     "--no-reread",
