@@ -104,47 +104,56 @@ pub fn is_setup_name(name: &str) -> bool {
 
 /// Whether a value is the text that the template or the documentation puts in its place.
 pub(crate) fn placeholder(key: Key, value: &str) -> Option<()> {
-    let lower = value.to_lowercase();
-    let bracketed = (value.starts_with('<') && value.ends_with('>'))
-        || (value.starts_with('[') && value.ends_with(']'));
     let row = key.row();
-    // A plain or personal example can be somebody's real value.
-    let example = row.class == Class::Secret && value == row.example;
+    // In a password or a network's name anything may be meant: only plain wording counts.
+    let any_text = row.rule.is_free_text() || row.rule == rules::Rule::WifiSsid;
+    let lower = value.to_lowercase();
+    let begins = |text: &str| {
+        ["paste ", "paste-", "paste_", "your ", "your-", "your_"]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
+    let bracketed = inside_brackets(&lower).is_some_and(|inner| !any_text || begins(inner));
     let words = [
         "changeme",
         "change-me",
         "change_me",
-        "todo",
-        "xxx",
         "replace-me",
         "replace_me",
     ];
-    let starts = [
-        "your-",
-        "your_",
-        "paste-",
-        "paste_",
-        "paste your ",
-        "paste here",
-    ];
+    let unfilled = !any_text
+        && (lower == "todo"
+            || (lower.len() >= 3 && lower.chars().all(|c| c == 'x'))
+            || (row.class != Class::Plain && value.ends_with("...")));
     let found = (bracketed && !is_kept_in_brackets(key, value))
-        || example
         || words.contains(&lower.as_str())
-        || starts.iter().any(|start| lower.starts_with(start))
-        || (lower.len() > 3 && lower.chars().all(|c| c == 'x'))
-        || (row.class != Class::Plain && (value.ends_with("...") || value.ends_with('\u{2026}')));
+        || (begins(&lower) && !row.rule.any_script())
+        || unfilled
+        // A plain or personal example can be somebody's real value.
+        || (row.class == Class::Secret && value == row.example);
     found.then_some(())
+}
+
+/// What stands between pointed or square brackets that enclose the whole value.
+fn inside_brackets(value: &str) -> Option<&str> {
+    let pointed = value
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix('>'));
+    pointed.or_else(|| {
+        value
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+    })
 }
 
 /// Whether a bracketed value is a real one that was typed between the brackets of the placeholder.
 pub(crate) fn is_kept_in_brackets(key: Key, value: &str) -> bool {
-    let mut inner = value.chars();
-    let ends = (inner.next(), inner.next_back());
-    matches!(ends, (Some('<'), Some('>')) | (Some('['), Some(']')))
-        && !key.row().rule.any_script()
-        && !key.row().rule.is_free_text()
-        && (key.row().rule.check(inner.as_str()).is_ok()
-            || rules::keys::owner(inner.as_str()).is_some())
+    let rule = key.row().rule;
+    inside_brackets(value).is_some_and(|inner| {
+        !rule.any_script()
+            && !rule.is_free_text()
+            && (rule.check(inner).is_ok() || rules::keys::owner(inner).is_some())
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +178,14 @@ mod tests {
         assert!(placeholder(Key::TelegramAdminId, "<your id>").is_some());
         assert!(placeholder(Key::TelegramAdminId, "<123456789>").is_none());
         assert!(placeholder(Key::TelegramAdminId, "123456789").is_none());
+        assert!(placeholder(Key::ClawdieUserPassword, "<your password>").is_some());
+        for password in ["<correct horse>", "xxxxxxxxxx", "and so on...", "[Paste]"] {
+            assert!(
+                placeholder(Key::ClawdieUserPassword, password).is_none(),
+                "{password}"
+            );
+        }
+        assert!(placeholder(Key::WifiSsid, "[home]").is_none());
         assert!(placeholder(Key::AssistantName, "Ada").is_none());
         assert!(placeholder(Key::Profile, "balanced").is_none());
     }

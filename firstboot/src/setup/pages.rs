@@ -4,6 +4,7 @@
 
 use super::decode::FILE_LIMIT;
 use super::lines::{LINE_LIMIT, VALUE_LIMIT};
+use super::rules::Rule;
 use super::rules::names::RESERVED;
 use super::schema::{Applied, Key, Row, TABLE, Tier};
 
@@ -62,16 +63,20 @@ pub fn template(release: &str, commit: &str) -> String {
     text.push_str(&help_comment(Key::Profile.row()));
     text.push_str("PROFILE=balanced\n\n");
     let shown = |key: Key| top.iter().any(|(top, _)| *top == key) || key == Key::SshAuthorizedKey;
+    // Choosing single models is for the few who have read the reference.
+    let special = |rule| matches!(rule, Rule::Provider | Rule::Model | Rule::Seconds { .. });
     for row in TABLE.iter().filter(|row| {
         matches!(
             row.tier,
             Tier::Required | Tier::Recommended | Tier::Optional
         ) && !shown(row.key)
+            && !special(row.rule)
             && row.applied != Applied::NotYet
     }) {
         text.push_str(&help_comment(row));
         text.push_str(&format!("#{}={}\n\n", row.name, row.example));
     }
+    text.push_str("# There are more settings: see docs/setup-reference.md of the project.\n\n");
     text.push_str("# Written by the build; leave these as they are.\n");
     text.push_str(&format!(
         "SETUP_SCHEMA_VERSION={}\nISO_RELEASE={}\nISO_GIT_COMMIT={}\n",
@@ -209,6 +214,18 @@ mod tests {
             ["placeholder", "placeholder", "placeholder", "no-login"]
         );
         assert!(verdict.setup.is_none());
+    }
+
+    #[test]
+    fn the_pages_on_the_seed_are_ascii_with_windows_line_endings() {
+        for page in [template("0.1.0", "0123456789ab"), readme()] {
+            assert!(page.is_ascii() && page.ends_with("\r\n"));
+            assert!(!page.replace("\r\n", "").contains(['\r', '\n']));
+            assert!(
+                page.lines().all(|line| line.len() <= 80),
+                "a line is too wide for Notepad"
+            );
+        }
     }
 
     #[test]

@@ -60,7 +60,6 @@ const SYSTEM_LOGINS: &[&str] = &[
     "systemd-timesync",
     "systemd-journal",
     "nogroup",
-    "staff",
     "guest",
     "utmp",
     "input",
