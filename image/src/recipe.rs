@@ -196,7 +196,12 @@ pub struct Stage {
 
 /// How the machine's firmware finds the system.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "loader")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "loader"
+)]
 pub enum Boot {
     /// GRUB: signed shim and GRUB for UEFI, a core image for BIOS.
     Grub {

@@ -41,7 +41,8 @@ pub fn decode(stream: impl Read, drop: &GlobSet, folder: &Path, task: &dyn Task)
     let mut pack = PackWriter::create(folder)?;
     let mut tree = Skeleton::default();
     let mut files = HashSet::new();
-    // A dropped file may still be the first name of a hard link that stays.
+    let mut folders = HashSet::from([TreePath::root()]);
+    let mut dropped = HashSet::new();
     let mut archive = Archive::new(stream);
     let unreadable = || "the base is not a readable tar archive".to_owned();
     for entry in archive
@@ -55,8 +56,13 @@ pub fn decode(stream: impl Read, drop: &GlobSet, folder: &Path, task: &dyn Task)
         }
         let path = TreePath::new(&name).map_err(|error| Error::bad_input(error.to_string()))?;
         let glob_name = String::from_utf8_lossy(path.as_bytes()).into_owned();
-        if drop.is_match(&glob_name) {
+        let parent = path.parent().unwrap_or_default();
+        if drop.is_match(&glob_name) || dropped.contains(&parent) {
+            dropped.insert(path);
             continue;
+        }
+        if !folders.contains(&parent) {
+            return Err(refuse(&name, "lies in a folder that did not come before"));
         }
         let meta = meta(&mut entry, &name)?;
         let header = entry.header();
@@ -76,7 +82,10 @@ pub fn decode(stream: impl Read, drop: &GlobSet, folder: &Path, task: &dyn Task)
                 .ok_or_else(|| refuse(&name, "is a link without a target"))
         };
         let kind = match header.entry_type() {
-            EntryType::Directory => SkeletonKind::Other(Kind::Dir),
+            EntryType::Directory => {
+                folders.insert(path.clone());
+                SkeletonKind::Other(Kind::Dir)
+            }
             EntryType::Symlink => SkeletonKind::Other(Kind::Symlink(target(&entry)?)),
             EntryType::Link => {
                 let to = TreePath::new(target(&entry)?)
@@ -235,12 +244,14 @@ mod tests {
     fn what_the_recipe_drops_is_left_out() {
         let bytes = raw(&[
             ("./a/", EntryType::Directory, "", b""),
-            ("./a/b", EntryType::Regular, "", b"1"),
+            ("./a/b/", EntryType::Directory, "", b""),
+            ("./a/b/d", EntryType::Regular, "", b"1"),
             ("./c", EntryType::Regular, "", b"1"),
         ]);
-        let pack = decoded(&bytes, &["a/**"]).unwrap();
+        let pack = decoded(&bytes, &["a/*"]).unwrap();
         assert!(pack.tree.get(&TreePath::new("a").unwrap()).is_some());
         assert!(pack.tree.get(&TreePath::new("a/b").unwrap()).is_none());
+        assert!(pack.tree.get(&TreePath::new("a/b/d").unwrap()).is_none());
     }
 
     #[test]
