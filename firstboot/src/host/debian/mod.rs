@@ -171,7 +171,7 @@ impl<P: Processes> Host for Debian<P> {
                     .map(|folder| self.at(folder))
                     .filter(|at| !at.is_dir())
                 {
-                    files::make_folder(&folder, 0o755)
+                    files::make_folder(&folder, 0o700)
                         .map_err(HostError::io(format!("making the folder of {path}")))?;
                 }
                 self.write_at(path, content.expose_secret(), 0o600)

@@ -646,7 +646,11 @@ fn the_root_s_disk_is_found_while_table_and_kernel_differ() {
 #[test]
 fn growing_gives_these_commands() {
     let bench = Bench::new(&[
-        ("sfdisk --no-reread --no-tell-kernel --relocate gpt-bak-std /dev/sdb", 0, ""),
+        (
+            "sfdisk --no-reread --no-tell-kernel --relocate gpt-bak-std /dev/sdb",
+            0,
+            "",
+        ),
         ("sfdisk --no-reread --no-tell-kernel -N 4 /dev/sdb", 0, ""),
         ("partx --update --nr 4 /dev/sdb", 0, ""),
         ("resize2fs /dev/sdb4", 0, ""),
