@@ -130,7 +130,7 @@ impl Intake {
             (Some(_), _, warnings) => Ok(format!("no faults, {warnings} warning(s)")),
             (None, errors, _) => Err(format!(
                 "{errors} fault(s) in setup.txt, listed in this report. Correct them on the stick and start again; \
-                 nothing was provisioned"
+                 nothing of it was used"
             )),
         }
     }

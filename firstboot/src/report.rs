@@ -88,16 +88,6 @@ impl Report {
             by_key: !setup.ssh_keys().is_empty(),
             by_password: cx.host.has_password(setup.operator_user()).unwrap_or(false),
         });
-        if let Some(Login {
-            name,
-            by_key: false,
-            by_password: false,
-        }) = &login
-        {
-            warnings.push(format!(
-                "nobody can log in as `{name}`: setup.txt has neither `SSH_AUTHORIZED_KEY` nor `CLAWDIE_USER_PASSWORD`"
-            ));
-        }
         Self {
             phase,
             at: cx.host.now(),
