@@ -48,7 +48,8 @@ fn line() -> impl Strategy<Value = String> {
 /// Good plain values, to be written down in different ways.
 fn plain_settings() -> impl Strategy<Value = Vec<(Key, String)>> {
     (
-        "[A-Za-zÀ-ž\u{4e00}-\u{4e20}]{1,20}",
+        // The range of accented letters has a multiplication sign in it: no name by itself.
+        "N[A-Za-zÀ-ž\u{4e00}-\u{4e20}]{1,20}",
         "[a-z][a-z0-9]{3,20}",
         proptest::sample::select(vec!["UTC", "Europe/Ljubljana", "America/New_York"]),
         proptest::sample::select(vec!["balanced", "economy", "quality"]),
