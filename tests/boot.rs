@@ -112,6 +112,7 @@ fn a_good_seed_sets_up_a_host_once() {
     let disk = stick();
     let seed = Seed::new(&disk);
     disk.put_seed("setup.txt", seed.text().as_bytes());
+    let before = disk.partition("rootfs").len >> 20;
 
     let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Uefi, "good-seed");
     guest.wait_for_report("READY");
@@ -127,25 +128,24 @@ fn a_good_seed_sets_up_a_host_once() {
         LOGIN,
         &seed.password.value,
         &[
-            (
-                "settled",
-                "systemctl is-system-running --wait; systemctl --failed --no-legend",
-            ),
+            ("settled", SETTLED),
             ("host", "hostname; cat /etc/hostname"),
             ("zone", "readlink /etc/localtime"),
             ("motd", "cat /etc/motd"),
             ("status", "colibri status --json"),
+            ("pid", "systemctl show -P MainPID colibri-daemon"),
             (
                 "daemon",
                 "stat -c %U /proc/$(systemctl show -P MainPID colibri-daemon)",
             ),
             ("enabled", "systemctl is-enabled colibri-daemon"),
             ("shadow", "root 'grep -E \"^(root|ada):\" /etc/shadow'"),
-            ("size", "df --output=size -BM / | tail -1"),
+            ("size", "df --output=size --block-size=1M / | tail -1"),
             ("commands", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
             (
                 "environments",
-                "root 'grep -la sk-or-v1- /proc/[0-9]*/environ'",
+                // A pattern that does not match the command line of the search itself.
+                "root 'grep -las sk-or[-]v1 /proc/[0-9]*/environ'",
             ),
             ("wholog", "root 'journalctl --no-pager -o export'"),
             ("firstboot", "root 'cat /var/log/clawdie-firstboot.log'"),
@@ -160,6 +160,14 @@ fn a_good_seed_sets_up_a_host_once() {
     assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
     assert_eq!(text_of(&answers, "daemon"), "colibri");
     assert_eq!(text_of(&answers, "enabled"), "enabled");
+    // The key that was typed in reaches the program that it is for, and no other.
+    let environ = format!("/proc/{}/environ", text_of(&answers, "pid"));
+    assert_eq!(text_of(&answers, "environments"), environ);
+    let size: u64 = text_of(&answers, "size").trim().parse().unwrap();
+    assert!(
+        size > before + 400,
+        "{before} MiB of root have become {size}"
+    );
     assert!(
         text_of(&answers, "shadow").contains("root:!*:"),
         "{}",
@@ -213,13 +221,7 @@ fn a_good_seed_sets_up_a_host_once() {
         &seed.key,
         LOGIN,
         "",
-        &[
-            (
-                "settled",
-                "systemctl is-system-running --wait; systemctl --failed --no-legend",
-            ),
-            ("status", "colibri status --json"),
-        ],
+        &[("settled", SETTLED), ("status", "colibri status --json")],
     );
     assert_eq!(text_of(&answers, "settled"), "running");
     assert_eq!(answers["status"].code, 0, "{}", text_of(&answers, "status"));
@@ -314,7 +316,7 @@ fn a_bad_seed_sets_up_nothing_and_names_every_fault() {
         disk.root_stat(&format!("{wants}/colibri-daemon.service"))
             .is_none()
     );
-    assert!(disk.root_stat("/var/lib/colibri/colibri.db").is_none());
+    assert!(disk.root_stat("/var/lib/colibri/colibri.sqlite").is_none());
 }
 
 /// The seed as Notepad's "Unicode" with Windows' hidden endings leaves it: UTF-16, `setup.txt.txt`;
