@@ -82,9 +82,18 @@ impl Error {
         self.kind
     }
 
-    /// What to do about it.
+    /// What to do about it; a full disk and a forbidden folder have a remedy wherever they turn up.
     pub fn remedy(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.hint.as_deref().or_else(|| {
+            let mut cause = std::error::Error::source(self);
+            while let Some(inner) = cause {
+                if let Some(error) = inner.downcast_ref::<std::io::Error>() {
+                    return remedy(error.kind());
+                }
+                cause = inner.source();
+            }
+            None
+        })
     }
 }
 
@@ -103,21 +112,24 @@ impl std::error::Error for Error {
 /// Files of the build host: a full disk and a forbidden folder have remedies of their own.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        let hint = match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Some("free some space, or point `--out` and `CLAWDIE_CACHE` at another disk")
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                Some("nothing here needs root: choose a folder that you may write")
-            }
-            _ => None,
-        };
         Self {
             kind: ErrorKind::Failed,
             message: error.to_string(),
-            hint: hint.map(str::to_owned),
+            hint: remedy(error.kind()).map(str::to_owned),
             source: None,
         }
+    }
+}
+
+fn remedy(kind: std::io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Some("free some space, or point `--out` and `CLAWDIE_CACHE` at another disk")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Some("nothing here needs root: choose a folder that you may write")
+        }
+        _ => None,
     }
 }
 

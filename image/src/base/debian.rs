@@ -357,6 +357,11 @@ fn install(
         (decoded, listener.join().unwrap_or_default())
     });
     let status = child.wait()?;
+    // A full disk on our side also breaks the pipe for mmdebstrap: the cause is ours, not its.
+    let decoded = match decoded {
+        Err(error) if error.kind() != ErrorKind::BadInput => return Err(error),
+        other => other,
+    };
     if !status.success() {
         let error = Error::failed(format!("mmdebstrap failed ({status})"));
         let error = match status.code() {
