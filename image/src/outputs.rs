@@ -39,14 +39,19 @@ pub struct Outputs {
 #[derive(Debug, Clone, Serialize)]
 pub struct Published {
     /// The image.
+    #[serde(serialize_with = "lossy")]
     pub image: PathBuf,
     /// The compressed copy, when one was made.
+    #[serde(serialize_with = "lossy_if_any")]
     pub compressed: Option<PathBuf>,
     /// The block map.
+    #[serde(serialize_with = "lossy")]
     pub bmap: PathBuf,
     /// SHA-256 of each file.
+    #[serde(serialize_with = "lossy")]
     pub sha256: PathBuf,
     /// The manifest.
+    #[serde(serialize_with = "lossy")]
     pub manifest: PathBuf,
     /// SHA-256 of the image.
     pub image_sha256: String,
@@ -56,6 +61,18 @@ pub struct Published {
     pub bytes_on_disk: u64,
     /// Length of the compressed copy in bytes.
     pub compressed_bytes: Option<u64>,
+}
+
+/// A name that is not UTF-8 is shown as well as it can be: the build is done, and a report about it
+/// must not fail.
+fn lossy<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
+fn lossy_if_any<S: serde::Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    path.as_ref()
+        .map(|path| path.to_string_lossy())
+        .serialize(to)
 }
 
 /// The file name of an image without its ending.
@@ -70,7 +87,17 @@ impl Outputs {
     /// # Errors
     /// When the folder cannot be made.
     pub fn begin(order: &Order<'_>) -> Result<Self> {
-        fs::create_dir_all(&order.out)?;
+        fs::create_dir_all(&order.out).map_err(|error| {
+            if order.out.exists() && !order.out.is_dir() {
+                return Error::new(
+                    ErrorKind::Usage,
+                    format!("`{}` is not a folder", order.out.display()),
+                )
+                .hint("`--out` names the folder that the results go to");
+            }
+            error.into()
+        })?;
+        let _turn = turn(&order.out)?;
         sweep(&order.out)?;
         let folder = tempfile::Builder::new()
             .prefix(PARTIAL)
@@ -159,6 +186,7 @@ impl Outputs {
             fs::File::open(path)?.sync_all()?;
         }
         let at = |path: &Path| self.out.join(file_name(path));
+        let _turn = turn(&self.out)?;
         // The old checksums no longer hold from here on; a copy that is not made again is stale.
         for stale in [&sums_path, &self.temporary(".img.xz")] {
             match fs::remove_file(at(stale)) {
@@ -210,7 +238,15 @@ fn sha256(path: &Path, order: &Order<'_>) -> Result<clawdie_tree::Sha256> {
     Ok(*digest.sha256())
 }
 
-/// Removes folders of builds that were killed: nobody holds their lock.
+/// Waits until no other build changes the names in `out`: the files of two builds must not mix, and
+/// none may sweep a folder that the other has just made.
+fn turn(out: &Path) -> Result<File> {
+    let folder = fs::File::open(out)?.into_parts().0;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// Removes folders of builds that were killed: nobody holds their lock. Call it in one's [`turn`].
 fn sweep(out: &Path) -> Result<()> {
     for entry in fs::read_dir(out)? {
         let entry = entry?;
@@ -218,9 +254,13 @@ fn sweep(out: &Path) -> Result<()> {
             continue;
         }
         let lock = entry.path().join("lock");
-        // A folder without a lock file has just been made by somebody.
-        if lock.exists() && Lock::try_take(&lock)?.is_some() {
-            fs::remove_dir_all(entry.path())?;
+        if lock.exists() && Lock::try_take(&lock)?.is_none() {
+            continue;
+        }
+        match fs::remove_dir_all(entry.path()) {
+            // A build that is ending removes its folder without waiting for its turn.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
     }
     Ok(())
