@@ -88,7 +88,11 @@ pub struct Context<'a> {
 /// # Errors
 /// When it cannot be removed.
 pub fn forget(cache: &Cache, key: &str) -> Result<()> {
-    Ok(fs_err::remove_dir_all(cache.folder("base")?.join(key))?)
+    match fs_err::remove_dir_all(cache.folder("base")?.join(key)) {
+        // Another build has noticed it too.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Splits the boot files off a decoded base.
