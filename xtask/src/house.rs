@@ -5,17 +5,41 @@ use std::path::{Path, PathBuf};
 use clawdie_firstboot::setup;
 use clawdie_image::cache::Cache;
 use clawdie_image::checkout::Checkout;
+use clawdie_image::programs::Programs;
 use clawdie_image::recipe::{Flavour, Recipe};
-use clawdie_image::{ErrorKind, Result, ResultExt as _};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 use clawdie_tree::{Content, Meta, Node, Tree, TreePath};
 
 /// Version of the product.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The top folder of the checkout that this program was built from.
+/// The top folder of the checkout: `$CLAWDIE_CHECKOUT`, else the one that this program was built
+/// from.
 pub(crate) fn root() -> PathBuf {
+    if let Some(root) = std::env::var_os("CLAWDIE_CHECKOUT").filter(|root| !root.is_empty()) {
+        // Absolute: cargo and mmdebstrap run in other folders.
+        return std::path::absolute(&root).unwrap_or_else(|_| root.into());
+    }
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+/// Programs that were built elsewhere: the recipe's, by name, in one folder.
+pub(crate) fn programs(recipe: &Recipe, folder: &Path) -> Result<Programs> {
+    let mut programs = Programs::new();
+    for program in &recipe.programs {
+        let path = folder.join(&program.bin);
+        if !path.is_file() {
+            return Err(Error::missing(format!(
+                "`{}` has no program `{}`",
+                folder.display(),
+                program.bin
+            ))
+            .hint("leave out `--programs`, and they are built"));
+        }
+        programs.insert(program.bin.clone(), path);
+    }
+    Ok(programs)
 }
 
 /// The recipe of a flavour; the host's own when none is named.

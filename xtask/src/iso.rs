@@ -8,6 +8,7 @@ use clawdie_image::checkout::Checkout;
 use clawdie_image::manifest::Channel;
 use clawdie_image::outputs::{self, Published};
 use clawdie_image::pipeline::{self, Order};
+use clawdie_image::programs::Programs;
 use clawdie_image::recipe::{Base, Flavour, Recipe};
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// Leave out the compressed copy
     #[arg(long)]
     no_xz: bool,
+    /// Take our programs from this folder instead of building them
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
     /// Install the tools that this machine lacks, without asking
     #[arg(long)]
     install_tools: bool,
@@ -101,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Network::Allowed
         },
         cache: &cache,
-        programs: None,
+        programs: own_programs(args, &recipe)?,
         compress: !args.no_xz,
         progress: &stages,
     };
@@ -111,6 +115,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
     let published = pipeline::build(&order)?;
     report(args, &order, &published)
+}
+
+/// A release says which commit its programs are: only programs built here can keep that word.
+fn own_programs(args: &Args, recipe: &Recipe) -> Result<Option<Programs>> {
+    let Some(folder) = &args.programs else {
+        return Ok(None);
+    };
+    if matches!(args.channel, ChannelArg::Release) {
+        return Err(
+            Error::refused("a release holds programs of its own commit, built with it")
+                .hint("leave out `--programs`"),
+        );
+    }
+    house::programs(recipe, folder).map(Some)
 }
 
 /// The operator's file, checked: a typo is cheaper to find here than at the first boot.
@@ -161,7 +179,8 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             "git": order.checkout.git,
             "source_date_epoch": order.checkout.epoch,
             "channel": order.channel,
-            "out": order.out,
+            // A name that is not UTF-8 is shown as well as it can be.
+            "out": order.out.to_string_lossy(),
             "results": results,
             "packages_in_cache": lock.as_ref().map(|lock| &lock.packages),
             "recipe": order.recipe,

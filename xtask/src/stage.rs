@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Yes, change the running system
     #[arg(long)]
     yes: bool,
+    /// Take our programs from this folder instead of building them
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +55,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let recipe = house::recipe(args.flavour.map(Flavour::from))?;
     let checkout = Checkout::read(&house::root())?;
     let stages = ui::Stages::new(args.json);
-    let programs = programs::build(&recipe, &checkout.root, &stages)?;
+    let programs = match &args.programs {
+        Some(folder) => house::programs(&recipe, folder)?,
+        None => programs::build(&recipe, &checkout.root, &stages)?,
+    };
     let layer = layer::collect(
         &recipe,
         &checkout.root,
