@@ -189,13 +189,17 @@ fn show_silent(line: &str) -> String {
         return "# [hidden]".to_owned();
     }
     if let Some((name, value)) = body.split_once('=')
-        && !value.trim().is_empty()
-        && let name = name.trim().trim_start_matches("export").trim()
-        && let Some(key) = Key::from_name(name)
-        && key.is_secret()
-        && super::placeholder(key, value.trim()).is_none()
+        && let Some(key) = Key::from_name(name.trim().trim_start_matches("export").trim())
     {
-        return format!("#{}=[hidden]", body.split('=').next().unwrap_or_default());
+        let value = value.trim();
+        let harmless = value.is_empty()
+            || super::placeholder(key, value).is_some()
+            || (!key.is_secret() && !holds_secret(value));
+        return if harmless {
+            line.chars().map(printable).collect()
+        } else {
+            format!("#{name}=[hidden]")
+        };
     }
     line.split(' ')
         .map(|word| {
@@ -222,6 +226,18 @@ mod tests {
         assert_eq!((text.as_str(), caret), ("KEY=********", 4..12));
         let (text, caret) = shown("KEY=secret value", &Mask::Fixed(4..16), &(0..3));
         assert_eq!((text.as_str(), caret), ("KEY=********", 0..3));
+    }
+
+    #[test]
+    fn the_template_is_shown_but_for_its_placeholders() {
+        let shown = show(super::super::template("1", "c").as_bytes());
+        assert!(shown.contains("\n#LOCALE=en_US.UTF-8\n"), "{shown}");
+        assert!(
+            shown.contains("\n#ANTHROPIC_API_KEY=sk-ant-...\n"),
+            "{shown}"
+        );
+        assert!(show(b"#OPENAI_API_KEY=sk-proj-realkeyrealkey\n").contains("=[hidden]"));
+        assert!(show(b"#HOSTNAME=sk-proj-realkeyrealkey\n").contains("=[hidden]"));
     }
 
     #[test]

@@ -160,7 +160,7 @@ schema! {
         "Your e-mail address for the dashboard. Needs OPERATOR_PASSWORD too.";
     OperatorPassword "OPERATOR_PASSWORD" Optional Secret Rule::Password, NotYet, "another long phrase",
         "Your password for the dashboard. Needs OPERATOR_EMAIL too.";
-    TenantId "TENANT_ID" Optional Plain Rule::TenantId, NOW, "main",
+    TenantId "TENANT_ID" Optional Plain Rule::TenantId, NotYet, "main",
         "The id of the first tenant: its jail and its vault collection carry the same name. Without it: main.";
 
     VaultServer "VAULT_SERVER" Optional Plain Rule::VaultUrl, NotYet, "https://vault.example.org",
