@@ -8,6 +8,7 @@
 
 mod built;
 mod canary;
+pub mod checkout;
 mod disk;
 mod guest;
 mod program;
