@@ -76,6 +76,13 @@ pub struct Options {
 /// # Errors
 /// When a path would leave `destdir` through a link, or cannot be written.
 pub fn apply(recipe: &Recipe, layer: &Layer, destdir: &Path, options: Options) -> Result<Report> {
+    if destdir.exists() && !destdir.is_dir() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("`{}` is not a folder", destdir.display()),
+        )
+        .hint("DESTDIR names the folder that stands for `/`"));
+    }
     if !options.plan {
         fs::create_dir_all(destdir)?;
     }
