@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use clawdie_tests::{Built, Disk, program, run, xtask};
 
+/// Exit code of `cargo xtask` for an input that is wrong.
+const BAD_INPUT: i32 = 3;
+
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
@@ -179,29 +182,43 @@ fn verify_names_the_place_of_a_changed_byte() {
     let program_block = first_block(&disk, "/usr/local/bin/colibri-daemon");
     let table = group_descriptor_block(&disk);
     for (what, at, named) in [
-        ("the primary table's header", 512 + 60, "GPT header"),
-        ("the primary table's entries", 1024 + 60, "partition array"),
-        ("the backup table's header", end - 512 + 60, "GPT header"),
-        ("the seed's boot sector", seed + 13, "CLAWDIE-SEED"),
+        ("the table's header", 512 + 60, "primary GPT header"),
         (
-            "the seed's allocation table",
-            seed + reserved + 8,
-            "CLAWDIE-SEED",
+            "the table's entries",
+            1024 + 60,
+            "primary GPT partition array",
         ),
-        ("the root's descriptors", table, "rootfs"),
-        ("a program", program_block + 4096, "colibri-daemon"),
+        ("the second header", end - 512 + 60, "backup GPT header"),
+        (
+            "the seed's boot sector",
+            seed + 13,
+            "`CLAWDIE-SEED`: FAT32 boot sector",
+        ),
+        (
+            "the seed's table",
+            seed + reserved + 8,
+            "`CLAWDIE-SEED`: FAT",
+        ),
+        ("the root's descriptors", table, "`rootfs`"),
+        (
+            "a program",
+            program_block + 4096,
+            "/usr/local/bin/colibri-daemon",
+        ),
     ] {
         disk.flip(at);
         let bad = xtask(&["verify", &image]);
         disk.flip(at);
-        let said = bad.all();
-        assert!(
-            !bad.status.success(),
-            "{what} is damaged, and verify saw nothing: {said}"
+        // Complaints only: the list of what was looked at names every place.
+        let said = bad.complaints;
+        assert_eq!(
+            bad.status.code(),
+            Some(BAD_INPUT),
+            "{what} is damaged: {said}"
         );
         assert!(
             said.contains(named),
-            "{what} is damaged, and verify does not name {named}: {said}"
+            "{what} is damaged, {named} is not named: {said}"
         );
     }
 
@@ -215,8 +232,12 @@ fn verify_names_the_place_of_a_changed_byte() {
     )
     .unwrap();
     let bad = xtask(&["verify", &image]);
-    assert!(!bad.status.success(), "{}", bad.all());
-    assert!(bad.all().contains("manifest"), "{}", bad.all());
+    assert_eq!(bad.status.code(), Some(BAD_INPUT), "{}", bad.all());
+    assert!(
+        bad.complaints.contains("build-manifest.json"),
+        "{}",
+        bad.all()
+    );
 }
 
 /// First byte in the disk of a file's content.
