@@ -25,10 +25,6 @@ menuentry "Clawdie" {
     linux /vmlinuz root=PARTUUID={{ root }} {{ command_line }}
     initrd /initrd.img
 }
-menuentry "Clawdie (recovery shell)" {
-    linux /vmlinuz root=PARTUUID={{ root }} {{ command_line }} systemd.unit=rescue.target
-    initrd /initrd.img
-}
 "#;
 
 /// The configuration that the signed GRUB reads from the ESP. The root is looked for on the disk

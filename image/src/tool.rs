@@ -17,11 +17,17 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Where it is on this machine; `/usr/sbin` and `/sbin` count although users often lack them.
+    /// Where it is on this machine; `/usr/sbin` and `/sbin` count although users often lack them, and
+    /// so does the folder that `cargo install` fills.
     pub fn find(&self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
+        let home = |name: &str, below: &str| {
+            std::env::var_os(name).map(|home| PathBuf::from(home).join(below))
+        };
+        let cargo = home("CARGO_HOME", "bin").or_else(|| home("HOME", ".cargo/bin"));
         std::env::split_paths(&path)
             .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
+            .chain(cargo)
             .map(|folder| folder.join(self.program))
             .find(|candidate| is_executable(candidate))
     }

@@ -420,7 +420,8 @@ impl Volumes {
     /// # Errors
     /// When the file system of the image does not tell.
     pub fn used(&self) -> Vec<Range<u64>> {
-        let mut used = vec![0..disk::ALIGN];
+        let first = 0..disk::ALIGN;
+        let mut used = vec![first];
         for (filling, place) in self.fillings.iter().zip(&self.disk.partitions) {
             match filling {
                 Filling::Ext4(layout) => used.extend(

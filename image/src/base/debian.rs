@@ -434,9 +434,8 @@ fn listen(stderr: impl std::io::Read, task: &dyn crate::progress::Task) -> Strin
 fn roomiest_temp() -> std::path::PathBuf {
     const ROOM: u64 = 3 << 30;
     let shm = Path::new("/dev/shm");
-    let free = nix::sys::statvfs::statvfs(shm).map_or(0, |stat| {
-        stat.blocks_available() as u64 * stat.fragment_size() as u64
-    });
+    let free = nix::sys::statvfs::statvfs(shm)
+        .map_or(0, |stat| stat.blocks_available() * stat.fragment_size());
     if std::env::var_os("TMPDIR").is_none() && free >= ROOM {
         return shm.to_owned();
     }
