@@ -163,26 +163,16 @@ pub fn obtain(recipe: &Recipe, archive: &Archive, context: &Context<'_>) -> Resu
             }
             None => fetch(archive, context)?,
         };
+    let lock = match context.network {
+        Network::Allowed => replace_damaged(recipe, archive, lock, context)?,
+        Network::Offline => lock,
+    };
     let key = base_key(recipe, archive, &lock, context)?;
     context.cache.sweep("base")?;
     let check = |folder: &Path| Pack::open(folder);
     let make = |folder: &Path| {
         let apt = Apt::new(archive, context)?;
-        let lock = match verify_downloads(&lock, &apt) {
-            Ok(()) => lock.clone(),
-            Err(error) if context.network == Network::Offline => return Err(error),
-            Err(error) => {
-                tracing::warn!("{error}; downloading it again");
-                let again = fetch(archive, context)?;
-                if again != lock {
-                    return Err(
-                        Error::failed("the archive has moved on since the last download")
-                            .hint("run `cargo xtask iso` again: it will use the new packages"),
-                    );
-                }
-                again
-            }
-        };
+        verify_downloads(&lock, &apt)?;
         install(recipe, archive, &lock, &apt, context, folder)
     };
     let mut pack = context.cache.entry("base", &key, check, make)?;
@@ -202,6 +192,27 @@ pub fn obtain(recipe: &Recipe, archive: &Archive, context: &Context<'_>) -> Resu
         key: key.as_str().to_owned(),
         pack,
     })
+}
+
+/// A damaged download is only had again by asking the archive, which may have moved on: then its new
+/// packages are what the base is made of. A base that is there already needs no downloads.
+fn replace_damaged(
+    recipe: &Recipe,
+    archive: &Archive,
+    lock: Lock,
+    context: &Context<'_>,
+) -> Result<Lock> {
+    let key = base_key(recipe, archive, &lock, context)?;
+    if context.cache.folder("base")?.join(key.as_str()).exists() {
+        return Ok(lock);
+    }
+    match verify_downloads(&lock, &Apt::new(archive, context)?) {
+        Ok(()) => Ok(lock),
+        Err(error) => {
+            tracing::warn!("{error}; downloading it again");
+            fetch(archive, context)
+        }
+    }
 }
 
 fn read_package_list(archive: &Archive, context: &Context<'_>) -> Result<Vec<String>> {
@@ -271,7 +282,11 @@ fn verify_downloads(lock: &Lock, apt: &Apt) -> Result<()> {
         let sha256: Sha256 = sha2::Sha256::digest(&bytes).into();
         if unhex(&package.sha256) != Some(sha256) {
             // Taken out of the way, so that the next download does not take it for good.
-            fs::remove_file(&path)?;
+            match fs::remove_file(&path) {
+                // Another build has noticed it too.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
             return Err(damaged());
         }
     }

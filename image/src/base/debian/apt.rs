@@ -92,6 +92,20 @@ impl Apt {
         Ok(command)
     }
 
+    /// Names what would be downloaded. apt leaves out what it finds in its archives or in the folder
+    /// it stands in, so it is shown an empty one.
+    fn resolve(&self) -> Result<Command> {
+        let nothing = self.root.join("nothing");
+        fs::create_dir_all(nothing.join("partial"))?;
+        let mut command = self.command()?;
+        command
+            .current_dir(&nothing)
+            .arg("-o")
+            .arg(format!("Dir::Cache::archives={}", nothing.display()))
+            .arg("--print-uris");
+        Ok(command)
+    }
+
     /// Fetches the package lists and checks their signatures.
     pub(super) fn update(&self, task: &dyn Task) -> Result<()> {
         task.note("asking the archive what is new");
@@ -126,10 +140,8 @@ impl Apt {
     pub(super) fn install(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
         let mut wanted = vec!["?essential".to_owned(), "apt".to_owned()];
         wanted.extend_from_slice(names);
-        let mut command = self.command()?;
-        command
-            .args(["--print-uris", "-q", "install"])
-            .args(&wanted);
+        let mut command = self.resolve()?;
+        command.arg("install").args(&wanted);
         let output = tool::run(&mut command).map_err(|error| {
             error.hint("a package of the list may not exist in this release: see the line above")
         })?;
@@ -142,8 +154,7 @@ impl Apt {
 
     /// Downloads the named packages alone, without what they depend on.
     pub(super) fn download(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
-        let mut command = self.command()?;
-        let output = tool::run(command.args(["--print-uris", "-q", "download"]).args(names))?;
+        let output = tool::run(self.resolve()?.arg("download").args(names))?;
         let mut command = self.command()?;
         command
             .arg("download")
