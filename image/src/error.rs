@@ -87,6 +87,13 @@ impl Error {
         self.hint.as_deref().or_else(|| {
             let mut cause = std::error::Error::source(self);
             while let Some(inner) = cause {
+                // A remedy that was given further down holds for what failed because of it.
+                if let Some(hint) = inner
+                    .downcast_ref::<Self>()
+                    .and_then(|error| error.hint.as_deref())
+                {
+                    return Some(hint);
+                }
                 if let Some(error) = inner.downcast_ref::<std::io::Error>() {
                     return remedy(error.kind());
                 }
@@ -145,5 +152,28 @@ pub trait ResultExt<T> {
 impl<T, E: std::error::Error + Send + Sync + 'static> ResultExt<T> for std::result::Result<T, E> {
     fn or_error(self, kind: ErrorKind, message: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| Error::new(kind, message()).caused_by(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_is_found_below_what_failed_because_of_it() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let foreign: Result<()> = Err(full()).or_error(ErrorKind::Failed, || "foreign".into());
+        let ours: Result<()> =
+            Err(Error::from(full())).or_error(ErrorKind::Failed, || "ours".into());
+        for error in [foreign, ours].map(|result| result.unwrap_err()) {
+            assert!(
+                error
+                    .remedy()
+                    .is_some_and(|text| text.contains("free some space")),
+                "{error}"
+            );
+        }
+        let own = Error::failed("x").hint("y").caused_by(full());
+        assert_eq!(own.remedy(), Some("y"));
     }
 }
