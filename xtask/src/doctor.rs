@@ -389,8 +389,7 @@ pub(crate) fn ensure(purpose: Purpose, install: bool) -> Result<()> {
                 commands.join("\n  ")
             )));
     }
-    install_all(&needs)?;
-    match missing(purpose).as_slice() {
+    match install_missing(purpose)?.as_slice() {
         [] => Ok(()),
         still => Err(Error::missing(format!(
             "still missing after the installation: {}",
@@ -423,6 +422,19 @@ fn agreed(needs: &[&Need], commands: &[String]) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// Installs what is missing and returns what still is. Twice at most: a package can push another out
+/// (QEMU of one release the tools of QEMU of another), which is then missing in its turn.
+fn install_missing(purpose: Purpose) -> Result<Vec<&'static Need>> {
+    for _ in 0..2 {
+        let needs = missing(purpose);
+        if needs.is_empty() {
+            break;
+        }
+        install_all(&needs)?;
+    }
+    Ok(missing(purpose))
+}
+
 fn install_all(needs: &[&Need]) -> Result<()> {
     for command in remedies(needs) {
         anstream::eprintln!("+ {}", command.join(" "));
@@ -450,10 +462,7 @@ fn install_all(needs: &[&Need]) -> Result<()> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.install_tools {
-        let needs = missing(Purpose::Test);
-        if !needs.is_empty() {
-            install_all(&needs)?;
-        }
+        install_missing(Purpose::Test)?;
     }
     if args.json {
         let rows: Vec<_> = NEEDS
