@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use clawdie_image::qemu::{Attach, Firmware};
-use clawdie_tests::{Answer, Built, Canary, Disk, Guest, KeyPair, Owner};
+use clawdie_tests::{Built, Canary, Disk, Guest, KeyPair, Owner};
 
 const LOGIN: &str = "ada";
 const HOST: &str = "hive-test";
@@ -100,13 +100,6 @@ fn result(disk: &Disk) -> String {
     text
 }
 
-fn text_of<'a>(
-    answers: &'a std::collections::BTreeMap<&'static str, Answer>,
-    name: &str,
-) -> &'a str {
-    &answers[name].text
-}
-
 #[test]
 fn a_good_seed_sets_up_a_host_once() {
     let disk = stick();
@@ -152,31 +145,31 @@ fn a_good_seed_sets_up_a_host_once() {
             ("listing", "root 'ps -eww -o pid,user,args'"),
         ],
     );
-    assert_eq!(text_of(&answers, "settled"), "running");
-    assert_eq!(text_of(&answers, "host"), format!("{HOST}\n{HOST}"));
-    assert!(text_of(&answers, "zone").ends_with("/Europe/Ljubljana"));
-    assert!(text_of(&answers, "motd").contains(HOST));
-    let status: serde_json::Value = serde_json::from_str(text_of(&answers, "status")).unwrap();
+    assert_eq!(answers.text("settled"), "running");
+    assert_eq!(answers.text("host"), format!("{HOST}\n{HOST}"));
+    assert!(answers.text("zone").ends_with("/Europe/Ljubljana"));
+    assert!(answers.text("motd").contains(HOST));
+    let status: serde_json::Value = serde_json::from_str(answers.text("status")).unwrap();
     assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
-    assert_eq!(text_of(&answers, "daemon"), "colibri");
-    assert_eq!(text_of(&answers, "enabled"), "enabled");
+    assert_eq!(answers.text("daemon"), "colibri");
+    assert_eq!(answers.text("enabled"), "enabled");
     // The key that was typed in reaches the program that it is for, and no other.
-    let environ = format!("/proc/{}/environ", text_of(&answers, "pid"));
-    assert_eq!(text_of(&answers, "environments"), environ);
-    let size: u64 = text_of(&answers, "size").trim().parse().unwrap();
+    let environ = format!("/proc/{}/environ", answers.text("pid"));
+    assert_eq!(answers.text("environments"), environ);
+    let size: u64 = answers.text("size").trim().parse().unwrap();
     assert!(
         size > before + 400,
         "{before} MiB of root have become {size}"
     );
     assert!(
-        text_of(&answers, "shadow").contains("root:!*:"),
+        answers.text("shadow").contains("root:!*:"),
         "{}",
-        text_of(&answers, "shadow")
+        answers.text("shadow")
     );
     assert!(
-        text_of(&answers, "shadow").contains("ada:$y$"),
+        answers.text("shadow").contains("ada:$y$"),
         "{}",
-        text_of(&answers, "shadow")
+        answers.text("shadow")
     );
     for place in [
         "commands",
@@ -186,13 +179,15 @@ fn a_good_seed_sets_up_a_host_once() {
         "motd",
         "status",
     ] {
-        assert!(!answers[place].text.is_empty(), "{place} is empty");
-        seed.assert_none_in(answers[place].text.as_bytes(), place);
+        assert!(!answers.text(place).is_empty(), "{place} is empty");
+        seed.assert_none_in(answers.text(place).as_bytes(), place);
     }
 
     assert_eq!(guest.offered_methods(LOGIN), "publickey");
     let refused = guest.try_login(&seed.key, "root");
     assert!(!refused.status.success(), "root got in");
+    let why = &refused.complaints;
+    assert!(why.contains("Permission denied (publickey)"), "{why}");
     let fingerprint = guest.host_fingerprint();
     let console = guest.console_text();
     seed.assert_none_in(console.as_bytes(), "what the console shows");
@@ -223,8 +218,8 @@ fn a_good_seed_sets_up_a_host_once() {
         "",
         &[("settled", SETTLED), ("status", "colibri status --json")],
     );
-    assert_eq!(text_of(&answers, "settled"), "running");
-    assert_eq!(answers["status"].code, 0, "{}", text_of(&answers, "status"));
+    assert_eq!(answers.text("settled"), "running");
+    assert_eq!(answers.code("status"), 0, "{}", answers.text("status"));
     guest.power_off();
     assert_eq!(disk.root_file(JOURNAL).unwrap(), journal);
     assert!(
@@ -355,12 +350,12 @@ fn an_nvme_drive_with_secure_boot_is_set_up_from_a_seed_in_utf_16() {
         ],
     );
     guest.power_off();
-    assert_eq!(text_of(&answers, "settled"), "running");
-    assert_eq!(text_of(&answers, "host"), "ada-byron");
-    assert_eq!(text_of(&answers, "root"), "0");
-    assert!(text_of(&answers, "disk").starts_with("/dev/nvme0n1p"));
-    assert_eq!(text_of(&answers, "secure").trim(), "1");
-    assert_eq!(answers["health"].code, 0, "{}", text_of(&answers, "health"));
+    assert_eq!(answers.text("settled"), "running");
+    assert_eq!(answers.text("host"), "ada-byron");
+    assert_eq!(answers.text("root"), "0");
+    assert!(answers.text("disk").starts_with("/dev/nvme0n1p"));
+    assert_eq!(answers.text("secure").trim(), "1");
+    assert_eq!(answers.code("health"), 0, "{}", answers.text("health"));
     let env = Owner::RootFile(PROVIDER_ENV.to_owned());
     let setup = Owner::SeedFile("setup.txt.txt".to_owned());
     assert_eq!(seed.provider.owners(&disk), BTreeSet::from([setup, env]));

@@ -45,12 +45,26 @@ impl KeyPair {
 }
 
 /// What the guest answered to one question.
-#[derive(Debug, Clone)]
-pub struct Answer {
+struct Answer {
     /// Output and complaints together, without the last newline.
-    pub text: String,
+    text: String,
     /// Exit code.
-    pub code: i32,
+    code: i32,
+}
+
+/// The answers of one session, by the questions' names.
+pub struct Answers(BTreeMap<&'static str, Answer>);
+
+impl Answers {
+    /// What was answered to the question `name`.
+    pub fn text(&self, name: &str) -> &str {
+        &self.0[name].text
+    }
+
+    /// How the question `name` ended.
+    pub fn code(&self, name: &str) -> i32 {
+        self.0[name].code
+    }
 }
 
 /// A machine with our image in it, switched on.
@@ -186,7 +200,7 @@ impl Guest {
         login: &str,
         secret: &str,
         questions: &[(&'static str, &str)],
-    ) -> BTreeMap<&'static str, Answer> {
+    ) -> Answers {
         // Through standard input: arguments would show up in the very listings that are searched.
         let mut script = String::new();
         writeln!(script, "secret='{secret}'").unwrap();
@@ -210,7 +224,7 @@ impl Guest {
             "not every question was answered: {}",
             done.all()
         );
-        answers
+        Answers(answers)
     }
 
     /// The fingerprint of the key by which the guest identified itself to ssh.

@@ -16,5 +16,5 @@ mod program;
 pub use built::{Built, xtask};
 pub use canary::{Canary, Owner};
 pub use disk::{Disk, Stat};
-pub use guest::{Answer, Guest, KeyPair};
+pub use guest::{Answers, Guest, KeyPair};
 pub use program::{Finished, program, run};

@@ -31,11 +31,11 @@ pub enum Writes {
     Kept,
 }
 
-/// What the machine's network card leads to. The host is reached from the guest in no case;
-/// the guest is reached by ssh on a port of 127.0.0.1.
+/// What the machine's network card leads to. In either case the guest is reached by ssh on a port
+/// of 127.0.0.1, and from nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
-    /// The outside, as far as the host has it.
+    /// All that the host reaches, the host itself included.
     #[default]
     Outside,
     /// Nothing beyond its own DHCP server: for tests, which must not depend on more.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{Error, ErrorKind, Result, ResultExt as _};
 
 /// Longest wait for one answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Sends one command that takes no arguments, such as `system_powerdown` or `quit`.
 ///
