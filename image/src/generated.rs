@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use clawdie_tree::{Content, Node, Tree, TreePath};
 
 use crate::error::{Error, Result};
+use crate::identity::Identity;
 use crate::layer::Layer;
-use crate::pipeline::Order;
+use crate::order::Order;
 use crate::recipe::Boot;
-use crate::volumes::Identity;
 
 /// The configuration that GRUB reads from the root file system.
 const GRUB: &str = r#"# Made with the image. /vmlinuz and /initrd.img follow kernel updates by themselves.

@@ -139,11 +139,19 @@ impl Layer {
     /// When a file of ours would have to pass through a link or a file of the base.
     pub fn merge_into(&self, base: &mut Tree) -> Result<()> {
         for (path, node) in self.tree.iter() {
-            let there = base.get(path).is_some_and(Node::is_dir);
-            if node.is_dir() && there && !self.owned_dirs.contains(path) {
+            let there = base.get(path);
+            if node.is_dir() && there.is_some_and(Node::is_dir) && !self.owned_dirs.contains(path) {
                 continue;
             }
-            base.insert(path.clone(), node.clone()).map_err(|error| {
+            let fits = match there {
+                // A folder of ours never takes the place of a link or a file of the base.
+                Some(there) if node.is_dir() && !there.is_dir() => Err(TreeError::ParentNotDir {
+                    path: path.clone(),
+                    parent: path.clone(),
+                }),
+                _ => base.insert(path.clone(), node.clone()),
+            };
+            fits.map_err(|error| {
                 misplaced(error).hint(
                     "if the base has a link there (Debian's /bin, /lib), write the overlay's path \
                      where the link points",

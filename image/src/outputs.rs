@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cache::{Lock, sync_dir};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::manifest::Channel;
-use crate::pipeline::Order;
+use crate::order::Order;
 use crate::recipe::Recipe;
 use crate::volumes::Volumes;
 use crate::{bmap, xz};

@@ -3,50 +3,22 @@
 //! [`build`] is the whole way on a page; each step is a module of this crate.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::thread;
 
-use clawdie_tree::{Meta, Tree};
+use clawdie_tree::Tree;
 
-use crate::base::{self, Base, Context, Network};
-use crate::cache::Cache;
-use crate::checkout::Checkout;
+use crate::base::{self, Base};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::identity::Identity;
 use crate::layer::{self, Layer, Scope};
 use crate::lint::{self, Subject};
 use crate::manifest::Channel;
+use crate::order::Order;
 use crate::outputs::{Outputs, Published};
 use crate::programs::{self, Programs};
-use crate::progress::Progress;
-use crate::recipe::{Base as BaseRecipe, Recipe};
+use crate::recipe::Base as BaseRecipe;
 use crate::volumes::{self, Volumes};
 use crate::{generated, users};
-
-/// What is to be built, and how.
-pub struct Order<'a> {
-    /// The checkout.
-    pub checkout: &'a Checkout,
-    /// The recipe.
-    pub recipe: &'a Recipe,
-    /// Version of the product.
-    pub version: &'a str,
-    /// Files of the seed partition.
-    pub seed: Tree,
-    /// Where the results go.
-    pub out: PathBuf,
-    /// For people or for its makers.
-    pub channel: Channel,
-    /// Whether downloads are allowed.
-    pub network: Network,
-    /// The build cache.
-    pub cache: &'a Cache,
-    /// Programs built elsewhere; else cargo builds them.
-    pub programs: Option<Programs>,
-    /// Whether the compressed copy is made too.
-    pub compress: bool,
-    /// Who is told.
-    pub progress: &'a dyn Progress,
-}
 
 /// Builds an image and its companions in `order.out`; they appear under their names only when they
 /// are complete.
@@ -66,7 +38,7 @@ pub fn build(order: &Order<'_>) -> Result<Published> {
         Scope::Image,
         order.checkout.epoch,
     )?;
-    let identity = volumes::Identity::new(order, &base)?;
+    let identity = Identity::new(order, &base)?;
     let tree = merge(order, &base, &layer, &identity)?;
     check(order, &tree, &base, &layer)?;
     let volumes = volumes::plan(order, &base, tree, &identity)?;
@@ -104,12 +76,7 @@ fn inputs(order: &Order<'_>) -> Result<(Programs, Base)> {
 
 /// Base, then accounts, then our files, then what is made from the plan; all times of the build are
 /// the build's one time.
-fn merge(
-    order: &Order<'_>,
-    base: &Base,
-    layer: &Layer,
-    identity: &volumes::Identity,
-) -> Result<Tree> {
+fn merge(order: &Order<'_>, base: &Base, layer: &Layer, identity: &Identity) -> Result<Tree> {
     let mut tree = base.tree.clone();
     users::add(&mut tree, &order.recipe.users)?;
     layer.merge_into(&mut tree)?;
@@ -160,21 +127,4 @@ fn write(order: &Order<'_>, base: &Base, volumes: &Volumes, image: &File) -> Res
         );
     }
     Ok(())
-}
-
-impl Order<'_> {
-    /// The part of the order that base back-ends see.
-    pub fn context(&self) -> Context<'_> {
-        Context {
-            root: &self.checkout.root,
-            cache: self.cache,
-            network: self.network,
-            progress: self.progress,
-        }
-    }
-
-    /// Owned by root, with the build's time.
-    pub(crate) fn meta(&self, mode: u16) -> Meta {
-        Meta::root(mode, self.checkout.epoch)
-    }
 }

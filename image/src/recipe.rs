@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clawdie_tree::TreePath;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{ErrorKind, Result, ResultExt};
+use crate::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Which operating system the image carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -276,7 +276,7 @@ impl Recipe {
         })?;
         recipe
             .verify()
-            .map_err(|fault| crate::Error::bad_input(format!("`{}`: {fault}", path.display())))?;
+            .map_err(|fault| Error::bad_input(format!("`{}`: {fault}", path.display())))?;
         Ok(recipe)
     }
 
@@ -337,9 +337,17 @@ impl Recipe {
         Ok(())
     }
 
-    /// The partition with a role that `verify` has shown to be there once.
-    pub fn partition(&self, role: Role) -> Option<&Partition> {
-        self.partitions.iter().find(|part| part.role == role)
+    /// The partition with a role.
+    ///
+    /// # Errors
+    /// When there is none, which [`Recipe::parse`] lets through for BIOS boot code alone.
+    pub fn partition(&self, role: Role) -> Result<&Partition> {
+        self.partitions
+            .iter()
+            .find(|part| part.role == role)
+            .ok_or_else(|| {
+                Error::bad_input(format!("the recipe has no partition with role {role:?}"))
+            })
     }
 }
 

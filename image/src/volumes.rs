@@ -6,15 +6,15 @@ use std::os::unix::fs::FileExt;
 
 use clawdie_tree::{Content, Node, Tree, hex};
 use sha2::Digest;
-use uuid::Uuid;
 
 use crate::base::Base;
 use crate::disk::{self, DiskPlan, PartitionKind, PartitionSize, grub};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::fat;
 use crate::generated::{self, tree_path};
+use crate::identity::Identity;
 use crate::manifest::{self, FileSystem, Input, Manifest};
-use crate::pipeline::Order;
+use crate::order::Order;
 use crate::progress::Task;
 use crate::recipe::{Base as BaseRecipe, Boot, Flavour, Partition, Recipe, Role};
 
@@ -22,69 +22,6 @@ const MIB: u64 = 1 << 20;
 /// Descriptor blocks are reserved for growth to this size: the largest sticks and disks a host gets.
 const GROW_TO: u64 = 2 << 40;
 const JOURNAL: u64 = 32 * MIB;
-
-/// Everything that has a GUID, a UUID or a serial number, before any size is known.
-///
-/// All of it follows from what the image is (version, flavour, release, base, layout), not from our
-/// own files: one changed file changes that file's bytes in the image and little else.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    seed: [u8; 32],
-    root_name: String,
-}
-
-impl Identity {
-    /// Derives the identity of an image.
-    ///
-    /// # Errors
-    /// When the recipe cannot be hashed or has no root.
-    pub fn new(order: &Order<'_>, base: &Base) -> Result<Self> {
-        let recipe = order.recipe;
-        let partitions = serde_json::to_vec(&recipe.partitions)
-            .or_error(ErrorKind::Failed, || "hashing the recipe".into())?;
-        let mut hasher = sha2::Sha256::new();
-        let parts: [&[u8]; 5] = [
-            order.version.as_bytes(),
-            recipe.flavour.name().as_bytes(),
-            recipe.release.as_bytes(),
-            base.key.as_bytes(),
-            &partitions,
-        ];
-        for part in parts {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        let root_name = part_of(recipe, Role::Root)?.name.clone();
-        Ok(Self {
-            seed: hasher.finalize().into(),
-            root_name,
-        })
-    }
-
-    /// GUID of the root partition.
-    pub fn root_partition(&self) -> Uuid {
-        disk::guid(&self.seed, &format!("partition {}", self.root_name))
-    }
-
-    /// UUID of the root file system.
-    pub fn root_file_system(&self) -> Uuid {
-        disk::guid(&self.seed, "root file system")
-    }
-
-    fn hash_seed(&self) -> Uuid {
-        disk::guid(&self.seed, "directory hash")
-    }
-
-    fn volume_id(&self, name: &str) -> u32 {
-        let guid = disk::guid(&self.seed, &format!("volume {name}"));
-        u32::from_le_bytes([
-            guid.as_bytes()[0],
-            guid.as_bytes()[1],
-            guid.as_bytes()[2],
-            guid.as_bytes()[3],
-        ])
-    }
-}
 
 /// What fills one partition.
 enum Filling {
@@ -104,12 +41,6 @@ pub struct Volumes {
     pub manifest: String,
     boot_code: [u8; 440],
     fillings: Vec<Filling>,
-}
-
-fn part_of(recipe: &Recipe, role: Role) -> Result<&Partition> {
-    recipe
-        .partition(role)
-        .ok_or_else(|| Error::bad_input(format!("the recipe has no partition with role {role:?}")))
 }
 
 /// Decides sizes, GUIDs and the manifest.
@@ -196,7 +127,7 @@ fn layout(recipe: &Recipe, identity: &Identity, root: u64) -> Result<DiskPlan> {
             len: part.mib.map_or(root, |mib| mib * MIB),
         })
         .collect();
-    DiskPlan::layout(&identity.seed, &sizes)
+    DiskPlan::layout(identity.seed(), &sizes)
 }
 
 fn esp_tree(order: &Order<'_>, base: &Base, identity: &Identity) -> Result<Tree> {
@@ -221,7 +152,7 @@ fn esp_tree(order: &Order<'_>, base: &Base, identity: &Identity) -> Result<Tree>
 }
 
 fn bios_boot(recipe: &Recipe, base: &Base, disk: &DiskPlan) -> Result<([u8; 440], Vec<u8>)> {
-    let name = &part_of(recipe, Role::BiosBoot)?.name;
+    let name = &recipe.partition(Role::BiosBoot)?.name;
     let place = disk
         .partition(name)
         .ok_or_else(|| Error::failed(format!("partition `{name}` was not placed")))?;
@@ -268,7 +199,7 @@ fn ext4(
     tree: &Tree,
     exact_size: Option<u64>,
 ) -> Result<clawdie_ext4::Layout> {
-    let part = part_of(order.recipe, Role::Root)?;
+    let part = order.recipe.partition(Role::Root)?;
     let options = clawdie_ext4::Options {
         uuid: *identity.root_file_system().as_bytes(),
         hash_seed: *identity.hash_seed().as_bytes(),
