@@ -282,6 +282,8 @@ fn seed_put_and_show_on_a_copy_of_the_image() {
         let file = setup("any name.txt", host);
         let done = put(&file, &[]);
         assert!(done.status.success(), "{}", done.all());
+        let mode = fs_err::metadata(&image).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "an image with secrets is its owner's");
         let shown = xtask(&["seed", "show", image.to_str().unwrap()]);
         assert!(shown.status.success(), "{}", shown.all());
         assert!(shown.text().contains(host), "{}", shown.all());

@@ -22,6 +22,9 @@ pub struct Order<'a> {
     pub version: &'a str,
     /// Files of the seed partition.
     pub seed: Tree,
+    /// Whether the seed holds an operator's secrets: then the results are readable by their owner alone,
+    /// and no piece of them stays in the cache.
+    pub secret: bool,
     /// Where the results go.
     pub out: PathBuf,
     /// For people or for its makers.

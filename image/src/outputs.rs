@@ -33,6 +33,7 @@ pub struct Outputs {
     // Tells other builds that the folder is alive.
     _lock: Lock,
     image: Option<File>,
+    secret: bool,
 }
 
 /// Results in their place.
@@ -109,6 +110,7 @@ impl Outputs {
             folder,
             _lock: lock,
             image: None,
+            secret: order.secret,
         })
     }
 
@@ -121,14 +123,21 @@ impl Outputs {
     /// # Errors
     /// When it cannot be made.
     pub fn image(&mut self) -> Result<&File> {
-        let file = fs::OpenOptions::new()
+        let file = self.create(".img")?;
+        Ok(self.image.insert(file))
+    }
+
+    /// A new and empty result, readable by others only when it holds no secret.
+    fn create(&self, ending: &str) -> Result<File> {
+        use fs_err::os::unix::fs::OpenOptionsExt;
+        Ok(fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
-            .open(self.temporary(".img"))?
+            .mode(if self.secret { 0o600 } else { 0o666 })
+            .open(self.temporary(ending))?
             .into_parts()
-            .0;
-        Ok(self.image.insert(file))
+            .0)
     }
 
     /// Checksums, block map and compressed copy; then everything moves to its place.
@@ -158,7 +167,10 @@ impl Outputs {
             let compressed = xz_path.as_ref().map_or(Ok(()), |path| {
                 let task = order.progress.begin("compress", Some(volumes.disk.len));
                 let chunks = order.cache.folder("xz")?;
-                xz::compress(image, path, Some(&chunks), &mut |bytes| task.advance(bytes))
+                let chunks = (!self.secret).then_some(chunks.as_path());
+                // Made here, so that it has its mode from the start.
+                self.create(".img.xz")?;
+                xz::compress(image, path, chunks, &mut |bytes| task.advance(bytes))
             });
             (digest.join(), mapped.join(), compressed)
         });

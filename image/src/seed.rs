@@ -58,6 +58,21 @@ impl Seed {
         }))
     }
 
+    /// Makes the image readable by its owner alone, for one that gets secrets, and says whether it is
+    /// now. A device keeps its mode, which is the system's business.
+    ///
+    /// # Errors
+    /// When the image belongs to somebody else.
+    pub fn keep_private(&self) -> Result<bool> {
+        use std::os::unix::fs::PermissionsExt;
+        let meta = self.image.metadata()?;
+        if meta.is_file() && meta.permissions().mode() & 0o077 != 0 {
+            self.image
+                .set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(meta.is_file())
+    }
+
     /// Replaces or adds one file in the root of the seed; a power cut leaves the old or the new one.
     ///
     /// # Errors

@@ -195,6 +195,7 @@ impl Bench {
             recipe: &self.recipe,
             version: house::VERSION,
             seed: house::seed(&self.checkout, &self.recipe, None)?,
+            secret: false,
             out: self.work.path().join("out"),
             channel: Channel::Dev,
             network: Network::Allowed,

@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let stages = ui::Stages::new(args.json && args.plan);
     let order = Order {
         seed: house::seed(&checkout, &recipe, own_seed(args)?)?,
+        secret: args.seed.is_some(),
         checkout: &checkout,
         recipe: &recipe,
         version: house::VERSION,
@@ -252,6 +253,11 @@ fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
         anstream::println!("Compressed {} ({})", path.display(), ui::size(bytes));
     }
     anstream::println!("SHA-256    {}", published.image_sha256);
+    if order.secret {
+        anstream::println!(
+            "Secret     it holds your setup.txt: only you can read it; do not give it away"
+        );
+    }
     if order.channel == Channel::Dev && order.checkout.git.modified {
         anstream::println!("Note       the tree has changes that are not committed");
     }

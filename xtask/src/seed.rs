@@ -152,11 +152,17 @@ fn put(file: &Path, image: &Path, force: bool) -> Result<()> {
     // Whatever spelling is there is the one that is replaced: two would be one too many.
     let there = seed.find(setup::is_setup_name)?.map(|(name, _)| name);
     let target = there.unwrap_or_else(|| "setup.txt".to_owned());
+    let private = seed.keep_private()?;
     seed.put(&target, &bytes)?;
     anstream::println!(
-        "`{}` is on the seed of `{}` as `{target}`",
+        "`{}` is on the seed of `{}` as `{target}`{}",
         file.display(),
-        image.display()
+        image.display(),
+        if private {
+            "; only its owner can read that image now"
+        } else {
+            ""
+        }
     );
     Ok(())
 }
