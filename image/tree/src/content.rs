@@ -92,7 +92,18 @@ impl Content {
     pub fn file(path: &Path) -> io::Result<Self> {
         let file = ContentFile::open(path)?;
         let mut hasher = sha2::Sha256::new();
-        let len = io::copy(&mut &file.file, &mut HashWriter(&mut hasher))?;
+        // Images are hashed this way too: a large buffer, not `io::copy`'s 8 KiB.
+        let mut buf = vec![0; 256 << 10];
+        let mut len = 0;
+        loop {
+            match (&file.file).read(&mut buf)? {
+                0 => break,
+                got => {
+                    hasher.update(&buf[..got]);
+                    len += got as u64;
+                }
+            }
+        }
         Ok(Self::extent(file, 0, len, hasher.finalize().into()))
     }
 
@@ -183,19 +194,6 @@ impl Read for ContentReader<'_> {
         self.content.read_exact_at(&mut buf[..count], self.at)?;
         self.at += count as u64;
         Ok(count)
-    }
-}
-
-struct HashWriter<'a, D>(&'a mut D);
-
-impl<D: Digest> io::Write for HashWriter<'_, D> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.update(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
