@@ -153,12 +153,6 @@ const NEEDS: &[Need] = &[
         "qemu-system-x86",
         "boots images",
     ),
-    tool(
-        Purpose::Boot,
-        "qemu-img",
-        "qemu-utils",
-        "keeps the image untouched while it is booted",
-    ),
     Need {
         purpose: Purpose::Boot,
         what: What::File(
@@ -423,7 +417,7 @@ fn agreed(needs: &[&Need], commands: &[String]) -> Result<bool> {
 }
 
 /// Installs what is missing and returns what still is. Twice at most: a package can push another out
-/// (QEMU of one release the tools of QEMU of another), which is then missing in its turn.
+/// that is then missing in its turn.
 fn install_missing(purpose: Purpose) -> Result<Vec<&'static Need>> {
     for _ in 0..2 {
         let needs = missing(purpose);
@@ -518,7 +512,7 @@ mod tests {
             .iter()
             .find(|command| command.contains(&"install".to_owned()))
             .unwrap();
-        for package in ["ovmf", "qemu-system-x86", "qemu-utils"] {
+        for package in ["ovmf", "qemu-system-x86"] {
             assert!(install.contains(&package.to_owned()), "{install:?}");
         }
     }
