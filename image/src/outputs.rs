@@ -155,8 +155,9 @@ impl Outputs {
         let manifest_path = self.folder.path().join(MANIFEST);
         fs::write(&manifest_path, &volumes.manifest)?;
 
-        // Three readers of one image that is still in memory.
-        let (image_sha256, mapped, compressed) = thread::scope(|scope| {
+        // Readers of one image that is still in memory, while it goes to the disk.
+        let (image_sha256, mapped, synced, compressed) = thread::scope(|scope| {
+            let synced = scope.spawn(|| image.sync_all());
             let digest = scope.spawn(|| sha256(&image_path, order));
             let mapped = scope.spawn(|| {
                 let task = order.progress.begin("block map", None);
@@ -172,11 +173,12 @@ impl Outputs {
                 self.create(".img.xz")?;
                 xz::compress(image, path, chunks, &mut |bytes| task.advance(bytes))
             });
-            (digest.join(), mapped.join(), compressed)
+            (digest.join(), mapped.join(), synced.join(), compressed)
         });
         let panicked = |_| Error::failed("reading the image back panicked");
         let image_sha256 = hex(image_sha256.map_err(panicked)??);
         mapped.map_err(panicked)??;
+        synced.map_err(panicked)??;
         compressed?;
 
         let task = order.progress.begin("sync to disk", None);
