@@ -204,7 +204,7 @@ const NEEDS: &[Need] = &[
         purpose: Purpose::Test,
         what: What::Cargo(
             "cargo-nextest",
-            "0.9",
+            "0.9.143",
             "runs the tests, each in a process of its own",
         ),
     },
@@ -212,7 +212,7 @@ const NEEDS: &[Need] = &[
         purpose: Purpose::Test,
         what: What::Cargo(
             "cargo-deny",
-            "0.20",
+            "0.20.2",
             "checks licences, bans and sources of dependencies",
         ),
     },
@@ -514,6 +514,15 @@ mod tests {
             .unwrap();
         for package in ["ovmf", "qemu-system-x86"] {
             assert!(install.contains(&package.to_owned()), "{install:?}");
+        }
+    }
+
+    #[test]
+    fn cargo_is_told_whole_versions() {
+        for need in NEEDS {
+            if let What::Cargo(name, version, _) = &need.what {
+                assert_eq!(version.split('.').count(), 3, "{name} {version}");
+            }
         }
     }
 
