@@ -94,7 +94,13 @@ impl Cache {
         })?;
         if path.exists() {
             match check(&path) {
-                Ok(Some(found)) => return Ok(found),
+                Ok(Some(found)) => {
+                    // The time of last use, for `prune`; an entry of another user keeps its time.
+                    let _ = fs::File::open(&path)?
+                        .file()
+                        .set_modified(std::time::SystemTime::now());
+                    return Ok(found);
+                }
                 Ok(None) => tracing::warn!("the cached {kind} is damaged; making it again"),
                 Err(error) => {
                     tracing::warn!("the cached {kind} cannot be used ({error}); making it again");
@@ -117,6 +123,36 @@ impl Cache {
             ))
             .hint("is the disk full or failing?")
         })
+    }
+
+    /// Removes all but the `keep` most recently used entries of a kind: a cache that only grows fills
+    /// the disk one day. A build that reads a removed entry has it open, and keeps it until it ends.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn prune(&self, kind: &str, keep: usize) -> Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(self.folder(kind)?)? {
+            let entry = entry?;
+            // Gone already when another build prunes too.
+            let Ok(meta) = entry.metadata() else { continue };
+            if !entry.file_name().to_string_lossy().starts_with('.') {
+                entries.push((meta.modified()?, entry.path()));
+            }
+        }
+        entries.sort();
+        let surplus = entries.len().saturating_sub(keep);
+        for (_, path) in entries.into_iter().take(surplus) {
+            // Whoever looks at an entry holds its lock.
+            let key = path.file_name().unwrap_or_default().to_string_lossy();
+            let lock = self.folder("locks")?.join(format!("{kind}-{key}"));
+            if let Some(_lock) = Lock::try_take(&lock)?
+                && path.exists()
+            {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what killed builds left behind. Entries are untouched.
@@ -240,6 +276,26 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(fs::read_dir(dir.path().join("thing")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_entries_used_last_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let get = |name: &str| {
+            let make = |at: &Path| Ok(fs::write(at.join("n"), "7")?);
+            let key = Key::of([name.as_bytes()]);
+            cache.entry("thing", &key, number, make).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            dir.path().join("thing").join(key.as_str())
+        };
+        let (old, used_again, new) = (get("old"), get("used again"), get("new"));
+        get("used again");
+        cache.prune("thing", 2).unwrap();
+        assert_eq!(
+            [old, used_again, new].map(|path| path.exists()),
+            [false, true, true]
+        );
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub const NEWUIDMAP: Tool = Tool {
     why: "without root, the Debian root is installed in a user namespace",
 };
 
+/// Decoded roots that stay in the cache: enough to go back and forth between two recipes.
+const BASES_KEPT: usize = 3;
+
 /// What a recipe resolved to: enough to install it again without asking the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +179,7 @@ pub fn obtain(recipe: &Recipe, archive: &Archive, context: &Context<'_>) -> Resu
         install(recipe, archive, &lock, &apt, context, folder)
     };
     let mut pack = context.cache.entry("base", &key, check, make)?;
+    context.cache.prune("base", BASES_KEPT)?;
     let boot = split_boot_files(&mut pack.tree)?;
     Ok(Base {
         tree: pack.tree.clone(),
