@@ -32,10 +32,29 @@ fn listing(image: &Path, dir: &str) -> BTreeMap<String, (u32, u32, u32, u32, u64
         .collect()
 }
 
+/// Lets their owner read copies that came with their modes: root needs no leave, other users do.
+fn open_up(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(dir, 0o700);
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            open_up(&entry.path());
+        } else if kind.is_file() {
+            allow(&entry.path(), 0o600);
+        }
+    }
+}
+
 /// Every file, as debugfs copies them out, has the bytes of the tree; every name its owner.
 fn holds(image: &Path, tree: &Tree) {
     let out = tempfile::tempdir().unwrap();
     debugfs(image, &format!("rdump / {}", out.path().display()));
+    open_up(out.path());
     for (path, node) in tree.iter() {
         let copy = out.path().join(path.to_string().trim_start_matches('/'));
         match &node.kind {
