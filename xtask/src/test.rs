@@ -118,9 +118,14 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
     anstream::eprintln!("== {name}");
     let started = Instant::now();
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().or_error(ErrorKind::Missing, || {
-        format!("`{program}` cannot be started")
-    })?;
+    // The tools of others that tests call lie in folders that users' paths often lack.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let status = command
+        .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"))
+        .status()
+        .or_error(ErrorKind::Missing, || {
+            format!("`{program}` cannot be started")
+        })?;
     if !status.success() {
         return Err(Error::failed(format!("{name}: failed ({status})"))
             .hint("the reason stands above; mend it and run `cargo xtask test` again"));
