@@ -229,18 +229,9 @@ impl Report {
         text
     }
 
-    /// The report for a console: what a line of `setup.txt` holds must not command the terminal.
+    /// The report for a console.
     pub fn for_console(&self) -> String {
-        self.text()
-            .chars()
-            .map(|letter| {
-                if letter.is_control() && letter != '\n' {
-                    '?'
-                } else {
-                    letter
-                }
-            })
-            .collect()
+        harmless(&self.text())
     }
 
     /// The few lines for every login.
@@ -266,16 +257,21 @@ impl Report {
             text,
             "More: sudo clawdie-firstboot status, and RESULT.txt on the stick.\n{MOTD_END}"
         );
-        text.chars()
-            .map(|letter| {
-                if letter.is_control() && letter != '\n' {
-                    '?'
-                } else {
-                    letter
-                }
-            })
-            .collect()
+        harmless(&text)
     }
+}
+
+/// What a line of `setup.txt` holds must not command the terminal that shows it.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|letter| {
+            if letter.is_control() && letter != '\n' {
+                '?'
+            } else {
+                letter
+            }
+        })
+        .collect()
 }
 
 /// Words behind a start, in lines that a console shows whole; where the first does not fit, all of them go below.

@@ -235,20 +235,26 @@ impl Bench {
 
     /// Alternates between two versions of one program, so that every build sees a change.
     fn one_changed(&self, programs: &Programs) -> Result<Duration> {
-        let (name, path) = programs
-            .first_key_value()
-            .ok_or_else(|| Error::failed("the recipe has no program"))?;
-        let other = self.work.path().join("changed");
-        let mut bytes = fs_err::read(path)?;
-        bytes.extend_from_slice(b"changed");
-        fs_err::write(&other, bytes)?;
-        let mut changed = programs.clone();
-        changed.insert(name.clone(), other);
+        let changed = self.changed(programs, "changed")?;
         let turn = std::cell::Cell::new(false);
         self.median(|| {
             turn.set(!turn.get());
             self.timed(if turn.get() { &changed } else { programs })
         })
+    }
+
+    /// The programs with the first of them a little longer, by `tail`.
+    fn changed(&self, programs: &Programs, tail: &str) -> Result<Programs> {
+        let (name, path) = programs
+            .first_key_value()
+            .ok_or_else(|| Error::failed("the recipe has no program"))?;
+        let other = self.work.path().join(tail);
+        let mut bytes = fs_err::read(path)?;
+        bytes.extend_from_slice(tail.as_bytes());
+        fs_err::write(&other, bytes)?;
+        let mut changed = programs.clone();
+        changed.insert(name.clone(), other);
+        Ok(changed)
     }
 
     fn copy(&self, image: &Path, sync: bool) -> Result<Duration> {
@@ -275,15 +281,7 @@ impl Bench {
         let started = Instant::now();
         self.build(programs, true)?;
         let first = started.elapsed();
-        let mut changed = programs.clone();
-        let (name, path) = programs
-            .first_key_value()
-            .ok_or_else(|| Error::failed("the recipe has no program"))?;
-        let other = self.work.path().join("changed-again");
-        let mut bytes = fs_err::read(path)?;
-        bytes.extend_from_slice(b"again");
-        fs_err::write(&other, bytes)?;
-        changed.insert(name.clone(), other);
+        let changed = self.changed(programs, "again")?;
         let started = Instant::now();
         self.build(&changed, true)?;
         Ok((first, started.elapsed()))
