@@ -236,9 +236,7 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
 
 fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
     if args.json {
-        let json = serde_json::to_string_pretty(published)
-            .or_error(ErrorKind::Failed, || "writing the result".into())?;
-        anstream::println!("{json}");
+        ui::json(published)?;
         return Ok(());
     }
     let image = published.image.display();

@@ -6,7 +6,7 @@ use clawdie_image::checkout::Checkout;
 use clawdie_image::layer::{self, Scope};
 use clawdie_image::recipe::Flavour;
 use clawdie_image::stage::{self, Options, Outcome, Report};
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, programs};
+use clawdie_image::{Error, Result, programs};
 
 use crate::iso::FlavourArg;
 use crate::{house, ui};
@@ -76,9 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         },
     )?;
     if args.json {
-        let json = serde_json::to_string_pretty(&report)
-            .or_error(ErrorKind::Failed, || "writing the report".into())?;
-        anstream::println!("{json}");
+        ui::json(&report)?;
     } else {
         print(&report, args.plan);
     }

@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clawdie_image::Error;
 use clawdie_image::progress::{Progress, Task};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
@@ -130,6 +130,14 @@ impl Drop for Stage {
             times.push((self.name.clone(), took));
         }
     }
+}
+
+/// Prints a result for programs, on standard output.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value)
+        .or_error(ErrorKind::Failed, || "writing the result as JSON".into())?;
+    anstream::println!("{json}");
+    Ok(())
 }
 
 /// Bytes for people.

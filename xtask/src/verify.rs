@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, verify};
+use clawdie_image::{Error, Result, verify};
 
 use crate::ui;
 
@@ -27,9 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let stages = ui::Stages::new(args.json);
     let report = verify::verify(&args.image, &stages)?;
     if args.json {
-        let json = serde_json::to_string_pretty(&report)
-            .or_error(ErrorKind::Failed, || "writing the report".into())?;
-        anstream::println!("{json}");
+        ui::json(&report)?;
     } else {
         for line in &report.checked {
             anstream::println!("{line}");
