@@ -192,7 +192,7 @@ impl<P: Processes> Host for Debian<P> {
 
     fn settle(&self) -> Result<(), HostError> {
         File::open(&self.root)
-            .and_then(|root| nix::unistd::syncfs(root).map_err(io::Error::from))
+            .and_then(sync_file_system)
             .map_err(HostError::io("waiting for the disk"))
     }
 
@@ -347,4 +347,17 @@ impl<P: Processes> Debian<P> {
         }
         Ok(())
     }
+}
+
+/// Writes out all that the file system of `file` still holds in memory.
+#[cfg(target_os = "linux")]
+fn sync_file_system(file: File) -> io::Result<()> {
+    nix::unistd::syncfs(file).map_err(io::Error::from)
+}
+
+/// Other systems have no such call; this host runs on Linux alone and is only compiled there.
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(file: File) -> io::Result<()> {
+    nix::unistd::sync();
+    file.sync_all()
 }
