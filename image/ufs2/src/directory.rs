@@ -1,0 +1,110 @@
+//! Directories: chunks of 512 bytes, each filled by entries of which none crosses into the next
+//! (`struct direct` of `sys/ufs/ufs/dir.h`). The kernel hashes a large one in memory; on disk there
+//! is no index.
+
+use crate::bytes::Fields;
+
+/// Bytes of a chunk (`DIRBLKSIZ`).
+pub(crate) const CHUNK: usize = 512;
+/// Bytes of an entry before its name.
+pub(crate) const HEAD: usize = 8;
+/// `d_type` of a directory; for every kind it is the top four bits of the mode.
+pub(crate) const DIR: u8 = 4;
+
+/// One name of a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<'a> {
+    /// 1 to 255 bytes.
+    pub(crate) name: &'a [u8],
+    /// Its inode.
+    pub(crate) inode: u32,
+    /// `d_type`.
+    pub(crate) kind: u8,
+}
+
+/// Bytes that an entry with a name of `len` bytes needs: the name ends in a NUL and is filled up to
+/// four bytes (`DIRECTSIZ`).
+pub(crate) fn entry_size(len: usize) -> usize {
+    (HEAD + len + 1).next_multiple_of(4)
+}
+
+/// Lays out a directory.
+pub(crate) fn chunks(entries: &[Entry<'_>], inode: u32, parent: u32) -> Vec<u8> {
+    let dots = [
+        Entry {
+            name: b".",
+            inode,
+            kind: DIR,
+        },
+        Entry {
+            name: b"..",
+            inode: parent,
+            kind: DIR,
+        },
+    ];
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut last = 0;
+    for entry in dots.iter().chain(entries) {
+        let size = entry_size(entry.name.len());
+        let left = bytes.len().next_multiple_of(CHUNK) - bytes.len();
+        if size > left && left > 0 {
+            stretch(&mut bytes, last);
+        }
+        last = bytes.len();
+        bytes.resize(last + size, 0);
+        let here = &mut bytes[last..];
+        here.put32(0, entry.inode);
+        here.put16(4, size as u16);
+        here[6] = entry.kind;
+        here[7] = entry.name.len() as u8;
+        here.put(HEAD, entry.name);
+    }
+    stretch(&mut bytes, last);
+    bytes
+}
+
+/// Makes the entry at `last` reach to the end of its chunk.
+fn stretch(bytes: &mut Vec<u8>, last: usize) {
+    bytes.resize(bytes.len().next_multiple_of(CHUNK), 0);
+    let len = (bytes.len() - last) as u16;
+    bytes.put16(last + 4, len);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_directory_is_that_of_newfs() {
+        let bytes = chunks(&[], 5, 2);
+        assert_eq!(bytes.len(), 512);
+        assert_eq!(bytes[..12], [5, 0, 0, 0, 12, 0, 4, 1, b'.', 0, 0, 0]);
+        assert_eq!(bytes[12..23], [2, 0, 0, 0, 244, 1, 4, 2, b'.', b'.', 0]);
+    }
+
+    #[test]
+    fn entries_fill_chunks_and_do_not_cross_them() {
+        let names: Vec<Vec<u8>> = (1..=255).map(|len| vec![b'n'; len]).collect();
+        let entries: Vec<_> = names
+            .iter()
+            .map(|name| Entry {
+                name,
+                inode: 9,
+                kind: 8,
+            })
+            .collect();
+        let bytes = chunks(&entries, 5, 2);
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let len = usize::from(bytes.get16(at + 4));
+            let name = usize::from(bytes[at + 7]);
+            assert!(len >= entry_size(name) && at % CHUNK + len <= CHUNK);
+            assert_eq!(bytes[at + HEAD + name], 0);
+            found.push(bytes[at + HEAD..at + HEAD + name].to_vec());
+            at += len;
+        }
+        assert_eq!(at, bytes.len());
+        assert_eq!(found[2..], names);
+    }
+}
