@@ -9,23 +9,22 @@ pub(crate) struct Allocator {
     geometry: Geometry,
     /// The block after the last one that was begun.
     next: u64,
-    /// Begun blocks by how many fragments at their end are left.
+    /// The block begun last, and how many fragments at its end are left. What comes next goes here
+    /// if it fits, so that neighbours in the source stay neighbours.
+    recent: (u64, u64),
+    /// Blocks begun before, by how many fragments are left.
     begun: [Vec<u64>; FRAGS as usize],
 }
 
 impl Allocator {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        let mut begun: [Vec<u64>; FRAGS as usize] = Default::default();
         // The summary does not fill its last block.
         let end = geometry.fixed(0).end;
-        let left = end.next_multiple_of(FRAGS) - end;
-        if left > 0 {
-            begun[left as usize].push(end / FRAGS);
-        }
         Self {
             geometry,
             next: end.div_ceil(FRAGS),
-            begun,
+            recent: (end / FRAGS, end.next_multiple_of(FRAGS) - end),
+            begun: Default::default(),
         }
     }
 
@@ -67,18 +66,30 @@ impl Allocator {
 
     /// Takes fewer fragments than a block has, within one block.
     pub(crate) fn fragments(&mut self, count: u64) -> Option<Run> {
+        let (block, left) = self.recent;
+        if left >= count {
+            self.recent = (block, left - count);
+            return Some(last(block, left, count));
+        }
         let fitting = (count..FRAGS).find(|&left| !self.begun[left as usize].is_empty());
-        let (block, left) = match fitting {
-            Some(left) => (self.begun[left as usize].pop()?, left),
-            None => (self.blocks(1)?.first()?.start / FRAGS, FRAGS),
+        let Some(left) = fitting else {
+            return self.first_fragments(count);
         };
+        let block = self.begun[left as usize].pop()?;
         if left > count {
             self.begun[(left - count) as usize].push(block);
         }
-        Some(Run {
-            start: block * FRAGS + FRAGS - left,
-            len: count,
-        })
+        Some(last(block, left, count))
+    }
+
+    /// Takes the first fragments of a new block: the end of a file whose blocks lie before it.
+    pub(crate) fn first_fragments(&mut self, count: u64) -> Option<Run> {
+        let block = self.blocks(1)?.first()?.start / FRAGS;
+        let (before, left) = std::mem::replace(&mut self.recent, (block, FRAGS - count));
+        if left > 0 {
+            self.begun[left as usize].push(before);
+        }
+        Some(last(block, FRAGS, count))
     }
 
     /// The fragment after the last block that was begun.
@@ -86,14 +97,26 @@ impl Allocator {
         self.next * FRAGS
     }
 
-    /// Free fragments at the ends of begun blocks: what is in use has no other gaps.
-    pub(crate) fn left_over(&self) -> impl Iterator<Item = Run> {
-        (0..).zip(&self.begun).flat_map(|(left, blocks)| {
-            blocks.iter().map(move |block| Run {
-                start: block * FRAGS + FRAGS - left,
-                len: left,
-            })
-        })
+    /// Free fragments at the ends of begun blocks, ascending: what is in use has no other gaps.
+    pub(crate) fn left_over(&self) -> Vec<Run> {
+        let before = (0..)
+            .zip(&self.begun)
+            .flat_map(|(left, blocks)| blocks.iter().map(move |block| (*block, left)));
+        let mut runs: Vec<Run> = before
+            .chain([self.recent])
+            .filter(|(_, left)| *left > 0)
+            .map(|(block, left)| last(block, left, left))
+            .collect();
+        runs.sort_by_key(|run| run.start);
+        runs
+    }
+}
+
+/// The first `count` of the last `left` fragments of a block.
+fn last(block: u64, left: u64, count: u64) -> Run {
+    Run {
+        start: (block + 1) * FRAGS - left,
+        len: count,
     }
 }
 
@@ -127,18 +150,18 @@ mod tests {
         let mut take = |count| allocator.fragments(count).unwrap().start - base;
         assert_eq!(take(5), 1);
         assert_eq!(take(3), 8);
-        assert_eq!(take(2), 6);
         assert_eq!(take(4), 11);
-        assert_eq!(take(2), 16);
+        assert_eq!(take(2), 6);
         assert_eq!(take(1), 15);
-        let left: Vec<_> = allocator.left_over().collect();
-        assert_eq!(
-            left,
-            [Run {
-                start: base + 18,
-                len: 6
-            }]
-        );
-        assert_eq!(allocator.end(), base + 24);
+        assert_eq!(take(2), 16);
+        assert_eq!(allocator.first_fragments(1).unwrap().start, base + 24);
+        assert_eq!(allocator.fragments(3).unwrap().start, base + 25);
+        assert_eq!(allocator.fragments(5).unwrap().start, base + 18);
+        let run = |start, len| Run {
+            start: base + start,
+            len,
+        };
+        assert_eq!(allocator.left_over(), [run(23, 1), run(28, 4)]);
+        assert_eq!(allocator.end(), base + 32);
     }
 }

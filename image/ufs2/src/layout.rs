@@ -169,11 +169,9 @@ fn place(items: &[Item], geometry: Geometry) -> Option<Rooms> {
             *runs = store(&item.payload.shape(), &mut allocator)?;
         }
     }
-    let mut left_over: Vec<Run> = allocator.left_over().collect();
-    left_over.sort_by_key(|run| run.start);
     Some(Rooms {
         items: rooms,
-        left_over,
+        left_over: allocator.left_over(),
         end: allocator.end(),
     })
 }
@@ -189,9 +187,12 @@ fn store(shape: &[Run], allocator: &mut Allocator) -> Option<Vec<Run>> {
         for run in allocator.blocks(part.len / FRAGS)? {
             push(&mut runs, run);
         }
-        if part.len % FRAGS > 0 {
-            push(&mut runs, allocator.fragments(part.len % FRAGS)?);
-        }
+        let end = match part.len % FRAGS {
+            0 => continue,
+            count if part.len > FRAGS => allocator.first_fragments(count)?,
+            count => allocator.fragments(count)?,
+        };
+        push(&mut runs, end);
     }
     Some(runs)
 }
