@@ -1,8 +1,21 @@
 #!/bin/sh
-# mmdebstrap's customize hook: takes the boot files out of the boot packages into /.clawdie-boot,
-# and links the BIOS core image with the grub-mkimage of the same release as its modules.
+# mmdebstrap's customize hook: makes the initramfs, then takes the boot files out of the boot packages
+# into /.clawdie-boot, and links the BIOS core image with the grub-mkimage of the same release as its
+# modules.
 set -eu
 root=$1
+
+rm "$root/usr/sbin/depmod"
+chroot "$root" dpkg-divert --quiet --local --rename \
+    --divert /usr/sbin/depmod.packaged --remove /usr/sbin/depmod
+rm -r "$root/.clawdie-modules" "$root/.clawdie-modules.log"
+
+# INITRD=No kept the kernel's hook from making one: a trigger made a second one at the end anyway.
+version=$(basename "$root"/usr/lib/modules/*)
+unset INITRD
+chroot "$root" update-initramfs -c -k "$version"
+chroot "$root" linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
+
 boot=$root/.clawdie-boot
 mkdir "$boot" "$boot/unpacked"
 while read -r deb; do

@@ -1,10 +1,10 @@
 #!/bin/sh
-# mmdebstrap's setup hook: the package lists and packages come from our download cache, so that
-# nothing is fetched while the root is made. apt checks each against the signed lists.
+# mmdebstrap's setup hook: the locked packages, and an index of nothing but them, so that nothing is
+# fetched or chosen while the root is made. Each was compared with the hash that apt accepted.
 set -eu
 root=$1
 mkdir -p "$root/var/lib/apt/lists/partial" "$root/var/cache/apt/archives/partial"
-cp "$CLAWDIE_DOWNLOADS"/lists/*_* "$root/var/lib/apt/lists/"
+cp "$CLAWDIE_WORK/Packages" "$root/var/lib/apt/lists/$CLAWDIE_INDEX"
 while read -r deb; do
     cp "$CLAWDIE_DOWNLOADS/archives/$deb" "$root/var/cache/apt/archives/"
 done < "$CLAWDIE_WORK/debs"

@@ -8,7 +8,7 @@
 mod apt;
 
 use std::io::BufRead;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -67,10 +67,12 @@ pub struct Locked {
     pub file: String,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// Its stanza of the archive's index.
+    pub stanza: String,
 }
 
 impl Lock {
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
 
     fn all(&self) -> impl Iterator<Item = &Locked> {
         self.packages.iter().chain(&self.boot_packages)
@@ -243,7 +245,8 @@ fn base_key(recipe: &Recipe, archive: &Archive, lock: &Lock, context: &Context<'
     parts.push(json(lock)?);
     parts.push(json(archive)?);
     parts.push(json(&recipe.boot)?);
-    parts.push(hooks().concat().into_bytes());
+    parts.extend(HOOKS.map(|(_, text)| text.into()));
+    parts.push(DEPMOD.into());
     let before = context.root.join(&archive.before_packages);
     for entry in walkdir::WalkDir::new(&before).sort_by_file_name() {
         let entry = entry.or_error(ErrorKind::Failed, || {
@@ -263,13 +266,15 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).or_error(ErrorKind::Failed, || "hashing the recipe".into())
 }
 
-fn hooks() -> [&'static str; 3] {
-    [
-        include_str!("../../debian-hooks/setup.sh"),
-        include_str!("../../debian-hooks/essential.sh"),
-        include_str!("../../debian-hooks/customize.sh"),
-    ]
-}
+/// Scripts that run while the root is made, and the name mmdebstrap has for their moment.
+const HOOKS: [(&str, &str); 3] = [
+    ("setup", include_str!("../../debian-hooks/setup.sh")),
+    ("essential", include_str!("../../debian-hooks/essential.sh")),
+    ("customize", include_str!("../../debian-hooks/customize.sh")),
+];
+
+/// What the essential hook puts in depmod's place for a while.
+const DEPMOD: &str = include_str!("../../debian-hooks/depmod.sh");
 
 /// Compares every file with the hash it had when apt accepted it.
 fn verify_downloads(lock: &Lock, apt: &Apt) -> Result<()> {
@@ -320,18 +325,21 @@ fn install(
     };
     fs::write(work.path().join("debs"), list(&lock.packages))?;
     fs::write(work.path().join("boot-debs"), list(&lock.boot_packages))?;
-    fs::write(work.path().join("sources.list"), apt::sources_list(archive))?;
-    let mut hook_paths = Vec::new();
-    for (name, text) in ["setup", "essential", "customize"].iter().zip(hooks()) {
-        let path = work.path().join(format!("{name}.sh"));
+    fs::write(work.path().join("Packages"), apt::index(&lock.packages))?;
+    fs::write(work.path().join("sources.list"), apt::SOURCE_OF_INDEX)?;
+    fs::write(work.path().join("depmod.sh"), DEPMOD)?;
+    for (moment, text) in HOOKS {
+        let path = hook_path(work.path(), moment);
         fs::write(&path, text)?;
         open_to_all(&path)?;
-        hook_paths.push(path);
     }
 
-    let mut command = mmdebstrap(archive, &hook_paths, work.path(), context)?;
+    let mut command = mmdebstrap(archive, work.path(), context)?;
     command
         .env("SOURCE_DATE_EPOCH", lock.published.to_string())
+        // Debian's hook for kernels leaves the initramfs to us: see the customize hook.
+        .env("INITRD", "No")
+        .env("CLAWDIE_INDEX", apt::INDEX)
         .env("CLAWDIE_DOWNLOADS", apt.root())
         .env("CLAWDIE_WORK", work.path())
         .env(
@@ -395,12 +403,11 @@ fn install(
     decoded
 }
 
-fn mmdebstrap(
-    archive: &Archive,
-    hooks: &[std::path::PathBuf],
-    work: &Path,
-    context: &Context<'_>,
-) -> Result<Command> {
+fn hook_path(work: &Path, moment: &str) -> PathBuf {
+    work.join(format!("{moment}.sh"))
+}
+
+fn mmdebstrap(archive: &Archive, work: &Path, context: &Context<'_>) -> Result<Command> {
     let mut command = MMDEBSTRAP.command()?;
     let as_root = nix::unistd::geteuid().is_root();
     if !as_root {
@@ -418,10 +425,10 @@ fn mmdebstrap(
             "--skip=update",
             "--architectures=amd64",
         ])
-        .arg(format!("--keyring={}", archive.keyring.display()))
         .arg(format!("--include={names}"));
-    for (stage, path) in ["setup", "essential", "customize"].iter().zip(hooks) {
-        command.arg(format!("--{stage}-hook={}", path.display()));
+    for (moment, _) in HOOKS {
+        let path = hook_path(work, moment);
+        command.arg(format!("--{moment}-hook={}", path.display()));
     }
     command
         .arg(&archive.suite)
@@ -450,7 +457,7 @@ fn listen(stderr: impl std::io::Read, task: &dyn crate::progress::Task) -> Strin
 
 /// Thousands of small files are written, renamed and synced: in memory that takes a quarter of the
 /// time. `/dev/shm` is used when it has room for a whole root, unless `TMPDIR` says otherwise.
-fn roomiest_temp() -> std::path::PathBuf {
+fn roomiest_temp() -> PathBuf {
     const ROOM: u64 = 3 << 30;
     let shm = Path::new("/dev/shm");
     let free = nix::sys::statvfs::statvfs(shm)

@@ -1,5 +1,6 @@
 //! apt with a state of its own: it knows neither the build host's sources nor its packages.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +20,13 @@ pub(crate) const APT: Tool = Tool {
     program: "apt-get",
     package: "apt",
     why: "it resolves, downloads and verifies the packages of the image",
+};
+
+/// Prints what the index says of a package.
+const APT_CACHE: Tool = Tool {
+    program: "apt-cache",
+    package: "apt",
+    why: "it reads the archive's index",
 };
 
 /// Checks the archive's signature for apt.
@@ -48,6 +56,22 @@ pub(super) fn sources_list(archive: &Archive) -> String {
                 source.components.join(" ")
             )
         })
+        .collect()
+}
+
+/// Where mmdebstrap's apt believes that the locked packages come from. Trusted, because each package
+/// was compared with the lock, and what stands in the lock apt had verified by signature.
+pub(super) const SOURCE_OF_INDEX: &str = "deb [trusted=yes] http://locked.invalid/ lock main\n";
+
+/// What apt calls the index of that source.
+pub(super) const INDEX: &str = "locked.invalid_dists_lock_main_binary-amd64_Packages";
+
+/// An index of nothing but these packages: apt reads it in a tenth of the time of the archive's, and
+/// cannot choose anything else.
+pub(super) fn index(packages: &[Locked]) -> String {
+    packages
+        .iter()
+        .map(|package| format!("{}\n\n", package.stanza))
         .collect()
 }
 
@@ -149,7 +173,7 @@ impl Apt {
         let mut command = self.command()?;
         command.args(["--download-only", "install"]).args(&wanted);
         self.watch(command, task)?;
-        Ok(packages)
+        self.with_stanzas(packages)
     }
 
     /// Downloads the named packages alone, without what they depend on.
@@ -161,7 +185,18 @@ impl Apt {
             .args(names)
             .current_dir(self.archives());
         self.watch(command, task)?;
-        parse_uris(&String::from_utf8_lossy(&output.stdout))
+        self.with_stanzas(parse_uris(&String::from_utf8_lossy(&output.stdout))?)
+    }
+
+    /// Looks up what the index says of each package.
+    fn with_stanzas(&self, packages: Vec<Resolved>) -> Result<Vec<Locked>> {
+        let mut command = APT_CACHE.command()?;
+        command
+            .env("APT_CONFIG", self.root.join("apt.conf"))
+            .args(["show", "--no-all-versions"])
+            .args(packages.iter().map(Resolved::spec));
+        let output = tool::run(&mut command)?;
+        lock(packages, &String::from_utf8_lossy(&output.stdout))
     }
 
     /// Runs a download and turns apt's status lines into notes.
@@ -242,8 +277,56 @@ Debug::NoLocking "true";
     ))
 }
 
+/// A package that apt chose.
+#[derive(Debug)]
+struct Resolved {
+    name: String,
+    version: String,
+    file: String,
+    sha256: String,
+}
+
+impl Resolved {
+    /// What names it on apt's command lines.
+    fn spec(&self) -> String {
+        format!("{}={}", self.name, self.version)
+    }
+}
+
+/// Puts the stanzas of `index` to the packages they describe.
+fn lock(packages: Vec<Resolved>, index: &str) -> Result<Vec<Locked>> {
+    let stanzas: HashMap<&str, &str> = index
+        .split("\n\n")
+        .map(str::trim)
+        .filter_map(|stanza| {
+            let hash = stanza
+                .lines()
+                .find_map(|line| line.strip_prefix("SHA256: "))?;
+            Some((hash.trim(), stanza))
+        })
+        .collect();
+    packages
+        .into_iter()
+        .map(|package| {
+            let stanza = stanzas.get(package.sha256.as_str()).ok_or_else(|| {
+                Error::failed(format!(
+                    "the archive's index has no stanza for `{}`",
+                    package.spec()
+                ))
+            })?;
+            Ok(Locked {
+                stanza: (*stanza).to_owned(),
+                name: package.name,
+                version: package.version,
+                file: package.file,
+                sha256: package.sha256,
+            })
+        })
+        .collect()
+}
+
 /// Reads `--print-uris`: `'uri' file size SHA256:hash` a line.
-fn parse_uris(text: &str) -> Result<Vec<Locked>> {
+fn parse_uris(text: &str) -> Result<Vec<Resolved>> {
     let mut packages = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('\'')) {
         let fault = || Error::failed(format!("apt printed a line that is not understood: {line}"));
@@ -258,7 +341,7 @@ fn parse_uris(text: &str) -> Result<Vec<Locked>> {
         let (Some(name), Some(version)) = (parts.next(), parts.next()) else {
             return Err(fault());
         };
-        packages.push(Locked {
+        packages.push(Resolved {
             name: name.to_owned(),
             version: version.replace("%3a", ":"),
             file: file.to_owned(),
@@ -297,6 +380,20 @@ mod tests {
             Some(1_757_149_504)
         );
         assert_eq!(parse_release_date("yesterday"), None);
+    }
+
+    #[test]
+    fn a_package_gets_the_stanza_with_its_hash() {
+        let uris = "'http://x/dash_1_amd64.deb' dash_1_amd64.deb 97 SHA256:00ff\n";
+        let index = "Package: sed\nSHA256: 11\n\nPackage: dash\nSHA256: 00ff\n\n";
+        let locked = lock(parse_uris(uris).unwrap(), index).unwrap();
+        assert_eq!(locked[0].stanza, "Package: dash\nSHA256: 00ff");
+        assert_eq!(super::index(&locked), "Package: dash\nSHA256: 00ff\n\n");
+        let error = lock(parse_uris(uris).unwrap(), "Package: dash\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the archive's index has no stanza for `dash=1`"
+        );
     }
 
     #[test]
