@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::layer::Layer;
 use crate::order::Order;
-use crate::recipe::Boot;
+use crate::recipe::{Boot, Role};
 
 /// The configuration that GRUB reads from the root file system.
 const GRUB: &str = r#"# Made with the image. /vmlinuz and /initrd.img follow kernel updates by themselves.
@@ -42,16 +42,25 @@ configfile $prefix/grub.cfg
 const FSTAB: &str = "# Made with the image; the first boot grows the root to the whole disk.\n\
     PARTUUID={{ root }} / ext4 rw,noatime,errors=remount-ro 0 1\n";
 
+/// The root by the name of its partition: every stick and disk with the image has it, and `growfs`
+/// finds it that way too.
+const FSTAB_FREEBSD: &str = "# Made with the image; the first boot grows the root to the whole disk.\n\
+    /dev/gpt/{{ root_name }}\t/\tufs\trw,noatime\t1\t1\n";
+
 /// Where the ESP's configuration goes: the prefix that Debian signed into GRUB.
 pub(crate) const GRUB_ON_ESP_PATH: &str = "EFI/debian/grub.cfg";
 
 fn fill(template: &str, identity: &Identity, order: &Order<'_>) -> Result<String> {
-    let Boot::Grub { command_line, .. } = &order.recipe.boot;
+    let command_line = match &order.recipe.boot {
+        Boot::Grub { command_line, .. } => command_line.as_str(),
+        Boot::Loader { .. } => "",
+    };
     minijinja::Environment::new()
         .render_str(
             template,
             minijinja::context! {
                 root => identity.root_partition().to_string(),
+                root_name => &order.recipe.partition(Role::Root)?.name,
                 file_system => identity.root_file_system().to_string(),
                 number => order.recipe.partitions.len(),
                 command_line,
@@ -69,7 +78,12 @@ pub(crate) fn layer(order: &Order<'_>, identity: &Identity) -> Result<Layer> {
         tree: Tree::new(dir.clone()),
         owned_dirs: BTreeSet::new(),
     };
-    for (path, template) in [("boot/grub/grub.cfg", GRUB), ("etc/fstab", FSTAB)] {
+    let files: &[(&str, &str)] = match &order.recipe.boot {
+        Boot::Grub { .. } => &[("boot/grub/grub.cfg", GRUB), ("etc/fstab", FSTAB)],
+        // The loader's own configuration is the same for every image: the overlay has it.
+        Boot::Loader { .. } => &[("etc/fstab", FSTAB_FREEBSD)],
+    };
+    for &(path, template) in files {
         let node = Node::file(
             Content::bytes(fill(template, identity, order)?),
             order.meta(0o644),

@@ -59,14 +59,16 @@ fn refuse_unclean_release(order: &Order<'_>) -> Result<()> {
 
 /// Compiles and installs at the same time: one waits for the processor, the other for the disk.
 fn inputs(order: &Order<'_>) -> Result<(Programs, Base)> {
-    let BaseRecipe::Archive(archive) = &order.recipe.base;
     let context = order.context();
     thread::scope(|scope| {
         let programs = scope.spawn(|| match &order.programs {
             Some(built) => Ok(built.clone()),
             None => programs::build(order.recipe, &order.checkout.root, order.progress),
         });
-        let base = base::debian::obtain(order.recipe, archive, &context)?;
+        let base = match &order.recipe.base {
+            BaseRecipe::Archive(archive) => base::debian::obtain(order.recipe, archive, &context),
+            BaseRecipe::Sets(sets) => base::sets::obtain(order.recipe, sets, &context),
+        }?;
         let programs = programs
             .join()
             .map_err(|_| Error::failed("building our programs panicked"))??;
@@ -78,7 +80,7 @@ fn inputs(order: &Order<'_>) -> Result<(Programs, Base)> {
 /// the build's one time.
 fn merge(order: &Order<'_>, base: &Base, layer: &Layer, identity: &Identity) -> Result<Tree> {
     let mut tree = base.tree.clone();
-    users::add(&mut tree, &order.recipe.users)?;
+    users::add(&mut tree, order.recipe)?;
     layer.merge_into(&mut tree)?;
     generated::layer(order, identity)?.merge_into(&mut tree)?;
     for meta in tree.metas_mut() {

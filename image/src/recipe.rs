@@ -4,12 +4,16 @@
 //! silently ignored. Paths inside the image are written with a leading `/`, paths of the checkout
 //! without.
 
+mod base;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clawdie_tree::TreePath;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use self::base::digest;
+pub use self::base::{Archive, Base, PinnedSet, Release, Sets, Source, Supply, release_folder};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Which operating system the image carries.
@@ -76,47 +80,6 @@ pub struct Recipe {
     pub boot: Boot,
     /// The disk, in order; the root is last so that it can grow.
     pub partitions: Vec<Partition>,
-}
-
-/// Where the base system comes from. FreeBSD dist sets are the other member.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
-pub enum Base {
-    /// A Debian root, installed by apt and dpkg from the archive.
-    Archive(Archive),
-}
-
-/// A Debian archive and what to install from it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Archive {
-    /// The main suite, such as `trixie`.
-    pub suite: String,
-    /// Every place packages come from.
-    pub sources: Vec<Source>,
-    /// Keyring on the build host that signs them.
-    pub keyring: PathBuf,
-    /// The list of packages for the host system.
-    pub packages: PathBuf,
-    /// Packages that are unpacked for their boot files and not installed.
-    pub boot_packages: Vec<String>,
-    /// Folder of the checkout copied into the root before packages are configured, for settings
-    /// that their maintainer scripts read (what goes into the initramfs).
-    pub before_packages: PathBuf,
-    /// Globs of what is left out of the image.
-    pub drop: Vec<String>,
-}
-
-/// One line of apt's sources.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Base address of the mirror.
-    pub uri: String,
-    /// Suite on it.
-    pub suite: String,
-    /// Components of the suite.
-    pub components: Vec<String>,
 }
 
 /// One of our programs.
@@ -212,6 +175,15 @@ pub enum Boot {
         /// Kernel command line apart from `root=`.
         command_line: String,
     },
+    /// FreeBSD's own loader; all of its files lie in the base.
+    Loader {
+        /// Boot code for the MBR, which finds the next one by its partition's type.
+        mbr: BootFile,
+        /// What the BIOS boot partition holds.
+        bios: BootFile,
+        /// What firmware with UEFI starts: the first of these that the base has.
+        efi: Vec<BootFile>,
+    },
 }
 
 /// A file of the EFI system partition.
@@ -225,6 +197,11 @@ pub struct EspFile {
     #[serde(with = "tree_path")]
     pub from: TreePath,
 }
+
+/// A boot file of the base, by its path there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootFile(#[serde(with = "tree_path")] pub TreePath);
 
 /// What a partition is for; the type GUID follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,9 +231,21 @@ pub struct Partition {
     /// Size in MiB; the root's follows from its content.
     #[serde(default)]
     pub mib: Option<u64>,
+    /// Size in KiB, in place of `mib`, for what must be smaller than a mebibyte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kib: Option<u64>,
     /// MiB left free beyond the content; for the root only.
     #[serde(default)]
     pub free_mib: Option<u64>,
+}
+
+impl Partition {
+    /// Its size in bytes; none for the root, which is as big as its content asks for.
+    pub fn bytes(&self) -> Option<u64> {
+        self.mib
+            .map(|mib| mib.saturating_mul(1 << 20))
+            .or_else(|| self.kib.map(|kib| kib.saturating_mul(1 << 10)))
+    }
 }
 
 impl Recipe {
@@ -276,6 +265,10 @@ impl Recipe {
         })?;
         recipe
             .verify()
+            .and_then(|()| match &recipe.base {
+                Base::Archive(_) => Ok(()),
+                Base::Sets(sets) => sets.verify(&recipe.release),
+            })
             .map_err(|fault| Error::bad_input(format!("`{}`: {fault}", path.display())))?;
         Ok(recipe)
     }
@@ -320,8 +313,23 @@ impl Recipe {
                     part.name
                 ));
             }
-            if part.role != Role::Root && part.mib.is_none() {
-                return Err(format!("partition `{}` needs `mib`", part.name));
+            match (part.role, part.mib, part.kib) {
+                (Role::Root, None, None) => {}
+                (Role::Root, ..) => {
+                    return Err(format!(
+                        "partition `{}` is as big as its content: it has `free-mib`, not `mib` or \
+                         `kib`",
+                        part.name
+                    ));
+                }
+                (_, Some(_), None) | (_, None, Some(_)) => {}
+                (_, None, None) => return Err(format!("partition `{}` needs `mib`", part.name)),
+                (_, Some(_), Some(_)) => {
+                    return Err(format!(
+                        "partition `{}` has both `mib` and `kib`",
+                        part.name
+                    ));
+                }
             }
         }
         for dir in &self.directories {

@@ -1,18 +1,40 @@
 //! Accounts with fixed numbers in the text files of a root that is not running.
 //!
 //! For systems whose login reads those texts (Debian). FreeBSD's reads a database made from them,
-//! which cannot be made elsewhere: there, `pw` makes the account at first boot.
+//! which cannot be made elsewhere: there, `pw` makes the account at first boot, and here we only see
+//! to it that its name and number will be free then.
 
 use clawdie_tree::{Content, Kind, Tree, TreePath};
 
 use crate::error::{Error, Result};
-use crate::recipe::User;
+use crate::recipe::{Flavour, Recipe, User};
 
-/// Adds the users and their groups, without a password, to `/etc/passwd` and its companions.
+/// Adds the recipe's users and their groups, without a password, to `/etc/passwd` and its companions,
+/// where that makes accounts.
 ///
 /// # Errors
 /// When the base lacks one of the files, or already uses a name or a number.
-pub fn add(tree: &mut Tree, users: &[User]) -> Result<()> {
+pub fn add(tree: &mut Tree, recipe: &Recipe) -> Result<()> {
+    match recipe.flavour {
+        Flavour::Debian => write(tree, &recipe.users),
+        Flavour::Freebsd => are_free(tree, &recipe.users),
+    }
+}
+
+/// A name or number that the base uses would make `pw` fail at the first boot of every machine.
+fn are_free(tree: &Tree, users: &[User]) -> Result<()> {
+    for user in users {
+        for (file, number) in [("etc/master.passwd", user.uid), ("etc/group", user.gid)] {
+            // A base without accounts is the linter's to complain about.
+            if tree.get(&path_of(file)?).is_some() {
+                free(file, &text_of(tree, file)?, &user.name, Some(number))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write(tree: &mut Tree, users: &[User]) -> Result<()> {
     for user in users {
         let User {
             name,
@@ -38,35 +60,57 @@ pub fn add(tree: &mut Tree, users: &[User]) -> Result<()> {
     Ok(())
 }
 
-fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &str) -> Result<()> {
-    let fault = |what: String| Error::bad_input(format!("`/{file}` of the base {what}"));
-    let path = TreePath::new(file).map_err(|error| Error::bad_input(error.to_string()))?;
-    let mut node = tree
-        .get(&path)
-        .cloned()
-        .ok_or_else(|| fault("is missing".into()))?;
-    let Kind::File { content, .. } = &mut node.kind else {
-        return Err(fault("is not a file".into()));
-    };
-    let mut text = String::from_utf8(content.read()?).map_err(|_| fault("is not text".into()))?;
+fn fault(file: &str, what: impl std::fmt::Display) -> Error {
+    Error::bad_input(format!("`/{file}` of the base {what}"))
+}
+
+fn path_of(file: &str) -> Result<TreePath> {
+    TreePath::new(file).map_err(|error| Error::bad_input(error.to_string()))
+}
+
+fn text_of(tree: &Tree, file: &str) -> Result<String> {
+    let node = tree
+        .get(&path_of(file)?)
+        .ok_or_else(|| fault(file, "is missing"))?;
+    let content = node.content().ok_or_else(|| fault(file, "is not a file"))?;
+    String::from_utf8(content.read()?).map_err(|_| fault(file, "is not text"))
+}
+
+/// Whether no line of `text` has the name or the number.
+fn free(file: &str, text: &str, name: &str, number: Option<u32>) -> Result<()> {
     for taken in text.lines() {
         let mut fields = taken.split(':');
         if fields.next() == Some(name) {
-            return Err(fault(format!("already has `{name}`")));
+            return Err(fault(file, format!("already has `{name}`")));
         }
         let taken_number = fields.nth(1).and_then(|field| field.parse().ok());
         if number.is_some() && taken_number == number {
-            return Err(fault(format!(
-                "already uses the number that `{name}` should have: {taken}"
-            )));
+            return Err(fault(
+                file,
+                format!("already uses the number that `{name}` should have: {taken}"),
+            ));
         }
     }
+    Ok(())
+}
+
+fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &str) -> Result<()> {
+    let mut text = text_of(tree, file)?;
+    free(file, &text, name, number)?;
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push_str(line);
     text.push('\n');
-    *content = Content::bytes(text);
+    let path = path_of(file)?;
+    let mut node = tree
+        .get(&path)
+        .cloned()
+        .ok_or_else(|| fault(file, "is missing"))?;
+    node.kind = Kind::File {
+        content: Content::bytes(text),
+        link: None,
+    };
     tree.insert(path, node)
         .map_err(|error| Error::failed(error.to_string()))
 }
@@ -112,7 +156,7 @@ mod tests {
     #[test]
     fn a_user_is_added_without_a_password() {
         let mut tree = base();
-        add(&mut tree, &[user("colibri", 820)]).unwrap();
+        write(&mut tree, &[user("colibri", 820)]).unwrap();
         let text = |path: &str| {
             let node = tree.get(&TreePath::new(path).unwrap()).unwrap();
             assert_eq!(node.meta.mode, 0o640);
@@ -126,16 +170,44 @@ mod tests {
 
     #[test]
     fn taken_names_and_numbers_are_refused() {
-        let error = add(&mut base(), &[user("root", 820)])
+        let error = write(&mut base(), &[user("root", 820)])
             .unwrap_err()
             .to_string();
         assert_eq!(error, "`/etc/group` of the base already has `root`");
-        let error = add(&mut base(), &[user("colibri", 821)])
+        let error = write(&mut base(), &[user("colibri", 821)])
             .unwrap_err()
             .to_string();
         assert!(
             error.starts_with("`/etc/passwd` of the base already uses the number"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn freebsds_files_are_looked_at_and_left_alone() {
+        let mut tree = base();
+        let path = TreePath::new("etc/master.passwd").unwrap();
+        let text = "# comment\nroot::0:0::0:0:Charlie &:/root:/bin/sh\nwww:*:80:80::0:0::/:/x\n";
+        tree.insert(
+            path.clone(),
+            Node::file(Content::bytes(text), Meta::root(0o600, 0)),
+        )
+        .unwrap();
+        let before = tree.clone();
+        are_free(&tree, &[user("colibri", 820)]).unwrap();
+        assert_eq!(tree, before);
+        let error = are_free(&tree, &[user("www", 820)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`/etc/master.passwd` of the base already has `www`"
+        );
+        let error = are_free(&tree, &[user("colibri", 80)]).unwrap_err();
+        assert!(
+            error.to_string().contains("already uses the number"),
+            "{error}"
+        );
+        tree.remove(&path);
+        tree.remove(&TreePath::new("etc/group").unwrap());
+        are_free(&tree, &[user("colibri", 820)]).unwrap();
     }
 }

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use clawdie_tree::{Content, Node, Tree, hex};
 use sha2::Digest;
 
-use crate::base::Base;
-use crate::disk::{self, DiskPlan, PartitionKind, PartitionSize, grub};
+use crate::base::{Base, sets};
+use crate::disk::{self, DiskPlan, PartitionKind, PartitionSize, freebsd, grub};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::fat;
 use crate::generated::{self, tree_path};
@@ -124,14 +124,13 @@ fn layout(recipe: &Recipe, identity: &Identity, root: u64) -> Result<DiskPlan> {
                 (Role::Root, Flavour::Debian) => PartitionKind::LinuxRootX86_64,
                 (Role::Root, Flavour::Freebsd) => PartitionKind::FreebsdUfs,
             },
-            len: part.mib.map_or(root, |mib| mib * MIB),
+            len: part.bytes().unwrap_or(root),
         })
         .collect();
     DiskPlan::layout(identity.seed(), &sizes)
 }
 
 fn esp_tree(order: &Order<'_>, base: &Base, identity: &Identity) -> Result<Tree> {
-    let Boot::Grub { esp, .. } = &order.recipe.boot;
     let dir = order.meta(0o755);
     let mut tree = Tree::new(dir.clone());
     let mut put = |path: clawdie_tree::TreePath, content: Content| -> Result<()> {
@@ -140,14 +139,23 @@ fn esp_tree(order: &Order<'_>, base: &Base, identity: &Identity) -> Result<Tree>
             .and_then(|()| tree.insert(path, Node::file(content, order.meta(0o755))))
             .map_err(|error| Error::bad_input(format!("the recipe's ESP: {error}")))
     };
-    for file in esp {
-        put(file.path.clone(), base.boot_file(&file.from)?.clone())?;
+    match &order.recipe.boot {
+        Boot::Grub { esp, .. } => {
+            for file in esp {
+                put(file.path.clone(), base.boot_file(&file.from)?.clone())?;
+            }
+            let config = generated::grub_on_esp(order, identity)?;
+            put(
+                tree_path(generated::GRUB_ON_ESP_PATH)?,
+                Content::bytes(config),
+            )?;
+        }
+        Boot::Loader { .. } => {
+            if let Some(loader) = sets::efi_loader(order.recipe, base)? {
+                put(tree_path(freebsd::EFI_PATH)?, loader)?;
+            }
+        }
     }
-    let config = generated::grub_on_esp(order, identity)?;
-    put(
-        tree_path(generated::GRUB_ON_ESP_PATH)?,
-        Content::bytes(config),
-    )?;
     Ok(tree)
 }
 
@@ -156,6 +164,9 @@ fn bios_boot(recipe: &Recipe, base: &Base, disk: &DiskPlan) -> Result<([u8; 440]
     let place = disk
         .partition(name)
         .ok_or_else(|| Error::failed(format!("partition `{name}` was not placed")))?;
+    if let Boot::Loader { .. } = &recipe.boot {
+        return sets::bios_loader(recipe, base, place.len);
+    }
     let boot = base.boot_file(&tree_path("boot.img")?)?.read()?;
     let core = base.boot_file(&tree_path("core.img")?)?.read()?;
     let (code, core) = grub::embed(&boot, &core, place.first_lba)?;
@@ -199,6 +210,11 @@ fn ext4(
     tree: &Tree,
     exact_size: Option<u64>,
 ) -> Result<clawdie_ext4::Layout> {
+    if order.recipe.flavour == Flavour::Freebsd {
+        return Err(Error::failed(
+            "the root of FreeBSD is UFS2, which this version does not write yet",
+        ));
+    }
     let part = order.recipe.partition(Role::Root)?;
     let options = clawdie_ext4::Options {
         uuid: *identity.root_file_system().as_bytes(),
@@ -283,25 +299,25 @@ fn describe(
 
 /// The files that decide what goes in and do not go in themselves.
 fn checkout_inputs(order: &Order<'_>) -> Result<Vec<Input>> {
-    let BaseRecipe::Archive(archive) = &order.recipe.base;
     let root = &order.checkout.root;
-    [
-        Recipe::path(root, order.recipe.flavour),
-        root.join(&archive.packages),
-        root.join("Cargo.lock"),
-    ]
-    .iter()
-    .map(|path| {
-        let content = Content::file(path).or_error(ErrorKind::Missing, || {
-            format!("`{}` cannot be read", path.display())
-        })?;
-        let path = path.strip_prefix(root).unwrap_or(path);
-        Ok(Input {
-            path: path.display().to_string(),
-            sha256: hex(content.sha256()),
+    let mut paths = vec![Recipe::path(root, order.recipe.flavour)];
+    if let BaseRecipe::Archive(archive) = &order.recipe.base {
+        paths.push(root.join(&archive.packages));
+    }
+    paths.push(root.join("Cargo.lock"));
+    paths
+        .iter()
+        .map(|path| {
+            let content = Content::file(path).or_error(ErrorKind::Missing, || {
+                format!("`{}` cannot be read", path.display())
+            })?;
+            let path = path.strip_prefix(root).unwrap_or(path);
+            Ok(Input {
+                path: path.display().to_string(),
+                sha256: hex(content.sha256()),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 impl Volumes {

@@ -12,7 +12,7 @@ use clawdie_image::order::Order;
 use clawdie_image::outputs::Published;
 use clawdie_image::pipeline;
 use clawdie_image::programs::{self, Programs};
-use clawdie_image::recipe::{Base, Recipe};
+use clawdie_image::recipe::Recipe;
 use clawdie_image::tool::Tool;
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 
@@ -301,7 +301,7 @@ impl Bench {
             );
             return Ok(None);
         }
-        let Base::Archive(archive) = &self.recipe.base;
+        let archive = self.recipe.archive()?;
         let list = self.checkout.root.join(&archive.packages);
         let packages =
             clawdie_image::base::debian::package_list(&fs_err::read_to_string(&list)?, &list)?;

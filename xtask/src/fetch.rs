@@ -1,31 +1,37 @@
 //! `cargo xtask fetch`: fills the cache.
 
 use clawdie_image::Result;
-use clawdie_image::base::{Context, Network, debian};
-use clawdie_image::recipe::{Base, Flavour};
+use clawdie_image::base::{Context, Network, debian, sets};
+use clawdie_image::recipe::{Archive, Base, Flavour};
 
-use crate::iso::FlavourArg;
+use crate::iso::{FlavourArg, ReleaseArgs};
 use crate::{doctor, house, ui};
 
 /// Downloads what images are made of, so that `iso --offline` works
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The newest packages are taken; without this, `iso` keeps
+#[command(
+    after_help = "Debian: the newest packages are taken; without this, `iso` keeps
 using those it has downloaded before.
+FreeBSD: a download that was cut goes on where it ended.
 
-Example:
-  cargo xtask fetch && cargo xtask iso --offline")]
+Examples:
+  cargo xtask fetch && cargo xtask iso --offline
+  cargo xtask fetch --flavour freebsd --release 15.0"
+)]
 pub(crate) struct Args {
     /// For which system [default: this machine's own]
     #[arg(long, value_enum)]
     flavour: Option<FlavourArg>,
+    #[command(flatten)]
+    release: ReleaseArgs,
     /// Install the tools that this machine lacks, without asking
     #[arg(long)]
     install_tools: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let recipe = house::recipe(args.flavour.map(Flavour::from))?;
-    doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+    let mut recipe = house::recipe(args.flavour.map(Flavour::from))?;
+    args.release.apply(&mut recipe)?;
     let (root, cache, stages) = (house::root(), house::cache()?, ui::Stages::new(false));
     let context = Context {
         root: &root,
@@ -33,9 +39,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         network: Network::Allowed,
         progress: &stages,
     };
-    let Base::Archive(archive) = &recipe.base;
-    let before = debian::cached(archive, &context)?;
-    let lock = debian::fetch(archive, &context)?;
+    match &recipe.base {
+        Base::Archive(archive) => {
+            doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+            packages(archive, &context)
+        }
+        Base::Sets(sets) => {
+            for set in sets::fetch(&recipe, sets, &context)? {
+                let news = if set.new { "new" } else { "nothing new" };
+                let size = ui::size(set.bytes);
+                anstream::println!("{} in the cache, {size}, {news}", set.file);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn packages(archive: &Archive, context: &Context<'_>) -> Result<()> {
+    let before = debian::cached(archive, context)?;
+    let lock = debian::fetch(archive, context)?;
     let count = lock.packages.len() + lock.boot_packages.len();
     let news = match before {
         Some(before) if before == lock => "nothing new".to_owned(),

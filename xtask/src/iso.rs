@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clawdie_firstboot::setup;
-use clawdie_image::base::{Network, debian};
+use clawdie_image::base::{Network, debian, sets};
 use clawdie_image::checkout::Checkout;
 use clawdie_image::manifest::Channel;
 use clawdie_image::order::Order;
 use clawdie_image::outputs::{self, Published};
 use clawdie_image::pipeline;
 use clawdie_image::programs::Programs;
-use clawdie_image::recipe::{Base, Flavour, Recipe};
+use clawdie_image::recipe::{Archive, Base, Flavour, Recipe, Sets, release_folder};
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 
 use crate::{doctor, house, ui};
@@ -20,12 +20,16 @@ use crate::{doctor, house, ui};
 #[command(after_help = "Examples:
   cargo xtask iso                          this system's flavour
   cargo xtask iso --flavour debian --plan  say what would be done
+  cargo xtask iso --flavour freebsd --sets ~/sets
+                                           from base.txz and kernel.txz there
   cargo xtask iso --seed setup.txt         with your settings on the seed
   cargo xtask iso --offline --out /tmp/a   from the cache alone")]
 pub(crate) struct Args {
     /// Which system the image carries [default: this machine's own]
     #[arg(long, value_enum)]
     flavour: Option<FlavourArg>,
+    #[command(flatten)]
+    release: ReleaseArgs,
     /// Put this setup.txt on the seed instead of the empty form
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
@@ -53,6 +57,50 @@ pub(crate) struct Args {
     /// Install the tools that this machine lacks, without asking
     #[arg(long)]
     install_tools: bool,
+}
+
+/// Which release of FreeBSD, and where its dist sets are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// Which FreeBSD: 15.1 or 15.0, whose sets are known, or another
+    #[arg(long, value_name = "R")]
+    release: Option<String>,
+    /// Take base.txz and kernel.txz from this folder, not from a mirror
+    #[arg(long, value_name = "DIR")]
+    sets: Option<PathBuf>,
+    /// Believe the MANIFEST of a release that is not known here
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl ReleaseArgs {
+    /// Puts into the recipe what the command line says.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) -> Result<()> {
+        if let Some(release) = &self.release {
+            recipe.choose_release(release)?;
+        }
+        let flavour = recipe.flavour;
+        match &mut recipe.base {
+            Base::Sets(sets) => {
+                if let Some(folder) = self.sets.as_deref().filter(|folder| !folder.is_dir()) {
+                    return Err(
+                        Error::missing(format!("`{}` is not a folder", folder.display()))
+                            .hint("`--sets` names the folder that holds base.txz and kernel.txz"),
+                    );
+                }
+                sets.supply.folder.clone_from(&self.sets);
+                sets.supply.insecure = self.insecure;
+            }
+            Base::Archive(_) if self.sets.is_some() || self.insecure => {
+                return Err(
+                    Error::new(ErrorKind::Usage, format!("{flavour} is not made of sets"))
+                        .hint("`--sets` and `--insecure` are for `--flavour freebsd`"),
+                );
+            }
+            Base::Archive(_) => {}
+        }
+        Ok(())
+    }
 }
 
 /// A flavour on the command line.
@@ -83,7 +131,8 @@ enum ChannelArg {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let recipe = house::recipe(args.flavour.map(Into::into))?;
+    let mut recipe = house::recipe(args.flavour.map(Into::into))?;
+    args.release.apply(&mut recipe)?;
     let checkout = Checkout::read(&house::root())?;
     let cache = house::cache()?;
     let stages = ui::Stages::new(args.json && args.plan);
@@ -114,7 +163,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.plan {
         return plan(args, &order);
     }
-    doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+    // What doctor knows of so far is what Debian needs.
+    if matches!(recipe.base, Base::Archive(_)) {
+        doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+    }
     let published = pipeline::build(&order)?;
     report(args, &order, &published)
 }
@@ -161,8 +213,14 @@ fn own_seed(args: &Args) -> Result<Option<Vec<u8>>> {
 }
 
 fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
-    let Base::Archive(archive) = &order.recipe.base;
-    let lock = debian::cached(archive, &order.context())?;
+    let (inputs, packages) = match &order.recipe.base {
+        Base::Archive(archive) => {
+            let lock = debian::cached(archive, &order.context())?;
+            let inputs = archive_lines(archive, lock.as_ref());
+            (inputs, lock.map(|lock| lock.packages))
+        }
+        Base::Sets(sets) => (set_lines(order, sets)?, None),
+    };
     let stem = outputs::stem(order.recipe, order.version, order.channel);
     let endings: &[&str] = if order.compress {
         &[".img", ".img.xz", ".img.bmap", ".sha256"]
@@ -184,7 +242,7 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             // A name that is not UTF-8 is shown as well as it can be.
             "out": order.out.to_string_lossy(),
             "results": results,
-            "packages_in_cache": lock.as_ref().map(|lock| &lock.packages),
+            "packages_in_cache": packages,
             "recipe": order.recipe,
         });
         anstream::println!("{plan:#}");
@@ -203,18 +261,8 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
         ""
     };
     anstream::println!("Commit     {}{changed}", order.checkout.git.commit);
-    let sources: Vec<_> = archive
-        .sources
-        .iter()
-        .map(|source| format!("{} {}", source.uri, source.suite))
-        .collect();
-    anstream::println!("Base       {}", sources.join("\n           "));
-    match &lock {
-        Some(lock) => anstream::println!("Packages   {} in the cache", lock.packages.len()),
-        None => anstream::println!(
-            "Packages   {}: to be resolved and downloaded",
-            archive.packages.display()
-        ),
+    for line in inputs {
+        anstream::println!("{line}");
     }
     for overlay in &order.recipe.overlays {
         anstream::println!("Overlay    {}", overlay.display());
@@ -223,15 +271,63 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
         anstream::println!("Program    {}/{}", program.to, program.bin);
     }
     for (number, part) in (1..).zip(&order.recipe.partitions) {
-        let size = part.mib.map_or_else(
-            || format!("content + {} MiB", part.free_mib.unwrap_or(0)),
-            |mib| format!("{mib} MiB"),
-        );
+        let size = match (part.mib, part.kib) {
+            (Some(mib), _) => format!("{mib} MiB"),
+            (None, Some(kib)) => format!("{kib} KiB"),
+            (None, None) => format!("content + {} MiB", part.free_mib.unwrap_or(0)),
+        };
         anstream::println!("Partition  {number} {:<13} {size}", part.name);
     }
     anstream::println!("Results    {}", results.join("\n           "));
     anstream::println!("Into       {}", order.out.display());
     Ok(())
+}
+
+/// Where Debian's packages come from.
+fn archive_lines(archive: &Archive, lock: Option<&debian::Lock>) -> Vec<String> {
+    let sources: Vec<_> = archive
+        .sources
+        .iter()
+        .map(|source| format!("{} {}", source.uri, source.suite))
+        .collect();
+    vec![
+        format!("Base       {}", sources.join("\n           ")),
+        match lock {
+            Some(lock) => format!("Packages   {} in the cache", lock.packages.len()),
+            None => format!(
+                "Packages   {}: to be resolved and downloaded",
+                archive.packages.display()
+            ),
+        },
+    ]
+}
+
+/// Where FreeBSD's sets come from, and what vouches for them.
+fn set_lines(order: &Order<'_>, sets: &Sets) -> Result<Vec<String>> {
+    let release = &order.recipe.release;
+    let folder = release_folder(release).map_err(Error::bad_input)?;
+    let cached = sets::cached(order.recipe, sets, &order.context())?;
+    let pins = sets.pins_of(release);
+    let mut lines = vec![match &sets.supply.folder {
+        Some(given) => format!("Base       {folder} from {}", given.display()),
+        None => format!(
+            "Base       {folder} from {}",
+            sets.mirrors.join("\n           or ")
+        ),
+    }];
+    for (at, set) in sets.sets.iter().enumerate() {
+        let sha256 = pins.and_then(|pins| pins.get(at)).map_or_else(
+            || "not pinned: needs MANIFEST and --insecure".to_owned(),
+            |pin| clawdie_tree::hex(pin.sha256),
+        );
+        let there = if sets.supply.folder.is_none() && cached.contains(set) {
+            ", in the cache"
+        } else {
+            ""
+        };
+        lines.push(format!("Set        {set}{there}\n           {sha256}"));
+    }
+    Ok(lines)
 }
 
 fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {

@@ -40,7 +40,7 @@ pub const NEWUIDMAP: Tool = Tool {
 };
 
 /// Decoded roots that stay in the cache: enough to go back and forth between two recipes.
-const BASES_KEPT: usize = 3;
+pub(super) const BASES_KEPT: usize = 3;
 
 /// What a recipe resolved to: enough to install it again without asking the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,7 +348,11 @@ fn install(
         );
     let Boot::Grub {
         esp, bios_modules, ..
-    } = &recipe.boot;
+    } = &recipe.boot
+    else {
+        return Err(Error::bad_input("a Debian root is started by GRUB")
+            .hint("the recipe's `boot` says another `loader`"));
+    };
     let root_number = recipe
         .partitions
         .iter()

@@ -1,10 +1,13 @@
 //! The operating system under our files: obtained once, kept decoded in the cache.
 //!
-//! A back-end turns its inputs into a tar stream (the Debian archive here; FreeBSD dist sets are
-//! tar files already), [`archive`] reads any such stream into a [`Pack`].
+//! A back-end turns its inputs into tar streams (the Debian archive is installed; FreeBSD dist sets
+//! are tar files already), [`archive`] reads any such stream into a [`Pack`].
 
 pub mod archive;
 pub mod debian;
+mod download;
+pub mod flags;
+pub mod sets;
 
 use clawdie_tree::{Content, Tree, TreePath};
 use serde::{Deserialize, Serialize};

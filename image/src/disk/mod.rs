@@ -8,6 +8,7 @@
 //! that it is damaged. What is left to do for ourselves is a hundred lines.
 
 mod fault;
+pub mod freebsd;
 pub mod grub;
 mod plan;
 mod table;

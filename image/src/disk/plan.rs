@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use uuid::{Uuid, uuid};
 
-use super::SECTOR;
+use super::{SECTOR, freebsd};
 use crate::{Error, Result};
 
 /// Partitions start and end on whole mebibytes, as every partitioner since 2010 does: that suits
@@ -75,7 +75,7 @@ pub struct PartitionSize {
     pub name: String,
     /// GPT type.
     pub kind: PartitionKind,
-    /// Bytes wanted; rounded up to [`ALIGN`].
+    /// Bytes wanted; rounded up to [`ALIGN`], except for FreeBSD's boot code, which must stay small.
     pub len: u64,
 }
 
@@ -118,8 +118,8 @@ pub struct DiskPlan {
 }
 
 impl DiskPlan {
-    /// Places `sizes` one after another, each on whole mebibytes without gaps, and leaves one
-    /// mebibyte before and after them for the two copies of the table. All GUIDs follow from `seed`.
+    /// Places `sizes` one after another, each on a whole mebibyte, and leaves one mebibyte before and
+    /// after them for the two copies of the table. All GUIDs follow from `seed`.
     ///
     /// # Errors
     /// When a name is empty, too long or used twice, or a size is zero or absurd.
@@ -144,9 +144,14 @@ impl DiskPlan {
                     "two partitions are called `{name}`"
                 )));
             }
+            // `pmbr` loads the whole partition: one of a mebibyte would not fit below 0x90000.
+            let (step, most) = match kind {
+                PartitionKind::FreebsdBoot => (SECTOR, freebsd::MAX_PARTITION),
+                _ => (ALIGN, 1 << 50),
+            };
             let len = len
-                .checked_next_multiple_of(ALIGN)
-                .filter(|&len| len > 0 && len <= 1 << 50)
+                .checked_next_multiple_of(step)
+                .filter(|&len| len > 0 && len <= most)
                 .ok_or_else(|| {
                     Error::bad_input(format!("partition `{name}` cannot be {len} bytes long"))
                 })?;
@@ -157,7 +162,7 @@ impl DiskPlan {
                 first_lba: at / SECTOR,
                 len,
             });
-            at += len;
+            at = (at + len).next_multiple_of(ALIGN);
         }
         Ok(Self {
             disk_guid: guid(seed, "disk"),
@@ -230,6 +235,20 @@ mod tests {
         ] {
             assert!(DiskPlan::layout(&[0; 32], &bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn freebsds_boot_partition_stays_small_and_its_neighbour_aligned() {
+        let boot = |len| PartitionSize {
+            kind: PartitionKind::FreebsdBoot,
+            ..size("bootfs", len)
+        };
+        let plan = DiskPlan::layout(&[0; 32], &[boot(512 << 10), size("next", 1)]).unwrap();
+        assert_eq!(plan.partitions[0].len, 512 << 10);
+        assert_eq!(plan.partitions[1].offset(), 2 * ALIGN);
+        assert_eq!(plan.len, 4 * ALIGN);
+        let error = DiskPlan::layout(&[0; 32], &[boot(ALIGN)]).unwrap_err();
+        assert!(error.to_string().contains("`bootfs`"), "{error}");
     }
 
     proptest! {
