@@ -1,6 +1,7 @@
 //! The first boot: reads `setup.txt` from the seed and turns a fresh image into the operator's host.
 
 mod failpoint;
+pub mod habits;
 pub mod host;
 pub mod intake;
 pub mod journal;

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::{Parser, Subcommand};
-use clawdie_firstboot::host::debian::Debian;
-use clawdie_firstboot::host::{Host, System};
+use clawdie_firstboot::host::{Host, Native};
 use clawdie_firstboot::journal::{Ending, Phase};
 use clawdie_firstboot::run::{self, Result as RunResult};
 use clawdie_firstboot::setup::{self, Input};
@@ -58,10 +57,10 @@ enum Verb {
 const BAD_INPUT: u8 = 3;
 
 fn main() -> miette::Result<ExitCode> {
-    let host = Debian::<System>::this_machine();
+    let host = Native::this_machine();
     match Arguments::parse().verb {
         Verb::Run { phase } => {
-            require_root()?;
+            require_root(&host)?;
             start_log(Path::new(host.paths().log));
             let _only_one = lock(Path::new(host.paths().run))?;
             let result = run::run(&host, phase, env!("CARGO_PKG_VERSION"));
@@ -77,13 +76,13 @@ fn main() -> miette::Result<ExitCode> {
             })
         }
         Verb::Plan => {
-            require_root()?;
+            require_root(&host)?;
             let _only_one = lock(Path::new(host.paths().run))?;
             print(&plan::plan(&host, env!("CARGO_PKG_VERSION")))
         }
         Verb::Check { file } => check(&file),
         Verb::Status { json } => {
-            require_root()?;
+            require_root(&host)?;
             let status = Status::read(&host).into_diagnostic()?;
             if json {
                 print(&(serde_json::to_string_pretty(&status).into_diagnostic()? + "\n"))
@@ -128,12 +127,12 @@ fn print(text: &str) -> miette::Result<ExitCode> {
     }
 }
 
-fn require_root() -> miette::Result<()> {
+fn require_root(host: &dyn Host) -> miette::Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     Err(miette!(
-        help = "try it with `sudo`",
+        help = format!("try it with `{}`", host.habits().become_root),
         "only root may do that: the seed and the journal hold secrets"
     ))
 }

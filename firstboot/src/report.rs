@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::habits::Habits;
 use crate::host::{Access, Address, Host, HostError, Volume};
 use crate::journal::{Outcome, Phase};
 use crate::step::{self, Context, Finished};
@@ -38,6 +39,7 @@ pub struct Report {
     login: Option<Login>,
     has_seed: bool,
     was_set_up: bool,
+    habits: Habits,
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +109,7 @@ impl Report {
             login,
             has_seed: cx.intake.mark().is_some(),
             was_set_up: cx.was_set_up,
+            habits: cx.host.habits(),
         }
     }
 
@@ -141,11 +144,11 @@ impl Report {
                     .into()
             });
         } else if self.failed().next().is_some() {
-            next.push(
+            next.push(format!(
                 "Read the lines marked FAILED above; the next start tries those steps again. On \
-                 this machine: sudo clawdie-firstboot status"
-                    .into(),
-            );
+                 this machine: {} clawdie-firstboot status",
+                self.habits.become_root
+            ));
         }
         if let Some(login) = &self.login {
             let place = self
@@ -164,9 +167,10 @@ impl Report {
             next.push("Ask Colibri: colibri status".into());
         }
         if self.addresses.is_empty() && self.phase == Phase::Late {
-            next.push(
-                "No network address yet: plug in a cable and look here again: ip address".into(),
-            );
+            next.push(format!(
+                "No network address yet: plug in a cable and look here again: {}",
+                self.habits.show_addresses
+            ));
         }
         if self.has_seed {
             next.push(
@@ -255,7 +259,8 @@ impl Report {
         }
         let _ = writeln!(
             text,
-            "More: sudo clawdie-firstboot status, and RESULT.txt on the stick.\n{MOTD_END}"
+            "More: {} clawdie-firstboot status, and RESULT.txt on the stick.\n{MOTD_END}",
+            self.habits.become_root
         );
         harmless(&text)
     }

@@ -1,14 +1,23 @@
 //! The one seam between what first boot wants and what an operating system does.
 //!
 //! Above this line nothing knows Debian from FreeBSD: steps speak of a [`Setting`] that should hold, a [`Volume`] that
-//! may be the seed, a [`RootDisk`] that should be filled. Below it, [`debian`] turns those into files and commands, and
-//! a recording host stands in for tests.
+//! may be the seed, a [`RootDisk`] that should be filled. Below it, [`debian`] and [`freebsd`] turn those into files and
+//! commands, with `machine` below both, and a recording host stands in for tests. All compile and are tested on every
+//! system; [`Native`] is the one that a program is built for.
 
+mod authorized_keys;
 mod command;
 pub mod debian;
 mod files;
+pub mod freebsd;
+mod machine;
+mod network;
+#[cfg(test)]
+mod played;
 #[cfg(test)]
 pub(crate) mod recording;
+mod ssh;
+mod zone;
 
 use std::fmt;
 use std::io;
@@ -20,7 +29,27 @@ use secrecy::SecretString;
 
 pub use command::{Command, Output, Processes, System};
 
+use crate::habits::Habits;
 use crate::paths::Paths;
+
+/// The flavour that this program is built for.
+#[cfg(target_os = "freebsd")]
+pub type Native = freebsd::Freebsd;
+/// The flavour that this program is built for.
+#[cfg(not(target_os = "freebsd"))]
+pub type Native = debian::Debian;
+
+/// How an account becomes root, who is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BecomeRoot {
+    /// By a rule of its own for sudo(8).
+    Sudo {
+        /// Whether it must type its password to do so.
+        ask_password: bool,
+    },
+    /// By mdo(1), which the kernel allows every member of `wheel` (mac_do(4)) and which never asks.
+    Mdo,
+}
 
 /// One thing about the host that should be so. [`Host::holds`] asks, [`Host::apply`] makes it so.
 ///
@@ -62,8 +91,8 @@ pub enum Setting {
     Administrator {
         /// Login name.
         login: String,
-        /// Whether it must type its password to do so.
-        ask_password: bool,
+        /// In which way.
+        by: BecomeRoot,
     },
     /// A file that only root can read.
     SecretFile {
@@ -90,14 +119,15 @@ impl fmt::Display for Setting {
             Self::AuthorizedKeys { login, keys } => {
                 write!(f, "{} SSH key(s) for `{login}`", keys.len())
             }
-            Self::Administrator {
-                login,
-                ask_password: true,
-            } => write!(f, "sudo for `{login}`, with its password"),
-            Self::Administrator {
-                login,
-                ask_password: false,
-            } => write!(f, "sudo for `{login}`, without a password"),
+            Self::Administrator { login, by } => match by {
+                BecomeRoot::Sudo { ask_password: true } => {
+                    write!(f, "sudo for `{login}`, with its password")
+                }
+                BecomeRoot::Sudo {
+                    ask_password: false,
+                } => write!(f, "sudo for `{login}`, without a password"),
+                BecomeRoot::Mdo => write!(f, "mdo for `{login}`, without a password"),
+            },
             Self::SecretFile { path, .. } => write!(f, "{path}, readable by root only"),
             Self::ServiceEnabled(service) => write!(f, "{service} at every boot"),
         }
@@ -171,6 +201,8 @@ pub struct RootDisk {
     pub kernel_bytes: u64,
     /// Size of the file system in it.
     pub file_system_bytes: u64,
+    /// What the file system may leave unused of its partition: a last group too small to hold a file.
+    pub unused_bytes: u64,
 }
 
 /// One move of growing the root. Each is safe to repeat.
@@ -254,6 +286,8 @@ impl HostError {
 pub trait Host {
     /// The flavour's fixed places.
     fn paths(&self) -> Paths;
+    /// How its people do things by hand, for texts.
+    fn habits(&self) -> Habits;
 
     /// Whether a setting is already so. Changes nothing.
     fn holds(&self, setting: &Setting) -> Result<bool, HostError>;
@@ -290,6 +324,8 @@ pub trait Host {
     /// Asks the daemon a question over its socket; the answer as a short text (version).
     fn ask_daemon(&self) -> Result<String, HostError>;
 
+    /// The flavour's way to become root; `ask_password` is a wish that not every way can fulfil.
+    fn become_root(&self, ask_password: bool) -> BecomeRoot;
     /// The running host name.
     fn host_name(&self) -> Result<String, HostError>;
     /// Whether the account has a password that could log in.

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Access, Address, GrowMove, Host, HostError, Order, RootDisk, Service, Setting, Volume,
+    Access, Address, BecomeRoot, GrowMove, Host, HostError, Order, RootDisk, Service, Setting,
+    Volume,
 };
+use crate::habits::Habits;
 use crate::paths::Paths;
 
 /// What survives a power cut.
@@ -70,6 +72,7 @@ impl Recording {
                 table_bytes: 600 << 20,
                 kernel_bytes: 600 << 20,
                 file_system_bytes: 600 << 20,
+                unused_bytes: 16 << 20,
             }),
             ..Disk::default()
         };
@@ -188,10 +191,12 @@ fn record(setting: &Setting) -> (String, String) {
             password.expose_secret().to_owned(),
         ),
         Setting::AuthorizedKeys { login, keys } => (format!("keys {login}"), keys.join("\n")),
-        Setting::Administrator {
-            login,
-            ask_password,
-        } => (format!("sudo {login}"), format!("ask {ask_password}")),
+        Setting::Administrator { login, by } => match by {
+            BecomeRoot::Sudo { ask_password } => {
+                (format!("sudo {login}"), format!("ask {ask_password}"))
+            }
+            BecomeRoot::Mdo => (format!("mdo {login}"), "a member of wheel".into()),
+        },
         Setting::SecretFile { path, content } => {
             (format!("file {path}"), content.expose_secret().to_owned())
         }
@@ -202,6 +207,10 @@ fn record(setting: &Setting) -> (String, String) {
 impl Host for Recording {
     fn paths(&self) -> Paths {
         Paths::DEBIAN
+    }
+
+    fn habits(&self) -> Habits {
+        Habits::DEBIAN
     }
 
     fn holds(&self, setting: &Setting) -> Result<bool, HostError> {
@@ -371,6 +380,10 @@ impl Host for Recording {
             return Err(HostError::Refused("connection refused".into()));
         }
         Ok("0.1.0".into())
+    }
+
+    fn become_root(&self, ask_password: bool) -> BecomeRoot {
+        BecomeRoot::Sudo { ask_password }
     }
 
     fn host_name(&self) -> Result<String, HostError> {

@@ -90,7 +90,13 @@ impl Step for DaemonAnswers {
     }
 
     fn act(&self, cx: &Context, _wanted: &Wanted) -> Result<(), StepError> {
-        cx.host.ask_daemon().map(drop).map_err(StepError::Silent)
+        cx.host
+            .ask_daemon()
+            .map(drop)
+            .map_err(|source| StepError::Silent {
+                source,
+                log: cx.host.habits().show_daemon_log,
+            })
     }
 
     fn result(&self, cx: &Context, wanted: &Wanted) -> String {

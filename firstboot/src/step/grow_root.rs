@@ -6,9 +6,6 @@ use crate::host::{GrowMove, HostError, RootDisk};
 /// Room behind the partition that is not worth a write: the backup partition table and the rounding of its start.
 const PARTITION_SLACK: u64 = 4 << 20;
 
-/// What a file system may leave unused of its partition: ext4 drops a last block group that is too small to be useful.
-const FILE_SYSTEM_SLACK: u64 = 16 << 20;
-
 pub(super) struct GrowRoot;
 
 /// The moves that are left, judged from the disk alone, so that a cut between any two of them does no harm.
@@ -23,7 +20,7 @@ fn moves(root: &RootDisk) -> Vec<GrowMove> {
         moves.push(GrowMove::Kernel);
     }
     if !moves.is_empty()
-        || root.kernel_bytes.saturating_sub(root.file_system_bytes) > FILE_SYSTEM_SLACK
+        || root.kernel_bytes.saturating_sub(root.file_system_bytes) > root.unused_bytes
     {
         moves.push(GrowMove::FileSystem);
     }
@@ -114,6 +111,7 @@ mod tests {
             table_bytes: 600 * MIB,
             kernel_bytes: 600 * MIB,
             file_system_bytes: 600 * MIB,
+            unused_bytes: 16 * MIB,
         }
     }
 

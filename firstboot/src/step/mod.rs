@@ -125,8 +125,13 @@ pub enum StepError {
     #[error("it was done without an error, but checking afterwards shows that it is not so")]
     NotHeld,
     /// The daemon is silent.
-    #[error("colibri-daemon does not answer ({0}). See `journalctl -u colibri-daemon`")]
-    Silent(#[source] HostError),
+    #[error("colibri-daemon does not answer ({source}). See `{log}`")]
+    Silent {
+        /// What asking it brought.
+        source: HostError,
+        /// The command that shows its log.
+        log: &'static str,
+    },
 }
 
 /// What a step has to do.

@@ -31,7 +31,7 @@ impl Step for Sudo {
         let ask_password = will_have || cx.host.has_password(&login)?;
         Ok(Wanted::Settings(vec![Setting::Administrator {
             login,
-            ask_password,
+            by: cx.host.become_root(ask_password),
         }]))
     }
 }

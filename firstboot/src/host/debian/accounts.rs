@@ -3,13 +3,12 @@
 //! Our program is static, so the account files are read as text: no NSS.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Command, Debian, HostError, Processes};
+use crate::host::authorized_keys::Login;
 use crate::host::files;
 
 /// Colibri's group: its members may talk to the daemon's socket.
@@ -20,14 +19,6 @@ const FIRST_HUMAN: u32 = 1000;
 
 /// `*` can match no password and `!` marks it as locked for `passwd -S`.
 const LOCKED: &str = "!*";
-
-/// A line of `/etc/passwd`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Login {
-    uid: u32,
-    gid: u32,
-    home: String,
-}
 
 /// The fields of the line that starts with `name:`.
 fn entry<'a>(table: &'a str, name: &str) -> Option<Vec<&'a str>> {
@@ -44,7 +35,7 @@ fn opens(hash: &str) -> bool {
 
 impl<P: Processes> Debian<P> {
     fn table(&self, path: &str) -> Result<String, HostError> {
-        let bytes = self.read_at(path)?.unwrap_or_default();
+        let bytes = self.machine.read_at(path)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -129,7 +120,7 @@ impl<P: Processes> Debian<P> {
         content: &[u8],
         mode_if_new: u32,
     ) -> Result<(), HostError> {
-        let at = self.at(path);
+        let at = self.machine.at(path);
         let (mode, owner) = fs::metadata(&at).map_or((mode_if_new, None), |meta| {
             (
                 meta.permissions().mode() & 0o7777,
@@ -145,23 +136,24 @@ impl<P: Processes> Debian<P> {
         };
         let shadow = self.table("/etc/shadow")?;
         let group = self.table("/etc/group")?;
-        let home = fs::symlink_metadata(self.at(&human.home));
         Ok(entry(&shadow, login).is_some()
             && group
                 .lines()
                 .any(|line| line.split(':').nth(2) == Some(&human.gid.to_string()))
             && entry(&group, COLIBRI_GROUP).is_some_and(|fields| is_member(&fields, login))
-            && home.is_ok_and(|meta| meta.is_dir() && meta.uid() == human.uid))
+            && self.machine.has_home(&human))
     }
 
     /// Each part is made only when it is missing, because a cut may fall between any two files of the account tables.
     pub(super) fn make_account(&self, login: &str) -> Result<(), HostError> {
         if entry(&self.table("/etc/group")?, login).is_none() {
-            self.processes.demand(&Command::new(["groupadd", login]))?;
+            self.machine
+                .processes
+                .demand(&Command::new(["groupadd", login]))?;
         }
         if self.human(login)?.is_none() {
             // `--gid` and not `--user-group`: that one fails when the group is there already, as after a cut.
-            self.processes.demand(&Command::new([
+            self.machine.processes.demand(&Command::new([
                 "useradd",
                 "--create-home",
                 "--gid",
@@ -174,7 +166,7 @@ impl<P: Processes> Debian<P> {
             ]))?;
         }
         if entry(&self.table("/etc/shadow")?, login).is_none() {
-            self.processes.demand(&Command::new(["pwconv"]))?;
+            self.machine.processes.demand(&Command::new(["pwconv"]))?;
         }
         let group = self.table("/etc/group")?;
         let colibri = entry(&group, COLIBRI_GROUP).ok_or_else(|| HostError::NotOnImage {
@@ -182,7 +174,7 @@ impl<P: Processes> Debian<P> {
             remedy: "build the image with `cargo xtask iso` or stage Colibri's files first".into(),
         })?;
         if !is_member(&colibri, login) {
-            self.processes.demand(&Command::new([
+            self.machine.processes.demand(&Command::new([
                 "usermod",
                 "--append",
                 "--groups",
@@ -191,18 +183,7 @@ impl<P: Processes> Debian<P> {
             ]))?;
         }
         let human = self.present_human(login)?;
-        let home = self.at(&human.home);
-        if !home.is_dir() {
-            files::make_folder(&home, 0o700)
-                .map_err(HostError::io(format!("making {}", human.home)))?;
-        }
-        if fs::metadata(&home).is_ok_and(|meta| meta.uid() != human.uid) {
-            chown(&home, Some(human.uid), Some(human.gid)).map_err(HostError::io(format!(
-                "handing {} to `{login}`",
-                human.home
-            )))?;
-        }
-        Ok(())
+        self.machine.make_home(login, &human)
     }
 
     pub(super) fn password_opens(&self, login: &str) -> Result<bool, HostError> {
@@ -220,83 +201,27 @@ impl<P: Processes> Debian<P> {
     ) -> Result<(), HostError> {
         self.present_human(login)?;
         let line = format!("{login}:{}\n", password.expose_secret());
-        self.processes
+        self.machine
+            .processes
             .demand(&Command::new(["chpasswd"]).with_input(line.into()))?;
         Ok(())
     }
 
-    fn keys_file(&self, human: &Login) -> PathBuf {
-        self.at(&human.home).join(".ssh/authorized_keys")
-    }
-
-    /// The text of `authorized_keys`, which may be the work of the account's owner: a link is not followed.
-    fn present_keys(&self, human: &Login) -> Result<String, HostError> {
-        let path = self.keys_file(human);
-        let shown = format!("{}/.ssh/authorized_keys", human.home);
-        for place in [path.parent().unwrap_or(&path), &path] {
-            match fs::symlink_metadata(place) {
-                Ok(meta) if meta.is_symlink() => {
-                    return Err(HostError::Refused(format!(
-                        "{shown} is reached through a link, which root must not follow; remove the link"
-                    )));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-                Err(error) => return Err(HostError::io(format!("reading {shown}"))(error)),
-            }
-        }
-        let bytes =
-            files::read(&path, 1 << 20).map_err(HostError::io(format!("reading {shown}")))?;
-        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
-    }
-
     pub(super) fn keys_are_there(&self, login: &str, keys: &[String]) -> Result<bool, HostError> {
-        let Some(human) = self.human(login)? else {
-            return Ok(false);
-        };
-        let present = self.present_keys(&human)?;
-        let path = self.keys_file(&human);
-        let private = |path: &std::path::Path, mode: u32| {
-            fs::metadata(path).is_ok_and(|meta| {
-                meta.permissions().mode() & 0o7777 == mode && meta.uid() == human.uid
-            })
-        };
-        Ok(keys
-            .iter()
-            .all(|key| present.lines().any(|line| line == key))
-            && path.parent().is_some_and(|folder| private(folder, 0o700))
-            && private(&path, 0o600))
+        match self.human(login)? {
+            Some(human) => self.machine.keys_are_there(&human, keys),
+            None => Ok(false),
+        }
     }
 
     pub(super) fn install_keys(&self, login: &str, keys: &[String]) -> Result<(), HostError> {
         let human = self.present_human(login)?;
-        let mut text = self.present_keys(&human)?;
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        for key in keys {
-            if !text.lines().any(|line| line == key) {
-                text.push_str(key);
-                text.push('\n');
-            }
-        }
-        let path = self.keys_file(&human);
-        let owner = (human.uid, human.gid);
-        let write = || {
-            let folder = path.parent().unwrap_or(&path);
-            files::make_folder(folder, 0o700)?;
-            chown(folder, Some(owner.0), Some(owner.1))?;
-            files::replace(&path, text.as_bytes(), 0o600, Some(owner))
-        };
-        write().map_err(HostError::io(format!(
-            "writing {}/.ssh/authorized_keys",
-            human.home
-        )))
+        self.machine.install_keys(&human, keys)
     }
 
     pub(super) fn sudo_rule_is(&self, login: &str, ask_password: bool) -> Result<bool, HostError> {
-        let at = self.at(SUDO_RULE);
-        let is = self.read_at(SUDO_RULE)?;
+        let at = self.machine.at(SUDO_RULE);
+        let is = self.machine.read_at(SUDO_RULE)?;
         Ok(
             is.is_some_and(|is| is == sudo_rule(login, ask_password).as_bytes())
                 && fs::metadata(at).is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o440),
@@ -306,7 +231,7 @@ impl<P: Processes> Debian<P> {
     /// A broken rule would lock everybody out of root, so `visudo` reads it before it counts.
     pub(super) fn write_sudo_rule(&self, login: &str, ask_password: bool) -> Result<(), HostError> {
         let doing = || HostError::io(format!("writing {SUDO_RULE}"));
-        let at = self.at(SUDO_RULE);
+        let at = self.machine.at(SUDO_RULE);
         let temporary = files::temporary_name(&at).map_err(doing())?;
         files::write_new(
             &temporary,
@@ -322,7 +247,7 @@ impl<P: Processes> Debian<P> {
             "--file",
             &temporary.display().to_string(),
         ]);
-        if let Err(error) = self.processes.demand(&check) {
+        if let Err(error) = self.machine.processes.demand(&check) {
             // Best effort: what stays behind is a name that sudo does not read.
             let _ = fs::remove_file(&temporary);
             return Err(error);

@@ -1,13 +1,13 @@
 //! Disks as `lsblk` shows them: seed candidates, and the root's disk with the moves that grow it.
 
-use std::fs;
-use std::path::Path;
-
 use serde::Deserialize;
 
 use super::{Command, Debian, HostError, Processes};
-use crate::host::{Access, GrowMove, Host as _, RootDisk, Volume, files};
+use crate::host::{Access, GrowMove, Host as _, RootDisk, Volume};
 use crate::seed;
+
+/// What ext4 may leave unused of its partition: a last block group that is too small to be useful.
+const SMALLEST_GROUP: u64 = 16 << 20;
 
 /// A device of `lsblk --json`, with those inside it.
 #[derive(Debug, Deserialize)]
@@ -108,7 +108,7 @@ impl<P: Processes> Debian<P> {
             "--output",
             columns,
         ]);
-        let output = self.processes.demand(&command)?;
+        let output = self.machine.processes.demand(&command)?;
         Ok(parse::<Listing>("lsblk --json", &output.stdout)?.blockdevices)
     }
 
@@ -135,10 +135,7 @@ impl<P: Processes> Debian<P> {
 
     pub(super) fn mount(&self, volume: &Volume, access: Access) -> Result<(), HostError> {
         self.unmount()?;
-        for folder in [self.paths().run, self.paths().seed_mount] {
-            files::make_folder(&self.at(folder), 0o700)
-                .map_err(HostError::io(format!("making {folder}")))?;
-        }
+        self.machine.make_mount_point(&self.paths())?;
         let mode = match access {
             Access::ReadOnly => "ro",
             Access::ReadWrite => "rw",
@@ -146,7 +143,7 @@ impl<P: Processes> Debian<P> {
         // Setup.txt holds secrets and FAT knows no owners: umask keeps everybody but root out.
         let options = format!("{mode},nosuid,nodev,noexec,umask=0077");
         let point = self.paths().seed_mount;
-        self.processes.demand(&Command::new([
+        self.machine.processes.demand(&Command::new([
             "mount",
             "-t",
             "vfat",
@@ -160,13 +157,18 @@ impl<P: Processes> Debian<P> {
 
     pub(super) fn unmount(&self) -> Result<(), HostError> {
         let point = self.paths().seed_mount;
-        let mounts = self.read_at("/proc/self/mounts")?.unwrap_or_default();
+        let mounts = self
+            .machine
+            .read_at("/proc/self/mounts")?
+            .unwrap_or_default();
         let mounts = String::from_utf8_lossy(&mounts);
         if mounts
             .lines()
             .any(|line| line.split(' ').nth(1) == Some(point))
         {
-            self.processes.demand(&Command::new(["umount", point]))?;
+            self.machine
+                .processes
+                .demand(&Command::new(["umount", point]))?;
         }
         Ok(())
     }
@@ -186,6 +188,7 @@ impl<P: Processes> Debian<P> {
             return Ok(None);
         }
         let dump = self
+            .machine
             .processes
             .demand(&Command::new(["sfdisk", "--json", &disk.path]))?;
         let table = parse::<SfdiskJson>("sfdisk --json", &dump.stdout)?.partitiontable;
@@ -212,6 +215,7 @@ impl<P: Processes> Debian<P> {
                 detail: format!("it is not {} and a number", disk.path),
             })?;
         let header = self
+            .machine
             .processes
             .demand(&Command::new(["dumpe2fs", "-h", &part.path]))?;
         let file_system_bytes =
@@ -232,6 +236,7 @@ impl<P: Processes> Debian<P> {
             table_bytes: entry.size * table.sectorsize,
             kernel_bytes: part.size,
             file_system_bytes,
+            unused_bytes: SMALLEST_GROUP,
         }))
     }
 
@@ -241,7 +246,7 @@ impl<P: Processes> Debian<P> {
             GrowMove::Partition => {
                 // The disk is in use: no rereading of the whole table, partx tells the kernel of this one partition.
                 // The image is shorter than the stick, so the backup table lies in the middle of it and moves first.
-                self.processes.demand(&Command::new([
+                self.machine.processes.demand(&Command::new([
                     "sfdisk",
                     "--no-reread",
                     "--no-tell-kernel",
@@ -258,34 +263,20 @@ impl<P: Processes> Debian<P> {
                     &root.disk,
                 ])
                 .with_input(", +\n".to_owned().into());
-                self.processes.demand(&stretch)?;
+                self.machine.processes.demand(&stretch)?;
             }
             GrowMove::Kernel => {
-                self.processes.demand(&Command::new([
+                self.machine.processes.demand(&Command::new([
                     "partx", "--update", "--nr", &number, &root.disk,
                 ]))?;
             }
             GrowMove::FileSystem => {
-                self.processes
+                self.machine
+                    .processes
                     .demand(&Command::new(["resize2fs", &root.partition]))?;
             }
         }
         Ok(())
-    }
-
-    /// Names in a folder, sorted.
-    pub(super) fn names(&self, folder: &Path) -> std::io::Result<Vec<String>> {
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
     }
 }
 

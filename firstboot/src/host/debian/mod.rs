@@ -3,40 +3,28 @@
 mod accounts;
 mod disk;
 mod places;
-mod ssh;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::fcntl::OFlag;
-use secrecy::ExposeSecret as _;
 
+use super::machine::Machine;
 use super::{
-    Access, Address, Command, GrowMove, Host, HostError, Order, Processes, RootDisk, Service,
-    Setting, System, Volume, files,
+    Access, Address, BecomeRoot, Command, GrowMove, Host, HostError, Order, Processes, RootDisk,
+    Service, Setting, System, Volume, files, network,
 };
+use crate::habits::Habits;
 use crate::paths::Paths;
-
-/// No file that we read is bigger; a bigger one is cut, which its parser then reports.
-const READ_LIMIT: u64 = 1 << 20;
-
-/// The journal alone may grow beyond that.
-const JOURNAL_LIMIT: u64 = 64 << 20;
-
-/// How long a console may keep us waiting before it is given up on.
-const CONSOLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A Debian host whose root is at `root`: `/` in earnest, a folder in tests.
 #[derive(Debug)]
 pub struct Debian<P = System> {
-    root: PathBuf,
-    processes: P,
+    machine: Machine<P>,
 }
 
 impl Debian<System> {
@@ -50,61 +38,11 @@ impl<P: Processes> Debian<P> {
     /// A host with its files below `root` and its programs run by `processes`.
     pub fn new(root: impl Into<PathBuf>, processes: P) -> Self {
         Self {
-            root: root.into(),
-            processes,
+            machine: Machine {
+                root: root.into(),
+                processes,
+            },
         }
-    }
-
-    /// Where an absolute path lies in truth.
-    fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
-    }
-
-    fn read_at(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
-        files::read(&self.at(path), READ_LIMIT).map_err(HostError::io(format!("reading {path}")))
-    }
-
-    fn text_at(&self, path: &str) -> Result<Option<String>, HostError> {
-        Ok(self
-            .read_at(path)?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    fn write_at(&self, path: &str, content: &str, mode: u32) -> Result<(), HostError> {
-        files::replace(&self.at(path), content.as_bytes(), mode, None)
-            .map_err(HostError::io(format!("writing {path}")))
-    }
-
-    fn says_yes(&self, command: &Command) -> Result<bool, HostError> {
-        let output = self
-            .processes
-            .run(command)
-            .map_err(HostError::io(format!("running `{}`", command.line())))?;
-        Ok(output.status == Some(0))
-    }
-
-    fn print_on(&self, console: &Path, bytes: &[u8]) -> io::Result<()> {
-        // A serial line with nobody behind it may never take our bytes, and opening one must not make it ours.
-        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let mut console = OpenOptions::new()
-            .write(true)
-            .custom_flags(flags.bits())
-            .open(console)?;
-        let end = Instant::now() + CONSOLE_PATIENCE;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match console.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -120,28 +58,27 @@ impl<P: Processes> Host for Debian<P> {
         Paths::DEBIAN
     }
 
+    fn habits(&self) -> Habits {
+        Habits::DEBIAN
+    }
+
     fn holds(&self, setting: &Setting) -> Result<bool, HostError> {
         match setting {
             Setting::RootLocked => self.root_is_locked(),
-            Setting::SshHostKeys => self.has_ssh_host_keys(),
+            Setting::SshHostKeys => self.machine.has_ssh_host_keys(),
             Setting::HostName(name) => self.is_host_name(name),
-            Setting::TimeZone(zone) => self.is_time_zone(zone),
+            Setting::TimeZone(zone) => self.machine.is_time_zone(zone),
             Setting::Locale(locale) => self.is_locale(locale),
             Setting::Keymap(keymap) => self.is_keymap(keymap),
             Setting::Account { login } => self.account_is_there(login),
             Setting::Password { login, .. } => self.password_opens(login),
             Setting::AuthorizedKeys { login, keys } => self.keys_are_there(login, keys),
-            Setting::Administrator {
-                login,
-                ask_password,
-            } => self.sudo_rule_is(login, *ask_password),
-            Setting::SecretFile { path, content } => {
-                let is = self.read_at(path)?;
-                let private = fs::metadata(self.at(path))
-                    .is_ok_and(|meta| meta.permissions().mode() & 0o7777 == 0o600);
-                Ok(private && is.is_some_and(|is| is == content.expose_secret().as_bytes()))
-            }
-            Setting::ServiceEnabled(service) => self.says_yes(&Command::new([
+            Setting::Administrator { login, by } => match by {
+                BecomeRoot::Sudo { ask_password } => self.sudo_rule_is(login, *ask_password),
+                BecomeRoot::Mdo => Err(no_mdo()),
+            },
+            Setting::SecretFile { path, content } => self.machine.secret_file_is(path, content),
+            Setting::ServiceEnabled(service) => self.machine.says_yes(&Command::new([
                 "systemctl",
                 "is-enabled",
                 "--quiet",
@@ -153,7 +90,7 @@ impl<P: Processes> Host for Debian<P> {
     fn apply(&self, setting: &Setting) -> Result<(), HostError> {
         match setting {
             Setting::RootLocked => self.lock_root(),
-            Setting::SshHostKeys => self.make_ssh_host_keys(),
+            Setting::SshHostKeys => self.machine.make_ssh_host_keys(),
             Setting::HostName(name) => self.set_host_name(name),
             Setting::TimeZone(zone) => self.set_time_zone(zone),
             Setting::Locale(locale) => self.set_locale(locale),
@@ -161,23 +98,13 @@ impl<P: Processes> Host for Debian<P> {
             Setting::Account { login } => self.make_account(login),
             Setting::Password { login, password } => self.set_password(login, password),
             Setting::AuthorizedKeys { login, keys } => self.install_keys(login, keys),
-            Setting::Administrator {
-                login,
-                ask_password,
-            } => self.write_sudo_rule(login, *ask_password),
-            Setting::SecretFile { path, content } => {
-                if let Some(folder) = Path::new(path)
-                    .parent()
-                    .map(|folder| self.at(folder))
-                    .filter(|at| !at.is_dir())
-                {
-                    files::make_folder(&folder, 0o700)
-                        .map_err(HostError::io(format!("making the folder of {path}")))?;
-                }
-                self.write_at(path, content.expose_secret(), 0o600)
-            }
+            Setting::Administrator { login, by } => match by {
+                BecomeRoot::Sudo { ask_password } => self.write_sudo_rule(login, *ask_password),
+                BecomeRoot::Mdo => Err(no_mdo()),
+            },
+            Setting::SecretFile { path, content } => self.machine.write_secret_file(path, content),
             Setting::ServiceEnabled(service) => {
-                self.processes.demand(&Command::new([
+                self.machine.processes.demand(&Command::new([
                     "systemctl",
                     "enable",
                     "--quiet",
@@ -191,36 +118,26 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn settle(&self) -> Result<(), HostError> {
-        File::open(&self.root)
+        File::open(&self.machine.root)
             .and_then(sync_file_system)
             .map_err(HostError::io("waiting for the disk"))
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HostError> {
-        let limit = if path == Path::new(self.paths().journal) {
-            JOURNAL_LIMIT
-        } else {
-            READ_LIMIT
-        };
-        files::read(&self.at(path), limit)
-            .map_err(HostError::io(format!("reading {}", path.display())))
+        self.machine.read(path, &self.paths())
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), HostError> {
-        self.make_own_folder(path)?;
-        files::replace(&self.at(path), content, mode, None)
-            .map_err(HostError::io(format!("writing {}", path.display())))
+        self.machine.write(path, content, mode, &self.paths())
     }
 
     fn append(&self, path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), HostError> {
-        self.make_own_folder(path)?;
-        files::append(&self.at(path), content, mode, sync)
-            .map_err(HostError::io(format!("writing {}", path.display())))
+        self.machine
+            .append(path, content, mode, sync, &self.paths())
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, HostError> {
-        self.names(&self.at(folder))
-            .map_err(HostError::io(format!("listing {}", folder.display())))
+        self.machine.list(folder)
     }
 
     fn volumes(&self) -> Result<Vec<Volume>, HostError> {
@@ -244,7 +161,7 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn is_running(&self, service: Service) -> Result<bool, HostError> {
-        self.says_yes(&Command::new([
+        self.machine.says_yes(&Command::new([
             "systemctl",
             "is-active",
             "--quiet",
@@ -259,7 +176,7 @@ impl<P: Processes> Host for Debian<P> {
         };
         // We run inside a job of the same boot transaction. Waiting here for another job could wait for ourselves, so
         // the order is queued and the daemon's own answer tells when it is up.
-        self.processes.demand(&Command::new([
+        self.machine.processes.demand(&Command::new([
             "systemctl",
             "--no-block",
             verb,
@@ -269,17 +186,16 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn ask_daemon(&self) -> Result<String, HostError> {
-        let client = colibri_protocol::client::Client::new(self.at(self.paths().colibri_socket))
-            .with_timeout(Duration::from_secs(5));
-        let status = client.status().map_err(|error| HostError::Unexpected {
-            what: "the daemon's answer".into(),
-            detail: error.to_string(),
-        })?;
-        Ok(status.version)
+        self.machine.ask_daemon(&self.paths())
+    }
+
+    fn become_root(&self, ask_password: bool) -> BecomeRoot {
+        BecomeRoot::Sudo { ask_password }
     }
 
     fn host_name(&self) -> Result<String, HostError> {
         Ok(self
+            .machine
             .text_at(places::KERNEL_HOST_NAME)?
             .unwrap_or_default()
             .trim()
@@ -291,34 +207,29 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn addresses(&self) -> Result<Vec<Address>, HostError> {
-        places::addresses()
+        network::addresses()
     }
 
     fn ssh_fingerprints(&self) -> Result<Vec<String>, HostError> {
-        self.fingerprints()
+        self.machine.fingerprints()
     }
 
     fn console(&self, text: &str) {
-        // Two line ends in one: a console whose terminal driver is in raw mode needs the return.
-        let bytes = text.replace('\n', "\r\n").into_bytes();
         let active = self
+            .machine
             .text_at("/sys/class/tty/console/active")
             .ok()
             .flatten()
             .unwrap_or_default();
-        let mut names: Vec<&str> = active.split_whitespace().collect();
-        if names.is_empty() {
-            names.push("console");
-        }
-        for name in names {
-            if let Err(error) = self.print_on(&self.at("/dev").join(name), &bytes) {
-                tracing::debug!(console = name, %error, "could not print");
-            }
+        if active.trim().is_empty() {
+            self.machine.print(["console"], text);
+        } else {
+            self.machine.print(active.split_whitespace(), text);
         }
     }
 
     fn boot_id(&self) -> Result<String, HostError> {
-        let id = self.text_at("/proc/sys/kernel/random/boot_id")?;
+        let id = self.machine.text_at("/proc/sys/kernel/random/boot_id")?;
         Ok(id.unwrap_or_default().trim().to_owned())
     }
 
@@ -331,22 +242,9 @@ impl<P: Processes> Host for Debian<P> {
     }
 }
 
-impl<P: Processes> Debian<P> {
-    /// The folders that are ours alone are 0700 from the start; others stay as the system has them.
-    fn make_own_folder(&self, file: &Path) -> Result<(), HostError> {
-        for own in [self.paths().state, self.paths().run] {
-            if file.parent() == Some(Path::new(own)) {
-                let at = self.at(own);
-                let right = fs::metadata(&at)
-                    .is_ok_and(|meta| meta.is_dir() && meta.mode() & 0o7777 == 0o700);
-                if !right {
-                    files::make_folder(&at, 0o700)
-                        .map_err(HostError::io(format!("making {own}")))?;
-                }
-            }
-        }
-        Ok(())
-    }
+/// A setting for another flavour.
+fn no_mdo() -> HostError {
+    HostError::Refused("mdo(1) is FreeBSD's way to become root; Debian's is sudo".into())
 }
 
 /// Writes out all that the file system of `file` still holds in memory.

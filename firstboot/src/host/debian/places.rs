@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
-use super::{Address, Command, Debian, HostError, Processes, files};
+use super::{Command, Debian, HostError, Processes, files};
+use crate::host::zone::ZONES;
 
 /// Writing here is `sethostname(2)`, which no daemon has to be up for.
 pub(super) const KERNEL_HOST_NAME: &str = "/proc/sys/kernel/hostname";
@@ -54,15 +55,16 @@ fn assign(text: &str, name: &str, value: &str) -> String {
 
 impl<P: Processes> Debian<P> {
     pub(super) fn is_host_name(&self, name: &str) -> Result<bool, HostError> {
-        let disk = self.text_at("/etc/hostname")?;
-        let running = self.text_at(KERNEL_HOST_NAME)?;
-        let hosts = self.text_at("/etc/hosts")?.unwrap_or_default();
+        let disk = self.machine.text_at("/etc/hostname")?;
+        let running = self.machine.text_at(KERNEL_HOST_NAME)?;
+        let hosts = self.machine.text_at("/etc/hosts")?.unwrap_or_default();
         let is = |text: Option<String>| text.is_some_and(|text| text.trim() == name);
         Ok(is(disk) && is(running) && hosts.lines().any(|line| is_own_line(line, Some(name))))
     }
 
     pub(super) fn set_host_name(&self, name: &str) -> Result<(), HostError> {
         let old = self
+            .machine
             .text_at("/etc/hosts")?
             .unwrap_or_else(|| HOSTS.to_owned());
         let own = format!("{OWN_ADDRESS}\t{name}");
@@ -71,41 +73,19 @@ impl<P: Processes> Debian<P> {
             Some(at) => lines[at] = &own,
             None => lines.push(&own),
         }
-        self.write_at("/etc/hosts", &(lines.join("\n") + "\n"), 0o644)?;
-        self.write_at("/etc/hostname", &format!("{name}\n"), 0o644)?;
-        fs::write(self.at(KERNEL_HOST_NAME), name)
+        self.machine
+            .write_at("/etc/hosts", &(lines.join("\n") + "\n"), 0o644)?;
+        self.machine
+            .write_at("/etc/hostname", &format!("{name}\n"), 0o644)?;
+        fs::write(self.machine.at(KERNEL_HOST_NAME), name)
             .map_err(HostError::io("telling the kernel its host name"))
     }
 
-    pub(super) fn is_time_zone(&self, zone: &str) -> Result<bool, HostError> {
-        match fs::read_link(self.at("/etc/localtime")) {
-            Ok(target) => {
-                let target = target.to_string_lossy().into_owned();
-                let set = target.split_once("/zoneinfo/").map(|(_, set)| set);
-                Ok(set == Some(zone) || (is_utc(zone) && set.is_some_and(is_utc)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(is_utc(zone)),
-            // A plain file instead of a link: some zone's data, but nobody can tell which.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
-            Err(error) => Err(HostError::io("reading /etc/localtime")(error)),
-        }
-    }
-
     pub(super) fn set_time_zone(&self, zone: &str) -> Result<(), HostError> {
-        let data = format!("/usr/share/zoneinfo/{zone}");
-        let is_zone = files::read(&self.at(&data), 4)
-            .ok()
-            .flatten()
-            .is_some_and(|magic| magic == b"TZif");
-        if zone.split('/').any(|part| part == "..") || !is_zone {
-            return Err(HostError::NotOnImage {
-                what: format!("the time zone `{zone}`"),
-                remedy: "correct `TIMEZONE` in setup.txt to a name like `Europe/Ljubljana` \
-                         (`timedatectl list-timezones` prints them all)"
-                    .into(),
-            });
-        }
-        let link = self.at("/etc/localtime");
+        self.machine
+            .has_zone(zone, "`timedatectl list-timezones`")?;
+        let data = format!("{ZONES}/{zone}");
+        let link = self.machine.at("/etc/localtime");
         let write = || {
             let temporary = files::temporary_name(&link)?;
             match fs::remove_file(&temporary) {
@@ -118,14 +98,18 @@ impl<P: Processes> Debian<P> {
         };
         write().map_err(HostError::io("linking /etc/localtime"))?;
         // Trixie ships no /etc/timezone any more; where an upgraded host has one it must not contradict the link.
-        if self.text_at("/etc/timezone")?.is_some() {
-            self.write_at("/etc/timezone", &format!("{zone}\n"), 0o644)?;
+        if self.machine.text_at("/etc/timezone")?.is_some() {
+            self.machine
+                .write_at("/etc/timezone", &format!("{zone}\n"), 0o644)?;
         }
         Ok(())
     }
 
     pub(super) fn is_locale(&self, locale: &str) -> Result<bool, HostError> {
-        let text = self.text_at("/etc/locale.conf")?.unwrap_or_default();
+        let text = self
+            .machine
+            .text_at("/etc/locale.conf")?
+            .unwrap_or_default();
         Ok(assigned(&text, "LANG") == Some(locale) && self.locale_exists(locale)?)
     }
 
@@ -133,7 +117,10 @@ impl<P: Processes> Debian<P> {
         if BUILT_IN.contains(&locale) {
             return Ok(true);
         }
-        let known = self.processes.demand(&Command::new(["locale", "-a"]))?;
+        let known = self
+            .machine
+            .processes
+            .demand(&Command::new(["locale", "-a"]))?;
         Ok(known
             .stdout
             .lines()
@@ -144,15 +131,23 @@ impl<P: Processes> Debian<P> {
         if !self.locale_exists(locale)? {
             self.generate_locale(locale)?;
         }
-        let text = self.text_at("/etc/locale.conf")?.unwrap_or_default();
-        self.write_at("/etc/locale.conf", &assign(&text, "LANG", locale), 0o644)?;
+        let text = self
+            .machine
+            .text_at("/etc/locale.conf")?
+            .unwrap_or_default();
+        self.machine
+            .write_at("/etc/locale.conf", &assign(&text, "LANG", locale), 0o644)?;
         // Logins read the name of old (pam_env); trixie makes it a link to the new one, older hosts have a file.
-        let old = self.at("/etc/default/locale");
+        let old = self.machine.at("/etc/default/locale");
         if fs::symlink_metadata(&old).is_err() {
             symlink("../locale.conf", &old).map_err(HostError::io("linking /etc/default/locale"))
         } else if fs::symlink_metadata(&old).is_ok_and(|meta| meta.is_file()) {
-            let text = self.text_at("/etc/default/locale")?.unwrap_or_default();
-            self.write_at("/etc/default/locale", &assign(&text, "LANG", locale), 0o644)
+            let text = self
+                .machine
+                .text_at("/etc/default/locale")?
+                .unwrap_or_default();
+            self.machine
+                .write_at("/etc/default/locale", &assign(&text, "LANG", locale), 0o644)
         } else {
             Ok(())
         }
@@ -165,6 +160,7 @@ impl<P: Processes> Debian<P> {
             remedy: "use `LOCALE=C.UTF-8` in setup.txt, or install the package `locales`".into(),
         };
         let supported = self
+            .machine
             .text_at("/usr/share/i18n/SUPPORTED")?
             .ok_or_else(missing)?;
         let line = supported
@@ -175,18 +171,21 @@ impl<P: Processes> Debian<P> {
                     .is_some_and(|name| normal(name) == normal(locale))
             })
             .ok_or_else(missing)?;
-        let wanted = self.text_at("/etc/locale.gen")?.unwrap_or_default();
+        let wanted = self.machine.text_at("/etc/locale.gen")?.unwrap_or_default();
         if !wanted.lines().any(|present| present.trim() == line.trim()) {
             let text = format!("{}\n{}\n", wanted.trim_end(), line.trim());
-            self.write_at("/etc/locale.gen", text.trim_start(), 0o644)?;
+            self.machine
+                .write_at("/etc/locale.gen", text.trim_start(), 0o644)?;
         }
-        self.processes.demand(&Command::new(["locale-gen"]))?;
+        self.machine
+            .processes
+            .demand(&Command::new(["locale-gen"]))?;
         Ok(())
     }
 
     /// `us` is what the kernel itself starts with, so an image without any keyboard data has it.
     pub(super) fn is_keymap(&self, keymap: &str) -> Result<bool, HostError> {
-        match self.text_at("/etc/default/keyboard")? {
+        match self.machine.text_at("/etc/default/keyboard")? {
             Some(text) => Ok(assigned(&text, "XKBLAYOUT") == Some(keymap)),
             None => Ok(keymap == "us"),
         }
@@ -194,8 +193,12 @@ impl<P: Processes> Debian<P> {
 
     pub(super) fn set_keymap(&self, keymap: &str) -> Result<(), HostError> {
         let on_image = !keymap.contains('/')
-            && self.at("/usr/bin/setupcon").exists()
-            && self.at("/usr/share/X11/xkb/symbols").join(keymap).is_file();
+            && self.machine.at("/usr/bin/setupcon").exists()
+            && self
+                .machine
+                .at("/usr/share/X11/xkb/symbols")
+                .join(keymap)
+                .is_file();
         if !on_image && keymap != "us" {
             return Err(HostError::NotOnImage {
                 what: format!("the console keyboard layout `{keymap}`"),
@@ -204,18 +207,22 @@ impl<P: Processes> Debian<P> {
                     .into(),
             });
         }
-        let text = self.text_at("/etc/default/keyboard")?.unwrap_or_else(|| {
-            "XKBMODEL=\"pc105\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n".to_owned()
-        });
-        self.write_at(
+        let text = self
+            .machine
+            .text_at("/etc/default/keyboard")?
+            .unwrap_or_else(|| {
+                "XKBMODEL=\"pc105\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\nBACKSPACE=\"guess\"\n"
+                    .to_owned()
+            });
+        self.machine.write_at(
             "/etc/default/keyboard",
             &assign(&text, "XKBLAYOUT", &format!("\"{keymap}\"")),
             0o644,
         )?;
-        if self.at("/usr/bin/setupcon").exists() {
+        if self.machine.at("/usr/bin/setupcon").exists() {
             // `--save` keeps the compiled layout for the next early boot; a machine without a screen has no console to
             // set and that is fine.
-            self.processes.demand(&Command::new([
+            self.machine.processes.demand(&Command::new([
                 "setupcon",
                 "--keyboard-only",
                 "--save",
@@ -226,20 +233,6 @@ impl<P: Processes> Debian<P> {
     }
 }
 
-fn is_utc(zone: &str) -> bool {
-    [
-        "UTC",
-        "Etc/UTC",
-        "Universal",
-        "Etc/Universal",
-        "Zulu",
-        "Etc/Zulu",
-        "UCT",
-        "Etc/UCT",
-    ]
-    .contains(&zone)
-}
-
 /// Whether a line of the hosts table gives our own name (this one, if one is asked for).
 fn is_own_line(line: &str, name: Option<&str>) -> bool {
     let mut words = line
@@ -248,41 +241,6 @@ fn is_own_line(line: &str, name: Option<&str>) -> bool {
         .unwrap_or_default()
         .split_whitespace();
     words.next() == Some(OWN_ADDRESS) && name.is_none_or(|name| words.any(|word| word == name))
-}
-
-/// Addresses of this machine that others can use.
-pub(super) fn addresses() -> Result<Vec<Address>, HostError> {
-    let interfaces = nix::ifaddrs::getifaddrs()
-        .map_err(|errno| HostError::io("listing the network interfaces")(errno.into()))?;
-    let mut found = Vec::new();
-    for interface in interfaces {
-        let Some(storage) = interface.address else {
-            continue;
-        };
-        let address = if let Some(v4) = storage.as_sockaddr_in() {
-            let ip = v4.ip();
-            if ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() {
-                continue;
-            }
-            ip.to_string()
-        } else if let Some(v6) = storage.as_sockaddr_in6() {
-            let ip = v6.ip();
-            if ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() {
-                continue;
-            }
-            ip.to_string()
-        } else {
-            continue;
-        };
-        found.push(Address {
-            interface: interface.interface_name,
-            address,
-        });
-    }
-    // IPv4 first: that is what people type.
-    found.sort_by_key(|address| (address.address.contains(':'), address.interface.clone()));
-    found.dedup();
-    Ok(found)
 }
 
 #[cfg(test)]

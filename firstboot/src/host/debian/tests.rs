@@ -1,40 +1,14 @@
 //! The Debian host over a folder and recorded programs: which commands it gives, and which files it leaves.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::os::unix::fs::symlink;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use secrecy::SecretString;
 
 use super::*;
-use crate::host::Output;
+use crate::host::played::Played;
 
 const LSBLK: &str = "lsblk --exclude 1,2,11 --json --bytes --tree --properties-by blkid --output PATH,TYPE,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
-
-/// Plays a transcript: each line that is run must be the next one, and gets its recorded answer.
-struct Played {
-    expected: RefCell<VecDeque<(String, i32, String)>>,
-    inputs: RefCell<Vec<String>>,
-}
-
-impl Processes for Played {
-    fn run(&self, command: &Command) -> io::Result<Output> {
-        let next = self.expected.borrow_mut().pop_front();
-        let (line, status, stdout) = next
-            .unwrap_or_else(|| panic!("nothing more was expected, but ran: {}", command.line()));
-        assert_eq!(command.line(), line);
-        if let Some(input) = &command.input {
-            self.inputs
-                .borrow_mut()
-                .push(input.expose_secret().to_owned());
-        }
-        Ok(Output {
-            status: Some(status),
-            stdout,
-            stderr: String::new(),
-        })
-    }
-}
 
 /// A host in a temporary folder, with the account tables of a fresh image.
 struct Bench {
@@ -45,15 +19,8 @@ struct Bench {
 impl Bench {
     fn new(transcript: &[(&str, i32, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let expected = transcript
-            .iter()
-            .map(|(line, status, out)| ((*line).into(), *status, (*out).into()));
-        let played = Played {
-            expected: RefCell::new(expected.collect()),
-            inputs: RefCell::default(),
-        };
         let bench = Self {
-            host: Debian::new(folder.path(), played),
+            host: Debian::new(folder.path(), Played::new(transcript)),
             folder,
         };
         bench.put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\ncolibri:x:820:820::/var/lib/colibri:/usr/sbin/nologin\n");
@@ -102,8 +69,7 @@ impl Bench {
     }
 
     fn done(&self) {
-        let left = self.host.processes.expected.borrow();
-        assert!(left.is_empty(), "never run: {left:?}");
+        self.host.machine.processes.done();
     }
 }
 
@@ -190,19 +156,9 @@ fn an_account_is_made_part_by_part() {
             })
             .expect("checked")
     );
-    bench
-        .host
-        .processes
-        .expected
-        .borrow_mut()
-        .push_back(("pwconv".into(), 0, String::new()));
+    bench.host.machine.processes.then("pwconv", 0, "");
     let usermod = "usermod --append --groups colibri ada";
-    bench
-        .host
-        .processes
-        .expected
-        .borrow_mut()
-        .push_back((usermod.into(), 0, String::new()));
+    bench.host.machine.processes.then(usermod, 0, "");
     let error = bench
         .host
         .apply(&Setting::Account { login })
@@ -257,7 +213,7 @@ fn a_password_goes_through_standard_input_only() {
     assert!(!bench.host.holds(&setting).expect("checked"));
     bench.host.apply(&setting).expect("applied");
     assert_eq!(
-        *bench.host.processes.inputs.borrow(),
+        bench.host.machine.processes.inputs(),
         ["ada:pa:ss \"word\n"]
     );
     bench.put("/etc/shadow", "ada:$y$j9T$abc$def:20000:0:99999:7:::\n");
@@ -314,7 +270,7 @@ fn a_link_in_the_account_s_hands_is_not_followed() {
 fn a_sudo_rule_counts_only_after_visudo_has_read_it() {
     let rule = |ask_password| Setting::Administrator {
         login: "ada".into(),
-        ask_password,
+        by: BecomeRoot::Sudo { ask_password },
     };
     let bench = Bench::new(&[]);
     fs::create_dir_all(bench.at("/etc/sudoers.d")).expect("made");
@@ -322,14 +278,7 @@ fn a_sudo_rule_counts_only_after_visudo_has_read_it() {
         "visudo --check --quiet --file {}",
         bench.at("/etc/sudoers.d/.clawdie-operator.new").display()
     );
-    let say = |status| {
-        bench
-            .host
-            .processes
-            .expected
-            .borrow_mut()
-            .push_back((check.clone(), status, String::new()))
-    };
+    let say = |status| bench.host.machine.processes.then(&check, status, "");
     say(1);
     bench.host.apply(&rule(false)).expect_err("visudo refused");
     assert_eq!(
@@ -611,6 +560,7 @@ fn the_root_s_disk_is_read_from_table_kernel_and_file_system() {
             table_bytes: 1_026_048 * 512,
             kernel_bytes: 525_336_576,
             file_system_bytes: 128_256 * 4096,
+            unused_bytes: 16 << 20,
         }
     );
     bench.done();
@@ -665,11 +615,12 @@ fn growing_gives_these_commands() {
         table_bytes: 0,
         kernel_bytes: 0,
         file_system_bytes: 0,
+        unused_bytes: 0,
     };
     for step in [GrowMove::Partition, GrowMove::Kernel, GrowMove::FileSystem] {
         bench.host.grow(&root, step).expect("grown");
     }
-    assert_eq!(*bench.host.processes.inputs.borrow(), [", +\n"]);
+    assert_eq!(bench.host.machine.processes.inputs(), [", +\n"]);
     bench.done();
 }
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 
-use super::{Command, Debian, HostError, Processes, files};
+use super::machine::Machine;
+use super::{Command, HostError, Processes, files};
 
-/// The kinds that Debian's sshd offers.
+/// The kinds that sshd offers on every flavour.
 const KINDS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
 
 fn private(kind: &str) -> String {
@@ -16,7 +17,7 @@ fn public(kind: &str) -> String {
     format!("/etc/ssh/ssh_host_{kind}_key.pub")
 }
 
-impl<P: Processes> Debian<P> {
+impl<P: Processes> Machine<P> {
     /// Whole, not merely present: a cut while the keys were made can leave empty files behind, with which sshd would
     /// not start.
     fn key_is_whole(&self, kind: &str) -> Result<bool, HostError> {
