@@ -201,6 +201,7 @@ impl Decoder {
         name: &[u8],
         task: &dyn Task,
     ) -> Result<()> {
+        self.has_room(entry.size(), name)?;
         if name.starts_with(b"/") {
             return Err(refuse(name, "has an absolute name"));
         }
@@ -221,17 +222,6 @@ impl Decoder {
         self.comes_once(&path, what, &meta, name)?;
         if let SkeletonKind::File = kind {
             let len = entry.size();
-            self.bytes = self
-                .bytes
-                .checked_add(len)
-                .filter(|&bytes| bytes <= MOST)
-                .ok_or_else(|| {
-                    let most = MOST >> 30;
-                    refuse(
-                        name,
-                        &format!("claims {len} bytes, and no base has more than {most} GiB in all"),
-                    )
-                })?;
             self.pack.add(&path, len, entry)?;
             self.files += 1;
             task.advance(len);
@@ -249,6 +239,22 @@ impl Decoder {
         };
         self.seen.insert(path.clone(), seen);
         self.tree.push(path, meta, kind);
+        Ok(())
+    }
+
+    /// Whatever kind of entry claims them: bytes that nobody wants must be read past, too.
+    fn has_room(&mut self, len: u64, name: &[u8]) -> Result<()> {
+        self.bytes = self
+            .bytes
+            .checked_add(len)
+            .filter(|&bytes| bytes <= MOST)
+            .ok_or_else(|| {
+                let most = MOST >> 30;
+                refuse(
+                    name,
+                    &format!("claims {len} bytes, and no base has more than {most} GiB in all"),
+                )
+            })?;
         Ok(())
     }
 
@@ -347,7 +353,10 @@ impl Decoder {
             kind => {
                 return Err(refuse(
                     name,
-                    &format!("is of a kind ({kind:?}) that no base has"),
+                    &format!(
+                        "is of tar's type `{}`, which no base has",
+                        kind.as_byte().escape_ascii()
+                    ),
                 ));
             }
         })
