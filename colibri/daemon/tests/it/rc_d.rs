@@ -123,7 +123,7 @@ fn start_makes_the_directories_and_hands_the_daemon_to_its_supervisor() {
     let here = bench.dir.path().display();
     has(
         &words,
-        "DAEMON -P /var/run/colibri_daemon.pid -r -R 5 -t colibri_daemon -H -o ",
+        "DAEMON -f -P /var/run/colibri_daemon.pid -r -R 5 -t colibri_daemon -H -M 0600 -o ",
     );
     has(&words, " -u ");
     has(&words, "/usr/local/bin/colibri-daemon --group ");
