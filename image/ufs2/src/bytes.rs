@@ -6,7 +6,7 @@ pub(crate) trait Fields {
     /// Stores raw bytes.
     fn put(&mut self, at: usize, value: &[u8]);
     /// The raw bytes at an offset.
-    fn get<const N: usize>(&self, at: usize) -> [u8; N];
+    fn array<const N: usize>(&self, at: usize) -> [u8; N];
 
     /// Stores 16 bits.
     fn put16(&mut self, at: usize, value: u16) {
@@ -22,15 +22,15 @@ pub(crate) trait Fields {
     }
     /// 16 bits.
     fn get16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.get(at))
+        u16::from_le_bytes(self.array(at))
     }
     /// 32 bits.
     fn get32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.get(at))
+        u32::from_le_bytes(self.array(at))
     }
     /// 64 bits.
     fn get64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.get(at))
+        u64::from_le_bytes(self.array(at))
     }
 }
 
@@ -39,7 +39,7 @@ impl Fields for [u8] {
         self[at..at + value.len()].copy_from_slice(value);
     }
 
-    fn get<const N: usize>(&self, at: usize) -> [u8; N] {
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         let mut value = [0; N];
         value.copy_from_slice(&self[at..at + N]);
         value

@@ -70,6 +70,54 @@ fn stretch(bytes: &mut Vec<u8>, last: usize) {
     bytes.put16(last + 4, len);
 }
 
+/// A name as it was found in a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found<'a> {
+    /// Bytes from the chunk's start.
+    pub(crate) at: usize,
+    pub(crate) inode: u32,
+    pub(crate) kind: u8,
+    pub(crate) name: &'a [u8],
+}
+
+/// The names in a chunk; else at which byte what is wrong.
+pub(crate) fn names(chunk: &[u8]) -> Result<Vec<Found<'_>>, (usize, &'static str)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < chunk.len() {
+        let entry = &chunk[at..];
+        if entry.len() < HEAD {
+            return Err((at, "the last entry is cut off"));
+        }
+        let len = usize::from(entry.get16(4));
+        let name_len = usize::from(entry[7]);
+        if len < HEAD || !len.is_multiple_of(4) || len > entry.len() {
+            return Err((at + 4, "the length of an entry cannot be"));
+        }
+        let inode = entry.get32(0);
+        if inode != 0 {
+            if entry_size(name_len) > len {
+                return Err((at + 7, "a name is longer than its entry"));
+            }
+            let name = &entry[HEAD..HEAD + name_len];
+            if name.is_empty() || name.contains(&0) || name.contains(&b'/') {
+                return Err((at + HEAD, "a name is empty or holds a NUL or a `/`"));
+            }
+            if entry[HEAD + name_len] != 0 {
+                return Err((at + HEAD + name_len, "a name does not end in a NUL"));
+            }
+            found.push(Found {
+                at,
+                inode,
+                kind: entry[6],
+                name,
+            });
+        }
+        at += len;
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,17 +142,40 @@ mod tests {
             })
             .collect();
         let bytes = chunks(&entries, 5, 2);
-        let mut found = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let len = usize::from(bytes.get16(at + 4));
-            let name = usize::from(bytes[at + 7]);
-            assert!(len >= entry_size(name) && at % CHUNK + len <= CHUNK);
-            assert_eq!(bytes[at + HEAD + name], 0);
-            found.push(bytes[at + HEAD..at + HEAD + name].to_vec());
-            at += len;
-        }
-        assert_eq!(at, bytes.len());
+        let found: Vec<_> = bytes
+            .chunks(CHUNK)
+            .flat_map(|chunk| super::names(chunk).unwrap())
+            .map(|entry| entry.name.to_vec())
+            .collect();
+        assert_eq!(found[..2], [b".".to_vec(), b"..".to_vec()]);
         assert_eq!(found[2..], names);
+    }
+
+    #[test]
+    fn damage_is_told_of() {
+        let entry = Entry {
+            name: b"name",
+            inode: 9,
+            kind: 8,
+        };
+        let good = chunks(&[entry], 5, 2);
+        assert_eq!(super::names(&good).unwrap().len(), 3);
+        let faults = [
+            (4, 0, 4),
+            (4, 13, 4),
+            (5, 9, 4),
+            (7, 9, 7),
+            (24 + 7, 0, 24 + 8),
+            (24 + 8, b'/', 24 + 8),
+            (24 + 9, 0, 24 + 8),
+            (24 + 12, b'x', 24 + 12),
+            (24 + 5, 0, 24 + 4 + 232),
+        ];
+        for (at, value, place) in faults {
+            let mut bad = good.clone();
+            bad[at] = value;
+            let fault = super::names(&bad).unwrap_err();
+            assert_eq!(fault.0, place, "{at} {value}: {}", fault.1);
+        }
     }
 }

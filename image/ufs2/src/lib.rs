@@ -25,10 +25,12 @@
 
 mod allocate;
 mod bytes;
+mod check;
 mod checksum;
 mod compare;
 mod cylinder;
 mod directory;
+mod disk;
 mod geometry;
 mod indirect;
 mod inode;
@@ -36,13 +38,16 @@ mod layout;
 mod metadata;
 mod parallel;
 mod plan;
+mod read;
 mod structure;
 mod superblock;
 mod write;
 mod xattr;
 
+pub use check::{Fault, MOST_FAULTS, check};
 pub use compare::{Difference, MOST_DIFFERENCES};
 pub use layout::{Layout, layout};
+pub use read::{Found, ReadError, read};
 pub use structure::Structure;
 
 use std::collections::BTreeMap;

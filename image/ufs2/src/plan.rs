@@ -8,10 +8,9 @@ use clawdie_tree::{Content, Kind, LinkGroup, Node, Tree, TreePath};
 
 use crate::directory::{self, Entry};
 use crate::geometry::{BLOCK, FRAG, FRAGS, ROOT, Run, push};
-use crate::indirect::{DIRECT, LEVELS, span};
+use crate::indirect::DIRECT;
 use crate::inode::{self, AREA, Inode};
-use crate::xattr;
-use crate::{Error, Options};
+use crate::{Error, Options, superblock, xattr};
 
 /// The most names an inode can have (`UFS_LINK_MAX`).
 const MOST_LINKS: u64 = 65500;
@@ -298,7 +297,7 @@ fn item(number: u32, path: &TreePath, node: &Node, options: &Options) -> Result<
     match &node.kind {
         Kind::Dir | Kind::Fifo => {}
         Kind::File { content, .. } => {
-            let limit = (DIRECT + (0..LEVELS).map(span).sum::<u64>()) * BLOCK - 1;
+            let limit = superblock::most_bytes();
             if content.len() > limit {
                 return Err(Error::FileTooLarge {
                     path: path.clone(),

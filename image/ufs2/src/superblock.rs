@@ -33,6 +33,9 @@ const FLAGS_UPDATED: u8 = 0x80;
 pub(crate) const SOFT_UPDATES: u32 = 0x2;
 /// `FS_METACKHASH`.
 pub(crate) const CHECK_HASHES: u32 = 0x200;
+/// What a sound file system may say of itself: the two above, a journal for soft updates, ACLs of
+/// either kind, labels, TRIM (`FS_SUJ`, `FS_ACLS`, `FS_NFS4ACLS`, `FS_MULTILABEL`, `FS_TRIM`).
+pub(crate) const KNOWN_FLAGS: u32 = SOFT_UPDATES | CHECK_HASHES | 0x8 | 0x10 | 0x100 | 0x20 | 0x400;
 /// `CK_SUPERBLOCK`, `CK_CYLGRP`, `CK_INODE`.
 pub(crate) const HASHED: u32 = 0x7;
 /// `fs_fsbtodb`: a fragment has 2^3 sectors.
@@ -93,8 +96,7 @@ impl Layout {
         raw.put32(1312, SOFT_UPDATES | CHECK_HASHES);
         raw.put32(1316, CLUSTERS as u32);
         raw.put32(1320, AREA as u32); // fs_maxsymlinklen
-        let blocks = DIRECT + (0..LEVELS).map(span).sum::<u64>();
-        raw.put64(1328, blocks * BLOCK - 1); // fs_maxfilesize
+        raw.put64(1328, most_bytes());
         raw.put64(1336, BLOCK - 1);
         raw.put64(1344, FRAG - 1);
         raw.put32(MAGIC_AT, MAGIC);
@@ -122,10 +124,18 @@ impl Layout {
     }
 }
 
+/// The most bytes a file can have (`fs_maxfilesize`).
+pub(crate) fn most_bytes() -> u64 {
+    (DIRECT + (0..LEVELS).map(span).sum::<u64>()) * BLOCK - 1
+}
+
+/// Bytes of the note in the boot area.
+pub(crate) const RECOVERY: usize = 20;
+
 /// What lies at the end of the boot area, so that fsck finds the superblock's copies when it cannot
 /// read the superblock (`struct fsrecovery`).
-pub(crate) fn recovery(groups: u64) -> [u8; 20] {
-    let mut raw = [0; 20];
+pub(crate) fn recovery(groups: u64) -> [u8; RECOVERY] {
+    let mut raw = [0; RECOVERY];
     raw.put32(0, MAGIC);
     raw.put32(4, SECTORS_SHIFT);
     raw.put32(8, SUPER_COPY as u32);
