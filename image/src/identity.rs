@@ -57,6 +57,11 @@ impl Identity {
         disk::guid(&self.seed, "root file system")
     }
 
+    /// The same in the eight bytes that UFS2 has for it.
+    pub fn root_id(&self) -> [u8; 8] {
+        self.root_file_system().as_u64_pair().0.to_be_bytes()
+    }
+
     /// Seed of the root's directory hash.
     pub fn hash_seed(&self) -> Uuid {
         disk::guid(&self.seed, "directory hash")

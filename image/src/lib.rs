@@ -26,6 +26,7 @@ pub mod programs;
 pub mod progress;
 pub mod qemu;
 pub mod recipe;
+mod root;
 pub mod seed;
 pub mod stage;
 pub mod tool;

@@ -5,7 +5,7 @@
 use clawdie_tree::{Kind, Tree, TreePath, hex};
 use serde::{Deserialize, Serialize};
 
-use crate::base::Package;
+use crate::base::{Package, flags};
 use crate::checkout::Git;
 use crate::disk::DiskPlan;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
@@ -117,6 +117,13 @@ pub enum FileSystem {
         /// Bytes that descriptor blocks are reserved for.
         grow_to: u64,
     },
+    /// UFS2.
+    Ufs2 {
+        /// Volume name.
+        label: String,
+        /// The file system's identifier (`fs_id`), hexadecimal.
+        id: String,
+    },
 }
 
 /// One entry of a file system.
@@ -134,6 +141,9 @@ pub struct File {
     pub uid: u32,
     /// Numeric group.
     pub gid: u32,
+    /// BSD file flags by name, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<String>,
     /// Length of a file in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -165,6 +175,7 @@ pub fn files(tree: &Tree) -> Vec<File> {
                 mode: format!("{:04o}", node.meta.mode),
                 uid: node.meta.uid,
                 gid: node.meta.gid,
+                flags: (node.meta.flags != 0).then(|| flags::names(node.meta.flags)),
                 size: content.map(clawdie_tree::Content::len),
                 sha256: content.map(|content| hex(content.sha256())),
                 target,

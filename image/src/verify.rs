@@ -19,7 +19,7 @@ use crate::manifest::{self, FileSystem, Manifest, Partition};
 use crate::outputs::MANIFEST;
 use crate::progress::Progress;
 use crate::recipe::Role;
-use crate::{bmap, fat};
+use crate::{bmap, fat, root};
 
 /// More faults of one check than this say nothing new.
 const MOST: usize = 20;
@@ -79,7 +79,7 @@ pub fn verify(path: &Path, progress: &dyn Progress) -> Result<Report> {
     };
     let task = progress.begin("read the volumes", None);
     task.note("root");
-    let Some((root, manifest)) = root(&image, &plan, &mut report)? else {
+    let Some((root, manifest)) = whole_root(&image, &plan, &mut report)? else {
         return Ok(report);
     };
     let beside = path.with_file_name(MANIFEST);
@@ -191,7 +191,7 @@ fn companions(
 }
 
 /// Reads the root, makes it again, and takes the manifest out of it.
-fn root(
+fn whole_root(
     image: &std::sync::Arc<ContentFile>,
     plan: &DiskPlan,
     report: &mut Report,
@@ -200,24 +200,17 @@ fn root(
         return Ok(None);
     };
     let name = format!("root file system in `{}`", place.name);
-    let found = match clawdie_ext4::read(image.clone(), place.offset(), place.len) {
+    let mut faults = root::check(image.file(), place)?;
+    let found = match root::read(image, place) {
         Ok(found) => found,
-        Err(error) => {
-            report.check(&name, [error.to_string()]);
+        Err(fault) => {
+            faults.push(fault);
+            report.check(&name, faults);
             return Ok(None);
         }
     };
-    let again = clawdie_ext4::layout(&found.tree, &found.options)
-        .or_error(ErrorKind::BadInput, || {
-            "the root cannot be made again".into()
-        });
-    match again {
-        Err(error) => report.check(&name, [error.to_string()]),
-        Ok(layout) => {
-            let differences = layout.compare(image.file(), place.offset())?;
-            report.check(&name, differences.iter().map(ToString::to_string));
-        }
-    }
+    faults.extend(found.faults(image.file(), place)?);
+    report.check(&name, faults);
     let Some(content) = found
         .tree
         .get(&manifest::path())
@@ -239,12 +232,13 @@ fn root(
             Ok(None)
         }
         Ok(manifest) => {
-            let uuid = uuid::Uuid::from_bytes(found.options.uuid).to_string();
-            let same = manifest.partition(Role::Root).is_some_and(|part| {
-                matches!(&part.file_system, Some(FileSystem::Ext4 { uuid: wanted, .. }) if *wanted == uuid)
-            });
-            let fault = format!("the root's UUID is {uuid}, the manifest says another");
-            report.check("manifest inside the image", (!same).then_some(fault));
+            let described = manifest
+                .partition(Role::Root)
+                .and_then(|part| part.file_system.as_ref());
+            let fault = found
+                .foreign_id(described)
+                .map(|id| format!("the root's identifier is {id}, the manifest says another"));
+            report.check("manifest inside the image", fault);
             Ok(Some((found.tree, manifest)))
         }
     }
@@ -369,17 +363,27 @@ fn file_faults(part: &Partition, tree: &Tree) -> Vec<String> {
             Some(found) if found.sha256 != wanted.sha256 => {
                 faults.push(format!("`{path}` has other bytes"));
             }
-            Some(found) => faults.push(format!(
-                "`{path}` is {} {} {}:{}, not {} {} {}:{}",
-                found.kind,
-                found.mode,
-                found.uid,
-                found.gid,
-                wanted.kind,
-                wanted.mode,
-                wanted.uid,
-                wanted.gid
-            )),
+            Some(found) => {
+                let told = |file: &manifest::File| {
+                    let manifest::File {
+                        kind,
+                        mode,
+                        uid,
+                        gid,
+                        flags,
+                        ..
+                    } = file;
+                    let flags = flags.as_deref().unwrap_or_default();
+                    format!("{kind} {mode} {uid}:{gid} {flags}")
+                        .trim_end()
+                        .to_owned()
+                };
+                faults.push(format!(
+                    "`{path}` is {}, not {}",
+                    told(&found),
+                    told(&wanted)
+                ));
+            }
         }
     }
     faults.extend(

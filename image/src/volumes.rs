@@ -10,18 +10,15 @@ use sha2::Digest;
 use crate::base::{Base, sets};
 use crate::disk::{self, DiskPlan, PartitionKind, PartitionSize, freebsd, grub};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::fat;
 use crate::generated::{self, tree_path};
 use crate::identity::Identity;
 use crate::manifest::{self, FileSystem, Input, Manifest};
 use crate::order::Order;
 use crate::progress::Task;
 use crate::recipe::{Base as BaseRecipe, Boot, Flavour, Partition, Recipe, Role};
+use crate::{fat, root};
 
 const MIB: u64 = 1 << 20;
-/// Descriptor blocks are reserved for growth to this size: the largest sticks and disks a host gets.
-const GROW_TO: u64 = 2 << 40;
-const JOURNAL: u64 = 32 * MIB;
 
 /// What fills one partition.
 enum Filling {
@@ -30,7 +27,7 @@ enum Filling {
         options: Box<fat::Options>,
     },
     Raw(Vec<u8>),
-    Ext4(Box<clawdie_ext4::Layout>),
+    Root(root::Layout),
 }
 
 /// A disk, ready to be written.
@@ -47,7 +44,7 @@ pub struct Volumes {
 ///
 /// # Errors
 /// When something does not fit into its partition, or a boot file is missing.
-pub fn plan(order: &Order<'_>, base: &Base, root: Tree, identity: &Identity) -> Result<Volumes> {
+pub fn plan(order: &Order<'_>, base: &Base, tree: Tree, identity: &Identity) -> Result<Volumes> {
     let recipe = order.recipe;
     let esp = esp_tree(order, base, identity)?;
     // The manifest lies in the root and names the root's size. So the root is laid out twice: once
@@ -57,31 +54,31 @@ pub fn plan(order: &Order<'_>, base: &Base, root: Tree, identity: &Identity) -> 
         base,
         identity,
         &layout(recipe, identity, MIB)?,
-        &root,
+        &tree,
         &esp,
     )?;
     let stand_in = vec![b' '; draft.to_json()?.len() + 64];
-    let measured = ext4(
+    let measured = root::Layout::new(
         order,
         identity,
-        &with_manifest(order, &root, &stand_in)?,
+        &with_manifest(order, &tree, &stand_in)?,
         None,
     )?
     .len();
     let mut disk = layout(recipe, identity, measured)?;
     let (boot_code, bios) = bios_boot(recipe, base, &disk)?;
 
-    let mut manifest = describe(order, base, identity, &disk, &root, &esp)?;
+    let mut manifest = describe(order, base, identity, &disk, &tree, &esp)?;
     for part in &mut manifest.partitions {
         if part.role == Role::BiosBoot {
             part.sha256 = Some(hex(padded_sha256(&bios, part.bytes)));
         }
     }
     let manifest = manifest.to_json()?;
-    let root_layout = ext4(
+    let root_layout = root::Layout::new(
         order,
         identity,
-        &with_manifest(order, &root, manifest.as_bytes())?,
+        &with_manifest(order, &tree, manifest.as_bytes())?,
         Some(measured),
     )?;
     let mut fillings = Vec::new();
@@ -101,7 +98,7 @@ pub fn plan(order: &Order<'_>, base: &Base, root: Tree, identity: &Identity) -> 
         });
     }
     // The recipe's rules put the root last.
-    fillings.push(Filling::Ext4(Box::new(root_layout)));
+    fillings.push(Filling::Root(root_layout));
     Ok(Volumes {
         disk,
         manifest,
@@ -204,33 +201,6 @@ fn with_manifest(order: &Order<'_>, root: &Tree, manifest: &[u8]) -> Result<Tree
     Ok(tree)
 }
 
-fn ext4(
-    order: &Order<'_>,
-    identity: &Identity,
-    tree: &Tree,
-    exact_size: Option<u64>,
-) -> Result<clawdie_ext4::Layout> {
-    if order.recipe.flavour == Flavour::Freebsd {
-        return Err(Error::failed(
-            "the root of FreeBSD is UFS2, which this version does not write yet",
-        ));
-    }
-    let part = order.recipe.partition(Role::Root)?;
-    let options = clawdie_ext4::Options {
-        uuid: *identity.root_file_system().as_bytes(),
-        hash_seed: *identity.hash_seed().as_bytes(),
-        label: part.label.clone().unwrap_or_default(),
-        epoch: order.checkout.epoch,
-        free: part.free_mib.unwrap_or(64) * MIB,
-        grow_to: GROW_TO,
-        journal: JOURNAL,
-        exact_size,
-    };
-    clawdie_ext4::layout(tree, &options).or_error(ErrorKind::BadInput, || {
-        "the root does not fit into an ext4 file system".into()
-    })
-}
-
 fn fat_options(
     order: &Order<'_>,
     identity: &Identity,
@@ -254,7 +224,7 @@ fn describe(
     base: &Base,
     identity: &Identity,
     disk: &DiskPlan,
-    root: &Tree,
+    tree: &Tree,
     esp: &Tree,
 ) -> Result<Manifest> {
     let recipe = order.recipe;
@@ -271,14 +241,8 @@ fn describe(
             Role::Esp => (Some(fat), manifest::files(esp)),
             Role::BiosBoot => (None, Vec::new()),
             Role::Root => (
-                Some(FileSystem::Ext4 {
-                    label,
-                    uuid: identity.root_file_system().to_string(),
-                    hash_seed: identity.hash_seed().to_string(),
-                    journal: JOURNAL,
-                    grow_to: GROW_TO,
-                }),
-                manifest::files(root),
+                Some(root::describe(order, identity, label)),
+                manifest::files(tree),
             ),
         };
     }
@@ -332,7 +296,7 @@ impl Volumes {
                     .map(Content::len)
                     .sum(),
                 Filling::Raw(bytes) => bytes.len() as u64,
-                Filling::Ext4(layout) => layout
+                Filling::Root(layout) => layout
                     .used()
                     .iter()
                     .map(|range| range.end - range.start)
@@ -353,7 +317,7 @@ impl Volumes {
                     fat::write(tree, options, image, place.offset())?;
                 }
                 Filling::Raw(bytes) => image.write_all_at(bytes, place.offset())?,
-                Filling::Ext4(layout) => {
+                Filling::Root(layout) => {
                     layout.write(image, place.offset(), &mut |bytes| task.advance(bytes))?;
                 }
             }
@@ -371,7 +335,7 @@ impl Volumes {
         let mut used = vec![first];
         for (filling, place) in self.fillings.iter().zip(&self.disk.partitions) {
             match filling {
-                Filling::Ext4(layout) => used.extend(
+                Filling::Root(layout) => used.extend(
                     layout
                         .used()
                         .into_iter()

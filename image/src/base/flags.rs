@@ -69,6 +69,23 @@ pub fn parse(text: &str) -> Result<u32, &str> {
     Ok(set & !cleared)
 }
 
+/// The list that [`parse`] reads as `flags`, as `fflagstostr(3)` writes it; bits without a name
+/// stand at its end as a number.
+pub fn names(flags: u32) -> String {
+    let mut list = Vec::new();
+    let mut rest = flags;
+    for Flag { names, bit } in FLAGS {
+        if flags & bit != 0 {
+            list.extend(names.first().map(|name| (*name).to_owned()));
+            rest &= !bit;
+        }
+    }
+    if rest != 0 {
+        list.push(format!("{rest:#x}"));
+    }
+    list.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +99,13 @@ mod tests {
         assert_eq!(parse("sunlnk, uchg\tarch"), Ok(0x11_0002));
         assert_eq!(parse("noschg,dump"), Ok(0));
         assert_eq!(parse("schg,noschg"), Ok(0));
+    }
+
+    #[test]
+    fn a_bit_without_a_name_stays_visible() {
+        assert_eq!(names(0), "");
+        assert_eq!(names(0x20801), "schg,uarch,nodump");
+        assert_eq!(names(0x4020_0002), "uchg,0x40200000");
     }
 
     #[test]
@@ -107,6 +131,13 @@ mod tests {
                 expected |= bit;
             }
             prop_assert_eq!(parse(&text), Ok(expected));
+        }
+
+        #[test]
+        fn what_is_written_is_read(picks in proptest::collection::vec(0..FLAGS.len(), 0..20)) {
+            let flags = picks.iter().fold(0, |flags, &pick| flags | FLAGS[pick].bit);
+            let text = names(flags);
+            prop_assert_eq!(parse(&text), Ok(flags));
         }
 
         #[test]
