@@ -7,6 +7,7 @@
 mod expected;
 mod loader;
 pub mod manifest;
+pub mod sample;
 mod source;
 mod unpack;
 
