@@ -29,7 +29,7 @@ pub(crate) fn options() -> Options {
 /// One small group: what readers that want the whole image in memory are given.
 pub(crate) fn small() -> Options {
     Options {
-        exact_size: Some(48 << 20),
+        exact_size: Some(24 << 20),
         free: 0,
         ..options()
     }
@@ -264,4 +264,113 @@ pub(crate) fn sound(path: &Path) {
     let image = File::open(path).unwrap();
     let len = image.metadata().unwrap().len();
     assert_eq!(clawdie_ufs2::check(&image, 0, len).unwrap(), []);
+}
+
+/// Numbers that are the same in every run.
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next one, less than `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % end
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// A tree of `count` nodes of all kinds with names, owners, modes, times, flags, attributes, lengths
+/// and holes as it comes; one in six files has more names than one.
+pub(crate) fn random_tree(dir: &Path, seed: u64, count: u64) -> (Tree, Options) {
+    let mut numbers = Numbers::new(seed);
+    let mut tree = tree();
+    let mut options = Options {
+        exact_size: Some(200 << 20),
+        ..options()
+    };
+    let mut dirs = vec![String::new()];
+    let mut pack = Pack::new(dir);
+    let mut files = Vec::new();
+    for n in 0..count {
+        let above = &dirs[numbers.below(dirs.len() as u64) as usize];
+        let mut name = format!("{n}-");
+        let filling = [3, 20, 200, 255][numbers.below(4) as usize];
+        name.extend(std::iter::repeat_n('x', numbers.below(filling) as usize));
+        name.truncate(255);
+        let path = format!("{above}/{name}");
+        if path.len() > 3000 {
+            continue;
+        }
+        let mut meta = meta(numbers.below(0o10_000) as u16);
+        meta.uid = numbers.below(1 << 32) as u32;
+        meta.gid = numbers.below(1 << 32) as u32;
+        meta.mtime = numbers.below(1 << 33) as i64 - (1 << 31);
+        if numbers.one_in(8) {
+            meta.flags = numbers.below(1 << 21) as u32 & 0x17_9f9f;
+        }
+        if numbers.one_in(6) {
+            for key in 0..numbers.below(4) {
+                let value = bytes(key, numbers.below(14_000) as usize);
+                meta.xattrs.insert(format!("user.key{key}"), value);
+            }
+        }
+        let kind = match numbers.below(12) {
+            0 => Kind::Dir,
+            1 => {
+                let len = [1, 118 + numbers.below(4), 1 + numbers.below(1023)];
+                let len = len[numbers.below(3) as usize] as usize;
+                Kind::Symlink("t".repeat(len).into_bytes())
+            }
+            2 => Kind::Fifo,
+            3 => Kind::CharDevice {
+                major: numbers.below(1 << 32) as u32,
+                minor: numbers.below(1 << 32) as u32,
+            },
+            _ => {
+                let near = [0, 4096, 32_768, 393_216, 460_000][numbers.below(5) as usize];
+                let len = near + numbers.below(9000).saturating_sub(4500);
+                let mut content = bytes(n + 1, len as usize);
+                if len > 2 * BLOCK && numbers.one_in(3) {
+                    let start = numbers.below(len);
+                    let hole = start..start + numbers.below(len - start);
+                    content[hole.start as usize..hole.end as usize].fill(0);
+                    options.holes.insert(at(&path), vec![hole]);
+                }
+                pack.add(&content);
+                files.push((at(&path), meta));
+                continue;
+            }
+        };
+        if kind == Kind::Dir {
+            dirs.push(path.clone());
+        }
+        tree.insert(at(&path), Node { kind, meta }).unwrap();
+    }
+    for (n, ((path, meta), content)) in (0..).zip(files.into_iter().zip(pack.contents())) {
+        let shared = numbers.one_in(6);
+        let node = Node {
+            kind: Kind::File {
+                content,
+                link: shared.then_some(LinkGroup(n)),
+            },
+            meta,
+        };
+        if shared {
+            for other in 0..=numbers.below(3) {
+                // After the others in the tree's order, so that the list of holes names the first.
+                tree.insert(at(&format!("~{n}-{other}")), node.clone())
+                    .unwrap();
+            }
+        }
+        tree.insert(path, node).unwrap();
+    }
+    (tree, options)
 }
