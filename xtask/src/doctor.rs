@@ -186,6 +186,7 @@ const NEEDS: &[Need] = &[
         "e2fsprogs",
         "checks and reads ext4",
     ),
+    tool(Purpose::Test, "icat", "sleuthkit", "reads UFS2"),
     tool(Purpose::Test, "bmaptool", "bmap-tools", "reads block maps"),
     tool(Purpose::Test, "xz", "xz-utils", "reads the compressed copy"),
     tool(

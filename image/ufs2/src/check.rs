@@ -110,6 +110,11 @@ fn superblocks(volume: &Volume<'_>, faults: &mut Faults) -> io::Result<()> {
         let fault = format!("byte 1312: fs_flags has unknown or bad flags {unknown:#x}");
         faults.add(Structure::Superblock, fault);
     }
+    if volume.raw.get32(1116) != 0 {
+        // The list is dense. A snapshot's inode has addresses of its own kind.
+        let fault = "byte 1116: fs_snapinum names a snapshot, and these are not understood";
+        faults.add(Structure::Superblock, fault);
+    }
     let summary = volume.summary_at();
     if let Some(fault) = summary_fault(volume) {
         let fault = format!("byte 1096: fs_csaddr: fragment {summary} {fault}");

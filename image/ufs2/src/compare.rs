@@ -42,6 +42,8 @@ impl Layout {
             file: image,
             offset,
         };
+        // Holes are passed over, so a missing end would not be noticed where all is free.
+        image.read(&mut [0], self.len() - 1)?;
         let mut found = Vec::new();
         let mut buffer = vec![0; BUFFER];
         self.metadata(&mut |region| {
@@ -251,7 +253,7 @@ impl Image<'_> {
         };
         match lseek64(self.file, from, Whence::SeekData) {
             Ok(data) => u64::try_from(data).map_or(at, |data| data.saturating_sub(self.offset)),
-            // Nothing but a hole up to the end. A file that is too short is told of by others.
+            // Nothing but a hole up to the end.
             Err(Errno::ENXIO)
                 if self
                     .file

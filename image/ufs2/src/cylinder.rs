@@ -27,9 +27,13 @@ pub(crate) struct Cylinder {
 }
 
 /// How many inodes of a group hold something sensible; the kernel clears the others when it needs
-/// them. newfs clears two blocks' worth.
+/// them. newfs clears two blocks' worth, of which it uses one. So a block's worth is kept ready here,
+/// too: `tunefs -j enable` takes the first free inode, and when it has to clear more of them for
+/// that (`cgialloc()` of `lib/libufs/cgroup.c`), it writes the cleared block to a fragment's number
+/// as if that counted sectors, which hits the superblock, and gives up.
 pub(crate) fn initialised(used: u64, per_group: u64) -> u64 {
-    used.next_multiple_of(INODES_PER_BLOCK)
+    (used + INODES_PER_BLOCK)
+        .next_multiple_of(INODES_PER_BLOCK)
         .max(2 * INODES_PER_BLOCK)
         .min(per_group)
 }
@@ -248,9 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn two_blocks_of_inodes_are_ready_and_more_as_needed() {
+    fn two_blocks_of_inodes_are_ready_and_a_spare_one_at_all_times() {
         assert_eq!(initialised(0, 16384), 256);
-        assert_eq!(initialised(257, 16384), 384);
+        assert_eq!(initialised(128, 16384), 256);
+        assert_eq!(initialised(129, 16384), 384);
+        assert_eq!(initialised(257, 16384), 512);
         assert_eq!(initialised(16384, 16384), 16384);
         assert_eq!(initialised(0, 128), 128);
     }

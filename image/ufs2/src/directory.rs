@@ -11,6 +11,10 @@ pub(crate) const HEAD: usize = 8;
 /// `d_type` of a directory; for every kind it is the top four bits of the mode.
 pub(crate) const DIR: u8 = 4;
 
+/// `d_type` of a whiteout (`DT_WHT`): a union mount above shows no such name. Its inode is number 1,
+/// which is none.
+const WHITEOUT: u8 = 14;
+
 /// One name of a directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<'a> {
@@ -78,6 +82,13 @@ pub(crate) struct Found<'a> {
     pub(crate) inode: u32,
     pub(crate) kind: u8,
     pub(crate) name: &'a [u8],
+}
+
+impl Found<'_> {
+    /// Whether it hides a name rather than being one (`UFS_WINO`).
+    pub(crate) fn is_whiteout(&self) -> bool {
+        self.kind == WHITEOUT && self.inode == 1
+    }
 }
 
 /// The names in a chunk; else at which byte what is wrong.

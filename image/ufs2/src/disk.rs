@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use crate::bytes::Fields;
 use crate::checksum;
 use crate::cylinder::header_size;
+use crate::directory::CHUNK;
 use crate::geometry::{
     BLOCK, CLUSTERS, FRAG, FRAGS, GROUP, Geometry, HEADER, INODE, INODES, INODES_PER_BLOCK,
     SUPER_AT, SUPER_COPY,
@@ -115,6 +116,17 @@ impl<'a> Volume<'a> {
     /// Inodes that there are.
     pub(crate) fn inodes(&self) -> u64 {
         self.geometry.groups * self.geometry.inodes_per_group
+    }
+
+    /// The most bytes that a directory can have: what `fsck_ffs` takes (`MAXDIRSIZE`), and not more
+    /// than a great many names in a file system of this size.
+    pub(crate) fn most_directory(&self) -> u64 {
+        (self.most_names() * CHUNK as u64).min((1 << 31) - 1)
+    }
+
+    /// More names than anybody gives. Inodes do not limit them: each may have thousands.
+    pub(crate) fn most_names(&self) -> u64 {
+        self.inodes() + self.geometry.frags * 32 + 65536
     }
 
     /// Where a group's copy of the superblock lies, in bytes.

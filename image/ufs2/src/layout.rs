@@ -82,15 +82,15 @@ fn size(items: &[Item], last_inode: u64, options: &Options) -> Result<(Geometry,
         if exact > MOST_BYTES {
             return Err(Error::TooLarge(exact));
         }
-        let geometry = Geometry::new(exact / FRAG, last_inode)?;
-        let capacity = geometry.capacity();
-        return match place(items, geometry) {
-            Some(rooms) => Ok((geometry, rooms)),
-            None => Err(Error::TooSmall {
-                needed: (geometry.frags - capacity + content.max(capacity + 1)) * FRAG,
-                size: exact,
-            }),
+        let rooms = match Geometry::new(exact / FRAG, last_inode) {
+            Ok(geometry) => place(items, geometry).map(|rooms| (geometry, rooms)),
+            Err(Error::TooSmall { .. }) => None,
+            Err(other) => return Err(other),
         };
+        return rooms.ok_or_else(|| Error::TooSmall {
+            needed: least(items, last_inode, exact).unwrap_or(content.saturating_mul(FRAG)),
+            size: exact,
+        });
     }
     let wanted = content.saturating_add(options.free.div_ceil(FRAG));
     let mut groups = 2 + wanted / GROUP;
@@ -117,6 +117,33 @@ fn size(items: &[Item], last_inode: u64, options: &Options) -> Result<(Geometry,
             None => groups += 1,
         }
     }
+}
+
+/// The least size beyond `size` that holds the items; none when no possible one does.
+fn least(items: &[Item], last_inode: u64, size: u64) -> Option<u64> {
+    const UNIT: u64 = BLOCK;
+    let fits = |units: u64| {
+        Geometry::new(units * UNIT / FRAG, last_inode)
+            .is_ok_and(|geometry| place(items, geometry).is_some())
+    };
+    let mut short = size / UNIT;
+    let mut enough = short.max(1) * 2;
+    while !fits(enough) {
+        short = enough;
+        enough *= 2;
+        if enough > MOST_BYTES / UNIT {
+            return None;
+        }
+    }
+    while enough - short > 1 {
+        let middle = short.midpoint(enough);
+        if fits(middle) {
+            enough = middle;
+        } else {
+            short = middle;
+        }
+    }
+    Some(enough * UNIT)
 }
 
 /// Fragments before `end` that are not fixed structures.

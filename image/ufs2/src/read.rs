@@ -4,8 +4,9 @@
 //! written with other people's programs, so that what the writer misunderstands is not misread here
 //! the same way.
 //!
-//! The image is not trusted: see [`crate::disk`]. Every block is counted, no directory is entered
-//! twice; memory stays in proportion to the image's inodes.
+//! The image is not trusted: see [`crate::disk`]. Every block and every name is counted, no directory
+//! is entered twice; memory stays in proportion to the image's size, and so does time, as holes can
+//! make files only so much longer.
 
 mod contents;
 
@@ -57,6 +58,9 @@ pub enum ReadError {
     },
 }
 
+/// How many times as long as the file system all its files together may be: holes have no end.
+const MOST_STRETCH: u64 = 16;
+
 fn damaged(place: impl ToString, fault: impl ToString) -> ReadError {
     ReadError::Damaged {
         place: place.to_string(),
@@ -94,6 +98,8 @@ pub fn read(image: Arc<ContentFile>, offset: u64, len: u64) -> Result<Found, Rea
     let walked = Reader {
         volume: &volume,
         frags_left: volume.geometry.frags,
+        bytes_left: volume.geometry.frags * FRAG * MOST_STRETCH,
+        names_left: volume.most_names(),
     }
     .walk()?;
     let contents = contents::hash(&image, offset, &walked.files)?;
@@ -195,13 +201,14 @@ struct Reader<'a> {
     volume: &'a Volume<'a>,
     /// Blocks that belong to several files could make more content than there is image.
     frags_left: u64,
+    /// Of the lengths of all files.
+    bytes_left: u64,
+    names_left: u64,
 }
 
 impl Reader<'_> {
     /// Every name of the file system, and the fragments of every file.
     fn walk(&mut self) -> Result<Walked, ReadError> {
-        // Names may outnumber inodes only by hard links.
-        let most_names = self.volume.inodes() * 2 + 65536;
         let mut walked = Walked::default();
         let mut seen = HashSet::new();
         let mut todo = vec![(TreePath::root(), u64::from(ROOT))];
@@ -223,6 +230,12 @@ impl Reader<'_> {
                     if first {
                         let runs = self.runs(&path, &inode)?;
                         let size = inode.size();
+                        self.bytes_left = self.bytes_left.checked_sub(size).ok_or_else(|| {
+                            let fault = format!(
+                                "with it, files are more than {MOST_STRETCH} times as long as the file system"
+                            );
+                            foreign(&path, fault)
+                        })?;
                         walked.files.push(FileRuns { number, size, runs });
                     }
                     *walked.names.entry(number).or_default() += 1;
@@ -248,10 +261,6 @@ impl Reader<'_> {
             };
             let meta = self.meta(&path, &inode)?;
             walked.nodes.push((path, FoundNode { kind, meta }));
-            if (walked.nodes.len() + todo.len()) as u64 > most_names {
-                let fault = "there are more names than inodes allow";
-                return Err(damaged("directories", fault));
-            }
         }
         Ok(walked)
     }
@@ -326,6 +335,9 @@ impl Reader<'_> {
         path: &TreePath,
         inode: &RawInode,
     ) -> Result<Vec<(TreePath, u64)>, ReadError> {
+        if inode.size() > self.volume.most_directory() {
+            return Err(damaged(path, "it is longer than a directory can be"));
+        }
         let bytes = self.bytes(path, inode)?;
         if bytes.is_empty() || !bytes.len().is_multiple_of(CHUNK) {
             return Err(damaged(
@@ -343,6 +355,12 @@ impl Reader<'_> {
                 let below = path
                     .join(entry.name)
                     .map_err(|error| damaged(path, error))?;
+                if entry.is_whiteout() {
+                    return Err(foreign(&below, "it is a whiteout"));
+                }
+                self.names_left = self.names_left.checked_sub(1).ok_or_else(|| {
+                    foreign(&below, "it is one of more names than there is sense in")
+                })?;
                 let number = u64::from(entry.inode);
                 if number <= u64::from(ROOT) || number >= self.volume.inodes() {
                     return Err(damaged(

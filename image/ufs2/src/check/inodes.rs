@@ -149,7 +149,7 @@ fn look(
     let kind = inode.kind() as u8;
     let plain = match kind {
         1 | 2 | 6 | 12 => size == 0,
-        4 => size <= superblock::most_bytes() && size > 0 && size.is_multiple_of(512),
+        4 => size <= volume.most_directory() && size > 0 && size.is_multiple_of(512),
         8 => size <= superblock::most_bytes(),
         10 => size <= BLOCK && size > 0,
         _ => {

@@ -150,6 +150,9 @@ impl Directory<'_> {
                 format!("byte {}: `{shown}` is there twice", entry.at),
             );
         }
+        if entry.is_whiteout() {
+            return;
+        }
         let inode = match self.found.get_mut(number) {
             Some(inode) if is_inode(self.volume, number) => inode,
             _ => {

@@ -184,6 +184,11 @@ const CASES: &[Case] = &[
         &["superblock: byte 1312: fs_flags has unknown or bad flags 0x4"],
     ),
     (
+        "superblock: a snapshot",
+        |image| image.superblock(|raw| raw.put32(1116, 9)),
+        &["superblock: byte 1116: fs_snapinum names a snapshot, and these are not understood"],
+    ),
+    (
         "superblock: total",
         |image| image.superblock(|raw| raw.put64(1016, 77)),
         &["superblock: byte 1016: it counts 77 free blocks, not "],
@@ -510,6 +515,30 @@ const CASES: &[Case] = &[
         "directory: a name twice",
         |image| image.entry("", "two", |entry| entry.put(8, b"one")),
         &["directory chunk 0 of `/`: byte 112: `one` is there twice"],
+    ),
+    (
+        "directory: a whiteout of an inode",
+        |image| image.entry("", "pipe", |entry| entry[6] = 14),
+        &["directory chunk 0 of `/`: `pipe` is said to be of kind 14, but inode 9 is 1"],
+    ),
+    (
+        // Itself no fault.
+        "directory: a whiteout instead of a name",
+        |image| {
+            image.entry("", "pipe", |entry| {
+                entry.put32(0, 1);
+                entry[6] = 14;
+            });
+        },
+        &["inode 9: it is in use, but has no name"],
+    ),
+    (
+        "directory: longer than there is sense in",
+        |image| image.inode("a/b", |raw| raw.put64(16, 1 << 40)),
+        &[
+            "inode 4 of `/a/b`: its length of 1099511627776 bytes cannot be",
+            "*",
+        ],
     ),
     (
         "directory: in a circle",
