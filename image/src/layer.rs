@@ -58,6 +58,17 @@ pub fn collect(
             }
         }
     }
+    for file in &recipe.files {
+        let name = String::from_utf8_lossy(file.to.as_bytes()).into_owned();
+        if wanted.as_ref().is_none_or(|wanted| wanted.is_match(&name)) {
+            let from = root.join(&file.from);
+            let content = Content::file(&from).or_error(ErrorKind::Missing, || {
+                format!("`{}` of the recipe cannot be read", from.display())
+            })?;
+            let node = Node::file(content, Meta::root(file.mode, epoch));
+            layer.place(file.to.clone(), node, &dir)?;
+        }
+    }
     for program in &recipe.programs {
         let built = programs
             .get(&program.bin)

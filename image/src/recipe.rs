@@ -65,6 +65,9 @@ pub struct Recipe {
     pub base: Base,
     /// Folders of the checkout laid over the base, in this order.
     pub overlays: Vec<PathBuf>,
+    /// Single files of the checkout, each with its place and mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Placed>,
     /// Our programs and where they go.
     pub programs: Vec<Program>,
     /// Accounts that exist on the image from the start.
@@ -80,6 +83,20 @@ pub struct Recipe {
     pub boot: Boot,
     /// The disk, in order; the root is last so that it can grow.
     pub partitions: Vec<Partition>,
+}
+
+/// One file of the checkout.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placed {
+    /// Path in the checkout.
+    pub from: PathBuf,
+    /// Path in the image.
+    #[serde(with = "tree_path")]
+    pub to: TreePath,
+    /// Its permission bits.
+    #[serde(with = "octal")]
+    pub mode: u16,
 }
 
 /// One of our programs.
@@ -332,6 +349,15 @@ impl Recipe {
                 }
             }
         }
+        for file in &self.files {
+            let inside = |part| matches!(part, std::path::Component::Normal(_));
+            if !file.from.components().all(inside) {
+                return Err(format!(
+                    "file `{}` is to come from the checkout, by its path there",
+                    file.from.display()
+                ));
+            }
+        }
         for dir in &self.directories {
             if let Some(owner) = &dir.owner
                 && !self.users.iter().any(|user| &user.name == owner)
@@ -423,6 +449,41 @@ mod tests {
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("unknown field `colour`"), "{cause}");
         assert!(cause.contains("line 1"), "{cause}");
+    }
+
+    #[test]
+    fn freebsds_recipe_puts_each_service_script_where_rc_looks_for_it() {
+        let text = include_str!("../freebsd.toml");
+        let recipe = Recipe::parse(text, Path::new("image/freebsd.toml")).unwrap();
+        let scripts: Vec<_> = recipe
+            .files
+            .iter()
+            .map(|file| (file.from.to_str().unwrap(), file.to.to_string(), file.mode))
+            .collect();
+        let at = |path: &str| path.to_owned();
+        assert_eq!(
+            scripts,
+            [
+                ("rc.d/clawdie_seed", at("/etc/rc.d/clawdie_seed"), 0o555),
+                (
+                    "rc.d/clawdie_firstboot",
+                    at("/usr/local/etc/rc.d/clawdie_firstboot"),
+                    0o555
+                ),
+                (
+                    "rc.d/colibri_daemon",
+                    at("/usr/local/etc/rc.d/colibri_daemon"),
+                    0o555
+                ),
+            ]
+        );
+        for from in ["/etc/passwd", "../rc.d/clawdie_seed", "./rc.d/clawdie_seed"] {
+            let text = text.replacen("rc.d/clawdie_seed", from, 1);
+            let error = Recipe::parse(&text, Path::new("x"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("from the checkout"), "{error}");
+        }
     }
 
     #[test]

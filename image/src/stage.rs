@@ -340,30 +340,13 @@ fn replace(at: &Path, bytes: &[u8], mode: u16, owner: Option<(u32, u32)>) -> Res
 fn accounts(recipe: &Recipe, options: Options, report: &mut Report) -> Result<()> {
     for user in &recipe.users {
         let passwd = fs::read_to_string("/etc/passwd")?;
-        if passwd
-            .lines()
-            .any(|line| line.split(':').next() == Some(user.name.as_str()))
-        {
-            report
-                .notes
-                .push(format!("the account `{}` is there already", user.name));
-            continue;
-        }
-        report.notes.push(format!(
-            "the account `{}` {} (user {}, group {})",
-            user.name,
-            if options.plan {
-                "would be made"
-            } else {
-                "was made"
-            },
-            user.uid,
-            user.gid
-        ));
+        let group = fs::read_to_string("/etc/group")?;
+        let (note, commands) = account(recipe.flavour, user, &passwd, &group, options.plan);
+        report.notes.push(note);
         if options.plan {
             continue;
         }
-        for (program, arguments) in account_commands(recipe.flavour, user) {
+        for (program, arguments) in commands {
             let tool = Tool {
                 program,
                 package: "passwd",
@@ -375,8 +358,53 @@ fn accounts(recipe: &Recipe, options: Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
+/// What to say of an account, and the commands that make what is missing of it: a cut may have left
+/// its group alone.
+fn account(
+    flavour: Flavour,
+    user: &User,
+    passwd: &str,
+    group: &str,
+    plan: bool,
+) -> (String, Vec<Words>) {
+    let name = &user.name;
+    let number = |text: &str| -> Option<String> {
+        let line = text
+            .lines()
+            .find(|line| line.split(':').next() == Some(name.as_str()))?;
+        Some(line.split(':').nth(2).unwrap_or_default().to_owned())
+    };
+    match number(passwd) {
+        Some(uid) if uid == user.uid.to_string() => {
+            (format!("the account `{name}` is there already"), Vec::new())
+        }
+        Some(uid) => (
+            format!(
+                "the account `{name}` is there already, with number {uid} and not {}: give it `{}`",
+                user.uid, user.home
+            ),
+            Vec::new(),
+        ),
+        None => {
+            let verb = if plan { "would be made" } else { "was made" };
+            let (make_group, make_user) = account_commands(flavour, user);
+            let missing = number(group).is_none().then_some(make_group);
+            (
+                format!(
+                    "the account `{name}` {verb} (user {}, group {})",
+                    user.uid, user.gid
+                ),
+                missing.into_iter().chain([make_user]).collect(),
+            )
+        }
+    }
+}
+
+/// A program and its arguments.
+type Words = (&'static str, Vec<String>);
+
 /// The commands that make a group and its user; a template of words, filled from the recipe.
-fn account_commands(flavour: Flavour, user: &User) -> [(&'static str, Vec<String>); 2] {
+fn account_commands(flavour: Flavour, user: &User) -> (Words, Words) {
     let fill = |template: &str| {
         template
             .split(' ')
@@ -392,7 +420,7 @@ fn account_commands(flavour: Flavour, user: &User) -> [(&'static str, Vec<String
             .collect()
     };
     match flavour {
-        Flavour::Debian => [
+        Flavour::Debian => (
             ("groupadd", fill("--gid GID NAME")),
             (
                 "useradd",
@@ -400,20 +428,22 @@ fn account_commands(flavour: Flavour, user: &User) -> [(&'static str, Vec<String
                     "--uid UID --gid GID --no-create-home --home-dir HOME --shell SHELL --comment COMMENT NAME",
                 ),
             ),
-        ],
-        Flavour::Freebsd => [
-            ("pw", fill("groupadd NAME -g GID")),
+        ),
+        Flavour::Freebsd => (
+            ("pw", fill("groupadd -n NAME -g GID")),
             (
                 "pw",
-                fill("useradd NAME -u UID -g GID -d HOME -s SHELL -c COMMENT"),
+                fill("useradd -n NAME -u UID -g GID -d HOME -s SHELL -c COMMENT -w no"),
             ),
-        ],
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::{self, Scope};
+    use crate::programs::Programs;
     use clawdie_tree::{Content, Meta, Tree};
     use std::collections::BTreeSet;
 
@@ -540,5 +570,137 @@ mod tests {
             stage(dir.path(), "1", false).unwrap_err().kind(),
             ErrorKind::Refused
         );
+    }
+
+    /// What the shipped recipe of FreeBSD lays on somebody else's host, with stand-ins for programs.
+    fn freebsd(scope: Scope, programs: &Path) -> (Recipe, Layer) {
+        let text = include_str!("../freebsd.toml");
+        let recipe = Recipe::parse(text, Path::new("image/freebsd.toml")).unwrap();
+        let mut built = Programs::new();
+        for program in &recipe.programs {
+            let path = programs.join(&program.bin);
+            fs::write(&path, &program.bin).unwrap();
+            built.insert(program.bin.clone(), path);
+        }
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let layer = layer::collect(&recipe, checkout, &built, scope, 7).unwrap();
+        (recipe, layer)
+    }
+
+    fn files(layer: &Layer) -> Vec<(String, u16)> {
+        let files = layer.tree.iter().filter(|(_, node)| !node.is_dir());
+        files
+            .map(|(path, node)| (path.to_string(), node.meta.mode))
+            .collect()
+    }
+
+    #[test]
+    fn a_freebsd_host_of_somebody_else_gets_colibri_and_nothing_that_takes_it_over() {
+        let built = tempfile::tempdir().unwrap();
+        let (_, layer) = freebsd(Scope::ExistingHost, built.path());
+        assert_eq!(
+            files(&layer),
+            [
+                ("/usr/local/bin/clawdie-firstboot".to_owned(), 0o755),
+                ("/usr/local/bin/colibri".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-daemon".to_owned(), 0o755),
+                (
+                    "/usr/local/etc/newsyslog.conf.d/clawdie.conf".to_owned(),
+                    0o644
+                ),
+                ("/usr/local/etc/rc.d/colibri_daemon".to_owned(), 0o555),
+                (
+                    "/usr/local/share/clawdie-iso/profiles.toml".to_owned(),
+                    0o644
+                ),
+            ]
+        );
+        let (_, layer) = freebsd(Scope::Image, built.path());
+        let image = files(&layer);
+        for (path, mode) in [
+            ("/boot/loader.conf", 0o644),
+            ("/etc/pf.conf", 0o644),
+            ("/etc/rc.conf", 0o644),
+            ("/etc/rc.d/clawdie_seed", 0o555),
+            ("/etc/ssh/sshd_config", 0o644),
+            ("/usr/local/etc/rc.d/clawdie_firstboot", 0o555),
+        ] {
+            assert!(image.contains(&(path.to_owned(), mode)), "{path}");
+        }
+    }
+
+    #[test]
+    fn staging_freebsd_twice_changes_nothing_and_only_configuration_counts_as_edited() {
+        let built = tempfile::tempdir().unwrap();
+        let destdir = tempfile::tempdir().unwrap();
+        let (recipe, layer) = freebsd(Scope::ExistingHost, built.path());
+        let stage = || {
+            let options = Options {
+                plan: false,
+                live: false,
+            };
+            let report = apply(&recipe, &layer, destdir.path(), options).unwrap();
+            let changes = report.changes.into_iter();
+            changes
+                .map(|change| (change.path, change.outcome))
+                .collect::<Vec<_>>()
+        };
+        let is = |changes: &[(String, Outcome)], wanted| {
+            changes.iter().all(|(_, outcome)| *outcome == wanted)
+        };
+        assert!(is(&stage(), Outcome::Created));
+        assert!(is(&stage(), Outcome::Unchanged));
+
+        let logs = "/usr/local/etc/newsyslog.conf.d/clawdie.conf";
+        let script = "/usr/local/etc/rc.d/colibri_daemon";
+        for path in [logs, script] {
+            let at = destdir.path().join(&path[1..]);
+            fs::remove_file(&at).unwrap();
+            fs::write(&at, "mine").unwrap();
+        }
+        let third = stage();
+        assert_eq!(outcome(&third, logs), Outcome::Kept);
+        assert_eq!(outcome(&third, script), Outcome::Updated);
+
+        // First boot and the admin find there what must exist.
+        let record = destdir.path().join("var/db/clawdie/staged.json");
+        let record: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(record).unwrap()).unwrap();
+        assert_eq!(record["users"][0]["name"], "colibri");
+        assert_eq!(record["users"][0]["uid"], 820);
+    }
+
+    #[test]
+    fn an_account_is_made_by_the_systems_own_tool_as_far_as_it_is_missing() {
+        let built = tempfile::tempdir().unwrap();
+        let (recipe, _) = freebsd(Scope::ExistingHost, built.path());
+        let user = &recipe.users[0];
+        let asked = |passwd: &str, group: &str, plan| {
+            let (note, commands) = account(Flavour::Freebsd, user, passwd, group, plan);
+            let lines: Vec<_> = commands
+                .iter()
+                .map(|(program, words)| format!("{program} {}", words.join("|")))
+                .collect();
+            (note, lines)
+        };
+        let add_group = "pw groupadd|-n|colibri|-g|820";
+        let add_user = "pw useradd|-n|colibri|-u|820|-g|820|-d|/var/db/colibri|-s|/usr/sbin/nologin|-c|\
+                        Colibri control plane|-w|no";
+        let others = "root:*:0:0::/root:/bin/sh\ncolibrist:*:1001:1001::/:/x\n";
+        let (note, lines) = asked(others, "wheel:*:0:root\n", true);
+        assert!(
+            note.contains("would be made (user 820, group 820)"),
+            "{note}"
+        );
+        assert_eq!(lines, [add_group, add_user]);
+        let (note, lines) = asked(others, "wheel:*:0:\ncolibri:*:820:\n", false);
+        assert!(note.contains("was made"), "{note}");
+        assert_eq!(lines, [add_user]);
+        let (note, lines) = asked("colibri:*:820:820::/:/x\n", "", false);
+        assert!(note.ends_with("is there already"), "{note}");
+        assert_eq!(lines, [""; 0]);
+        let (note, lines) = asked("colibri:*:821:821::/:/x\n", "", false);
+        assert!(note.contains("with number 821 and not 820"), "{note}");
+        assert_eq!(lines, [""; 0]);
     }
 }

@@ -6,6 +6,7 @@
 mod accounts;
 mod files;
 mod identity;
+mod rc;
 mod scripts;
 mod secrets;
 mod sshd;
@@ -98,6 +99,11 @@ pub const LINTS: &[Lint] = &[
         name: "service-scripts",
         why: "a script with a syntax error is found here, not at boot",
         check: scripts::parse,
+    },
+    Lint {
+        name: "growfs-without-swap",
+        why: "a swap partition behind the root would keep it from growing",
+        check: rc::growfs_without_swap,
     },
     Lint {
         name: "no-secrets",
@@ -243,6 +249,238 @@ mod tests {
                 "{expected}: {found:?}"
             );
         }
+    }
+
+    const BASES_PASSWORDS: &str = "# $FreeBSD$\nroot::0:0::0:0:Charlie &:/root:/bin/sh\n\
+        toor:*:0:0::0:0:Bourne-again Superuser:/root:\n";
+    const SEED: &str = include_str!("../../../rc.d/clawdie_seed");
+    const RC_CONF: &str = include_str!("../../../overlays/freebsd/etc/rc.conf");
+
+    /// The same for FreeBSD: as much of its base as the rules ask for, with our own files over it.
+    fn findings_on_freebsd(change: impl FnOnce(&mut Tree)) -> Vec<String> {
+        let mut base = Tree::new(Meta::root(0o755, 0));
+        put(&mut base, "etc/master.passwd", BASES_PASSWORDS, 0o600);
+        put(&mut base, "etc/pwd.db", "database", 0o644);
+        put(&mut base, "etc/spwd.db", "database", 0o600);
+        put(&mut base, "usr/bin/su", "su", 0o4555);
+        for (name, header) in [
+            ("FILESYSTEMS", ""),
+            ("netif", "# REQUIRE: FILESYSTEMS\n"),
+            ("NETWORKING", "# REQUIRE: netif\n"),
+            ("DAEMON", "# REQUIRE: NETWORKING\n"),
+            ("LOGIN", "# REQUIRE: DAEMON\n"),
+            ("sshd", "# REQUIRE: LOGIN FILESYSTEMS\n"),
+        ] {
+            let text = format!("#!/bin/sh\n\n# PROVIDE: {name}\n{header}");
+            put(&mut base, &format!("etc/rc.d/{name}"), &text, 0o555);
+        }
+        let mut tree = base.clone();
+        put(&mut tree, "etc/rc.d/clawdie_seed", SEED, 0o555);
+        put(&mut tree, "etc/rc.conf", RC_CONF, 0o644);
+        put(
+            &mut tree,
+            "etc/ssh/sshd_config",
+            include_str!("../../../overlays/freebsd/etc/ssh/sshd_config"),
+            0o644,
+        );
+        change(&mut tree);
+        let subject = Subject {
+            flavour: Flavour::Freebsd,
+            tree: &tree,
+            base: Some(&base),
+            layer: None,
+        };
+        run(&subject)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn freebsds_overlay_breaks_no_rule() {
+        assert_eq!(findings_on_freebsd(|_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rule_finds_its_fault_on_freebsd() {
+        let no_switch = RC_CONF.replace("clawdie_seed_enable=\"YES\"\n", "");
+        let swap = RC_CONF.replace("growfs_swap_size=\"0\"", "growfs_swap_size=\"\"");
+        let no_swap_line = RC_CONF.replace("growfs_swap_size=\"0\"\n", "");
+        let late = SEED.replace("# BEFORE: hostname netif NETWORKING\n", "");
+        let once = SEED.replace("# KEYWORD: nojail\n", "# KEYWORD: nojail firstboot\n");
+        let behind = SEED.replace("# PROVIDE: clawdie_seed\n", "# PROVIDE: clawdie_seed\n\n");
+        for text in [&no_switch, &swap, &no_swap_line] {
+            assert_ne!(text, RC_CONF);
+        }
+        for text in [&late, &once, &behind] {
+            assert_ne!(text, SEED);
+        }
+        let open = "locked-passwords: `/etc/master.passwd` lets `root` in without a password, as in \
+                    the base, and ";
+        let rc = "etc/rc.conf";
+        let seed = "etc/rc.d/clawdie_seed";
+        let sshd = "etc/ssh/sshd_config";
+        let accounts = "etc/master.passwd";
+        for (path, text, mode, expected) in [
+            (
+                accounts,
+                "root:*:0:0::0:0::/root:/bin/sh\ntoor::0:0::0:0::/root:\n",
+                0o600,
+                "locked-passwords: `/etc/master.passwd` lets `toor` in without a password".into(),
+            ),
+            (
+                accounts,
+                "root:$6$salt$hash:0:0::0:0::/root:/bin/sh\n",
+                0o600,
+                "locked-passwords: `/etc/master.passwd` gives `root` a password".into(),
+            ),
+            (
+                accounts,
+                "root:*:0:0::0:0::/root:/bin/sh\n",
+                0o600,
+                "locked-passwords: `/etc/master.passwd` is not the base's".into(),
+            ),
+            (
+                "etc/spwd.db",
+                "another",
+                0o600,
+                "locked-passwords: `/etc/spwd.db` is not the base's".into(),
+            ),
+            (
+                rc,
+                &no_switch,
+                0o644,
+                format!("{open}`clawdie_seed_enable` is not YES in rc.conf"),
+            ),
+            (
+                "etc/rc.conf.local",
+                "clawdie_seed_enable=NO # later\n",
+                0o644,
+                format!("{open}`clawdie_seed_enable` is not YES in rc.conf"),
+            ),
+            (
+                seed,
+                SEED,
+                0o444,
+                format!("{open}`/etc/rc.d/clawdie_seed` cannot be executed"),
+            ),
+            (
+                seed,
+                &late,
+                0o555,
+                format!(
+                    "{open}nothing in the headers puts `/etc/rc.d/clawdie_seed` before `LOGIN`"
+                ),
+            ),
+            (
+                seed,
+                &behind,
+                0o555,
+                format!("{open}nothing in the headers puts"),
+            ),
+            (
+                seed,
+                &once,
+                0o555,
+                format!("{open}`/etc/rc.d/clawdie_seed` has the keyword `firstboot`"),
+            ),
+            (
+                "etc/rc.d/sshd",
+                "#!/bin/sh\n# PROVIDE: sshd\n# REQUIRE: FILESYSTEMS\n",
+                0o555,
+                format!("{open}nothing in the headers puts `/etc/rc.d/clawdie_seed` before `sshd`"),
+            ),
+            (
+                rc,
+                &swap,
+                0o644,
+                "growfs-without-swap: `/etc/rc.conf` sets `growfs_swap_size` to ``; it must be `0`"
+                    .into(),
+            ),
+            (
+                rc,
+                &no_swap_line,
+                0o644,
+                "growfs-without-swap: `/etc/rc.conf` does not set".into(),
+            ),
+            (
+                sshd,
+                "#PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin no\n",
+                0o644,
+                "sshd-keys-only: `/etc/ssh/sshd_config` and what it includes: \
+                 `PasswordAuthentication` is nowhere set to `no`"
+                    .into(),
+            ),
+            (
+                sshd,
+                "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin no\n\
+                 PermitEmptyPasswords yes\n",
+                0o644,
+                "sshd-keys-only: `/etc/ssh/sshd_config` sets `PermitEmptyPasswords yes`".into(),
+            ),
+            (
+                "usr/bin/new",
+                "",
+                0o4555,
+                "new-setuid: `/usr/bin/new` is setuid or setgid (mode 4555)".into(),
+            ),
+            (
+                "usr/bin/su",
+                "another",
+                0o4555,
+                "new-setuid: `/usr/bin/su` is setuid".into(),
+            ),
+            (
+                "usr/local/etc/rc.d/x",
+                "#!/bin/sh\n",
+                0o644,
+                "service-scripts: `/usr/local/etc/rc.d/x` cannot be executed".into(),
+            ),
+            (
+                "usr/local/etc/rc.d/x",
+                "#!/usr/bin/perl\n",
+                0o755,
+                "service-scripts: `/usr/local/etc/rc.d/x` is not a script of `/bin/sh`".into(),
+            ),
+        ] {
+            let found = findings_on_freebsd(|tree| put(tree, path, text, mode));
+            assert!(
+                found.iter().any(|line| line.starts_with(&expected)),
+                "{expected}: {found:?}"
+            );
+        }
+        let gone = findings_on_freebsd(|tree| {
+            tree.remove(&TreePath::new(seed).unwrap());
+        });
+        assert_eq!(gone, [format!("{open}`/etc/rc.d/clawdie_seed` is missing")]);
+    }
+
+    /// FreeBSD's own file includes nothing, and then a drop-in is a file like any other.
+    #[test]
+    fn a_drop_in_counts_where_the_main_file_includes_it() {
+        let main = "etc/ssh/sshd_config";
+        let drop_in = "etc/ssh/sshd_config.d/10-clawdie.conf";
+        let keys_only =
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin no\n";
+        let found = findings(|tree| put(tree, main, "UsePAM yes\n", 0o644));
+        assert_eq!(found.len(), 3, "{found:?}");
+        let include = "Include sshd_config.d/*.conf\n";
+        let found = findings(|tree| put(tree, main, include, 0o644));
+        assert_eq!(found, Vec::<String>::new());
+        // The first value counts, and nothing behind `Match` is for everybody.
+        let late = format!("PasswordAuthentication yes\n{include}");
+        let found = findings(|tree| put(tree, main, &late, 0o644));
+        assert_eq!(found.len(), 1, "{found:?}");
+        let some = format!("Match User ada\n{include}");
+        let found = findings(|tree| put(tree, main, &some, 0o644));
+        assert_eq!(found.len(), 3, "{found:?}");
+        let matched = format!("Match User ada\n{keys_only}");
+        let found = findings(|tree| {
+            put(tree, drop_in, &matched, 0o644);
+            put(tree, main, &format!("{include}{keys_only}"), 0o644);
+        });
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]

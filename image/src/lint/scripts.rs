@@ -18,7 +18,19 @@ pub(super) fn parse(subject: &Subject<'_>) -> Result<Vec<Fault>> {
             continue;
         };
         let text = content.read()?;
+        let service = path
+            .parent()
+            .is_some_and(|folder| folder.as_bytes().ends_with(b"etc/rc.d"));
+        if service && node.meta.mode & 0o111 == 0 {
+            faults.push(fault(path, "cannot be executed, so rc passes it over"));
+        }
         if !text.starts_with(b"#!/bin/sh") {
+            if service {
+                faults.push(fault(
+                    path,
+                    "is not a script of `/bin/sh`, which rc reads it with",
+                ));
+            }
             continue;
         }
         let mut shell = Command::new("sh")

@@ -179,6 +179,11 @@ impl<P: Processes> Freebsd<P> {
         };
         // pw calls it an error when the account is locked already, as it may be once text and database agree.
         if !root.password.starts_with(LOCKED) {
+            // A lock stands in front of what was there, and the base's root has nothing: whoever takes the lock away
+            // some day must not open root to everybody.
+            if root.password.is_empty() {
+                self.run(&["pw", "usermod", "-n", "root", "-h", "-"])?;
+            }
             self.run(&["pw", "lock", "root"])?;
         }
         Ok(())

@@ -17,6 +17,7 @@ const ROOT_ALONE: &str = "/dev/gpt/rootfs\t\t/\t\t\tufs\trw,noatime \t1 1\n";
 
 /// The accounts of a fresh base: root without a password.
 const FRESH: &str = "root::0:0::0:0:Charlie &:/root:/bin/sh";
+const ROOT_WITHOUT_PASSWORD: &str = "pw usermod -n root -h -";
 const LOCKED: &str = "root:*LOCKED*:0:0::0:0:Charlie &:/root:/bin/sh";
 const COLIBRI: &str =
     "colibri:*:820:820::0:0:Colibri control plane:/var/db/colibri:/usr/sbin/nologin";
@@ -117,6 +118,8 @@ fn root_is_locked_by_pw_and_only_then_counts_as_locked() {
     let show = "pw usershow -n root";
     let bench = Bench::new(&[(show, 0, FRESH)]);
     assert!(!bench.holds(&Setting::RootLocked), "the text says so");
+    // Without this, `pw unlock root` would open root to everybody one day.
+    bench.played().then(ROOT_WITHOUT_PASSWORD, 0, "");
     bench.played().does(
         "pw lock root",
         bench.puts("/etc/master.passwd", &format!("{LOCKED}\n")),
@@ -138,8 +141,16 @@ fn text_and_database_that_a_cut_left_apart_are_made_one_first() {
         (show, 0, LOCKED),
         ("pwd_mkdb -p /etc/master.passwd", 0, ""),
         (show, 0, FRESH),
+        (ROOT_WITHOUT_PASSWORD, 0, ""),
         ("pw lock root", 0, ""),
     ]);
+    bench.host.apply(&Setting::RootLocked).expect("locked");
+    bench.done();
+
+    // Where there is a password, the admin of an older host may want it back.
+    let hash = FRESH.replace("root::", "root:$6$salt$hash:");
+    let bench = Bench::new(&[(show, 0, &hash), ("pw lock root", 0, "")]);
+    bench.put("/etc/master.passwd", &format!("{hash}\n"));
     bench.host.apply(&Setting::RootLocked).expect("locked");
     bench.done();
 
@@ -176,6 +187,28 @@ fn the_system_s_own_accounts_are_never_taken() {
             "{error}"
         );
     }
+}
+
+/// Files of the image belong to the recipe's number before anybody has it.
+#[test]
+fn colibri_s_account_is_the_recipe_s() {
+    let recipe: toml::Table = include_str!("../../../../image/freebsd.toml")
+        .parse()
+        .expect("the recipe");
+    let user = &recipe["users"][0];
+    let word = |key: &str| user[key].as_str().expect("a word").to_owned();
+    let name = word("name");
+    assert_eq!(user["uid"], user["gid"]);
+    assert_eq!(
+        COLIBRI_USERADD,
+        format!(
+            "pw useradd -n {name} -u {} -c {} -g {name} -d {} -s {} -w no",
+            user["uid"],
+            word("comment"),
+            word("home"),
+            word("shell")
+        )
+    );
 }
 
 #[test]
