@@ -63,7 +63,7 @@ fn inputs(order: &Order<'_>) -> Result<(Programs, Base)> {
     thread::scope(|scope| {
         let programs = scope.spawn(|| match &order.programs {
             Some(built) => Ok(built.clone()),
-            None => programs::build(order.recipe, &order.checkout.root, order.progress),
+            None => programs::build(order.recipe, &context),
         });
         let base = match &order.recipe.base {
             BaseRecipe::Archive(archive) => base::debian::obtain(order.recipe, archive, &context),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clawdie_image::base::Network;
+use clawdie_image::base::{Context, Network};
 use clawdie_image::cache::Cache;
 use clawdie_image::checkout::Checkout;
 use clawdie_image::manifest::Channel;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let say = |text: &str| anstream::eprintln!("{text}");
 
     say("building our programs and filling the download cache (not measured)");
-    let programs = programs::build(&bench.recipe, &bench.checkout.root, &ui::Stages::new(false))?;
+    let programs = bench.programs()?;
     bench.build(&programs, false)?;
     say("cold: downloads cached, everything else made");
     let (cold, stages) = bench.cold(&programs)?;
@@ -204,6 +204,18 @@ impl Bench {
             compress,
             progress: stages,
         })
+    }
+
+    fn programs(&self) -> Result<Programs> {
+        programs::build(
+            &self.recipe,
+            &Context {
+                root: &self.checkout.root,
+                cache: &self.cache,
+                network: Network::Allowed,
+                progress: &ui::Stages::new(false),
+            },
+        )
     }
 
     fn build(&self, programs: &Programs, compress: bool) -> Result<Published> {

@@ -5,8 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use clawdie_image::base::debian;
+use clawdie_image::programs::freebsd;
+use clawdie_image::recipe::Flavour;
 use clawdie_image::tool::Tool;
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, checkout};
+
+use crate::house;
 
 /// Says what this machine lacks for each verb
 #[derive(Debug, clap::Args)]
@@ -30,8 +34,10 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Purpose {
-    /// Building images.
+    /// Building Debian images.
     Iso,
+    /// Building FreeBSD images.
+    Freebsd,
     /// Booting them.
     Boot,
     /// Running all tests.
@@ -41,11 +47,26 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Iso, Self::Boot, Self::Test, Self::Bench];
+    const ALL: [Self; 5] = [
+        Self::Iso,
+        Self::Freebsd,
+        Self::Boot,
+        Self::Test,
+        Self::Bench,
+    ];
+
+    /// Building images of a flavour.
+    pub(crate) fn of(flavour: Flavour) -> Self {
+        match flavour {
+            Flavour::Debian => Self::Iso,
+            Flavour::Freebsd => Self::Freebsd,
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
-            Self::Iso => "iso, fetch",
+            Self::Iso => "iso, fetch --flavour debian",
+            Self::Freebsd => "iso, fetch, programs --flavour freebsd",
             Self::Boot => "boot",
             Self::Test => "test",
             Self::Bench => "bench",
@@ -70,6 +91,8 @@ enum What {
     File(&'static str, &'static str, &'static str),
     /// A cargo subcommand that cargo itself installs, with its version.
     Cargo(&'static str, &'static str, &'static str),
+    /// Python can make a venv with pip in it.
+    Venv,
     /// The user may map ids: `/etc/subuid` names them.
     SubordinateIds,
 }
@@ -93,6 +116,10 @@ const fn tool(
 const NEEDS: &[Need] = &[
     Need {
         purpose: Purpose::Iso,
+        what: What::Tool(checkout::GIT),
+    },
+    Need {
+        purpose: Purpose::Freebsd,
         what: What::Tool(checkout::GIT),
     },
     Need {
@@ -130,6 +157,12 @@ const NEEDS: &[Need] = &[
         "cc",
         "gcc",
         "links our programs, compiles SQLite and xz",
+    ),
+    tool(
+        Purpose::Freebsd,
+        "cc",
+        "gcc",
+        "links what runs here while our programs are compiled",
     ),
     Need {
         purpose: Purpose::Iso,
@@ -231,6 +264,7 @@ impl What {
             Self::Tool(tool) => tool.program,
             Self::File(path, ..) => path,
             Self::Cargo(name, ..) => name,
+            Self::Venv => "python3 -m venv",
             Self::SubordinateIds => "/etc/subuid",
         }
     }
@@ -239,6 +273,7 @@ impl What {
         match self {
             Self::Tool(tool) => tool.why,
             Self::File(.., why) | Self::Cargo(.., why) => why,
+            Self::Venv => "the linker for FreeBSD is installed in one, in the cache",
             Self::SubordinateIds => "this user may map ids (usermod --add-subuids)",
         }
     }
@@ -257,6 +292,7 @@ impl What {
             }
             .find()
             .is_some(),
+            Self::Venv => freebsd::can_make_venv(),
             Self::SubordinateIds => is_root() || has_subordinate_ids(),
         }
     }
@@ -283,9 +319,58 @@ fn has_subordinate_ids() -> bool {
     })
 }
 
+/// Wanted by whoever compiles for FreeBSD on another system.
+const CROSS_NEEDS: &[Need] = &[
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::Tool(freebsd::PYTHON),
+    },
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::Venv,
+    },
+];
+
+/// Wanted when the compiler has neither a library for FreeBSD nor its sources.
+const RUST_SRC_NEEDS: &[Need] = &[
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::Tool(freebsd::ARCHIVE_TOOLS[0]),
+    },
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::Tool(freebsd::ARCHIVE_TOOLS[1]),
+    },
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::Tool(freebsd::ARCHIVE_TOOLS[2]),
+    },
+    Need {
+        purpose: Purpose::Freebsd,
+        what: What::File(
+            freebsd::KEYRING,
+            "debian-archive-keyring",
+            "the keys that sign the Debian archive",
+        ),
+    },
+];
+
+/// Everything that is wanted of this machine, with the Rust that is on it.
+fn needs() -> Vec<&'static Need> {
+    let demands = freebsd::demands(&house::root());
+    let mut needs: Vec<_> = NEEDS.iter().collect();
+    if demands.cross_tools {
+        needs.extend(CROSS_NEEDS);
+    }
+    if demands.archive {
+        needs.extend(RUST_SRC_NEEDS);
+    }
+    needs
+}
+
 fn missing(purpose: Purpose) -> Vec<&'static Need> {
-    NEEDS
-        .iter()
+    needs()
+        .into_iter()
         .filter(|need| purpose.includes(need.purpose) && !need.what.present())
         .collect()
 }
@@ -297,6 +382,7 @@ fn remedies(needs: &[&Need]) -> Vec<Vec<String>> {
         .filter_map(|need| match &need.what {
             What::Tool(tool) => Some(tool.package),
             What::File(_, package, _) => Some(*package),
+            What::Venv => Some(freebsd::VENV_PACKAGE),
             What::Cargo(..) | What::SubordinateIds => None,
         })
         .collect();
@@ -355,7 +441,7 @@ fn remedies(needs: &[&Need]) -> Vec<Vec<String>> {
                     &name,
                 ]));
             }
-            What::Tool(_) | What::File(..) => {}
+            What::Tool(_) | What::File(..) | What::Venv => {}
         }
     }
     commands
@@ -460,8 +546,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         install_missing(Purpose::Test)?;
     }
     if args.json {
-        let rows: Vec<_> = NEEDS
-            .iter()
+        let rows: Vec<_> = needs()
+            .into_iter()
             .map(|need| {
                 serde_json::json!({
                     "for": need.purpose,
@@ -475,14 +561,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let mut lacking = Vec::new();
+    let needs = needs();
     for purpose in Purpose::ALL {
         anstream::println!("{}", purpose.name());
-        for need in NEEDS.iter().filter(|need| need.purpose == purpose) {
+        for need in needs.iter().filter(|need| need.purpose == purpose) {
             let present = need.what.present();
             let mark = if present { "ok     " } else { "MISSING" };
             anstream::println!("  {mark} {:<20} {}", need.what.name(), need.what.why());
             if !present && purpose != Purpose::Bench {
-                lacking.push(need);
+                lacking.push(*need);
             }
         }
     }
@@ -528,10 +615,36 @@ mod tests {
     }
 
     #[test]
+    fn freebsd_images_need_nothing_of_debians_installer() {
+        for need in NEEDS.iter().chain(CROSS_NEEDS).chain(RUST_SRC_NEEDS) {
+            if Purpose::Freebsd.includes(need.purpose) {
+                let name = need.what.name();
+                assert!(
+                    !["mmdebstrap", "newuidmap", "/etc/subuid"].contains(&name),
+                    "{name}"
+                );
+            }
+        }
+        let venv = CROSS_NEEDS
+            .iter()
+            .find(|need| matches!(need.what, What::Venv))
+            .unwrap();
+        let commands = remedies(&[venv]);
+        assert!(
+            commands
+                .iter()
+                .any(|command| command.last().is_some_and(|last| last == "python3-venv")),
+            "{commands:?}"
+        );
+    }
+
+    #[test]
     fn tests_need_what_building_and_booting_need() {
         assert!(Purpose::Test.includes(Purpose::Iso));
+        assert!(Purpose::Test.includes(Purpose::Freebsd));
         assert!(Purpose::Test.includes(Purpose::Boot));
         assert!(!Purpose::Iso.includes(Purpose::Test));
+        assert!(!Purpose::Freebsd.includes(Purpose::Iso));
         assert!(!Purpose::Test.includes(Purpose::Bench));
     }
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask fetch`: fills the cache.
 
-use clawdie_image::Result;
 use clawdie_image::base::{Context, Network, debian, sets};
 use clawdie_image::recipe::{Archive, Base, Flavour};
+use clawdie_image::{Result, programs};
 
 use crate::iso::{FlavourArg, ReleaseArgs};
 use crate::{doctor, house, ui};
@@ -12,7 +12,8 @@ use crate::{doctor, house, ui};
 #[command(
     after_help = "Debian: the newest packages are taken; without this, `iso` keeps
 using those it has downloaded before.
-FreeBSD: a download that was cut goes on where it ended.
+FreeBSD: a download that was cut goes on where it ended. What our
+programs are compiled with is downloaded, too.
 
 Examples:
   cargo xtask fetch && cargo xtask iso --offline
@@ -39,20 +40,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         network: Network::Allowed,
         progress: &stages,
     };
+    doctor::ensure(doctor::Purpose::of(recipe.flavour), args.install_tools)?;
     match &recipe.base {
-        Base::Archive(archive) => {
-            doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
-            packages(archive, &context)
-        }
+        Base::Archive(archive) => packages(archive, &context)?,
         Base::Sets(sets) => {
             for set in sets::fetch(&recipe, sets, &context)? {
                 let news = if set.new { "new" } else { "nothing new" };
                 let size = ui::size(set.bytes);
                 anstream::println!("{} in the cache, {size}, {news}", set.file);
             }
-            Ok(())
         }
     }
+    programs::fetch(&recipe, &context)
 }
 
 fn packages(archive: &Archive, context: &Context<'_>) -> Result<()> {

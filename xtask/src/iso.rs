@@ -163,9 +163,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.plan {
         return plan(args, &order);
     }
-    // What doctor knows of so far is what Debian needs.
-    if matches!(recipe.base, Base::Archive(_)) {
-        doctor::ensure(doctor::Purpose::Iso, args.install_tools)?;
+    // Of FreeBSD, only compiling for it wants anything.
+    if recipe.flavour == Flavour::Debian || order.programs.is_none() {
+        doctor::ensure(doctor::Purpose::of(recipe.flavour), args.install_tools)?;
     }
     let published = pipeline::build(&order)?;
     report(args, &order, &published)

@@ -8,6 +8,7 @@ mod doctor;
 mod fetch;
 mod house;
 mod iso;
+mod programs;
 mod seed;
 mod stage;
 mod test;
@@ -47,6 +48,7 @@ enum Verb {
     Iso(iso::Args),
     Stage(stage::Args),
     Fetch(fetch::Args),
+    Programs(programs::Args),
     Seed(seed::Args),
     Boot(boot::Args),
     Verify(verify::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Iso(args) => iso::run(args),
         Verb::Stage(args) => stage::run(args),
         Verb::Fetch(args) => fetch::run(args),
+        Verb::Programs(args) => programs::run(args),
         Verb::Seed(args) => seed::run(args),
         Verb::Boot(args) => boot::run(args, &house::root().join("target/iso")),
         Verb::Verify(args) => verify::run(args),

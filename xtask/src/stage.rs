@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clawdie_image::base::{Context, Network};
 use clawdie_image::checkout::Checkout;
 use clawdie_image::layer::{self, Scope};
 use clawdie_image::recipe::Flavour;
@@ -57,7 +58,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let stages = ui::Stages::new(args.json);
     let programs = match &args.programs {
         Some(folder) => house::programs(&recipe, folder)?,
-        None => programs::build(&recipe, &checkout.root, &stages)?,
+        None => programs::build(
+            &recipe,
+            &Context {
+                root: &checkout.root,
+                cache: &house::cache()?,
+                network: Network::Allowed,
+                progress: &stages,
+            },
+        )?,
     };
     let layer = layer::collect(
         &recipe,

@@ -5,7 +5,7 @@
 //! the *base* (the installed root, decoded). Nothing needs root: as a user, mmdebstrap works in a
 //! user namespace.
 
-mod apt;
+pub(crate) mod apt;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ pub fn package_list(text: &str, path: &Path) -> Result<Vec<String>> {
 /// When the archive cannot be reached, a signature or hash is wrong, or a package does not exist.
 pub fn fetch(archive: &Archive, context: &Context<'_>) -> Result<Lock> {
     let id = lock_key(archive, context)?;
-    let apt = Apt::new(archive, context)?;
+    let apt = Apt::of(archive, context)?;
     let _lock = context.cache.lock("downloads", || {
         tracing::info!("another build is downloading; waiting for it");
     })?;
@@ -176,7 +176,7 @@ pub fn obtain(recipe: &Recipe, archive: &Archive, context: &Context<'_>) -> Resu
     context.cache.sweep("base")?;
     let check = |folder: &Path| Pack::open(folder);
     let make = |folder: &Path| {
-        let apt = Apt::new(archive, context)?;
+        let apt = Apt::of(archive, context)?;
         verify_downloads(&lock, &apt)?;
         install(recipe, archive, &lock, &apt, context, folder)
     };
@@ -212,7 +212,7 @@ fn replace_damaged(
     if context.cache.folder("base")?.join(key.as_str()).exists() {
         return Ok(lock);
     }
-    match verify_downloads(&lock, &Apt::new(archive, context)?) {
+    match verify_downloads(&lock, &Apt::of(archive, context)?) {
         Ok(()) => Ok(lock),
         Err(error) => {
             tracing::warn!("{error}; downloading it again");

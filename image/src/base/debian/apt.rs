@@ -12,7 +12,7 @@ use crate::base::Context;
 use crate::cache::Key;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 use crate::progress::Task;
-use crate::recipe::Archive;
+use crate::recipe::{Archive, Source};
 use crate::tool::{self, Tool};
 
 /// Resolves and downloads packages.
@@ -36,21 +36,27 @@ pub(crate) const GPGV: Tool = Tool {
     why: "apt checks the archive's signature with it",
 };
 
+/// Reads packages.
+pub(crate) const DPKG_DEB: Tool = Tool {
+    program: "dpkg-deb",
+    package: "dpkg",
+    why: "it unpacks packages",
+};
+
 /// A private apt.
 #[derive(Debug)]
-pub(super) struct Apt {
+pub(crate) struct Apt {
     root: PathBuf,
 }
 
 /// apt's one-line sources, each bound to the keyring.
-pub(super) fn sources_list(archive: &Archive) -> String {
-    archive
-        .sources
+fn sources_list(keyring: &Path, sources: &[Source]) -> String {
+    sources
         .iter()
         .map(|source| {
             format!(
                 "deb [signed-by={}] {} {} {}\n",
-                archive.keyring.display(),
+                keyring.display(),
                 source.uri,
                 source.suite,
                 source.components.join(" ")
@@ -76,9 +82,14 @@ pub(super) fn index(packages: &[Locked]) -> String {
 }
 
 impl Apt {
-    /// Sets up the state for these sources in the cache.
-    pub(super) fn new(archive: &Archive, context: &Context<'_>) -> Result<Self> {
-        let sources = sources_list(archive);
+    /// Sets up the state for the recipe's sources in the cache.
+    pub(super) fn of(archive: &Archive, context: &Context<'_>) -> Result<Self> {
+        Self::new(&archive.keyring, &archive.sources, context)
+    }
+
+    /// Sets up the state for these sources, signed by this keyring, in the cache.
+    pub(crate) fn new(keyring: &Path, sources: &[Source], context: &Context<'_>) -> Result<Self> {
+        let sources = sources_list(keyring, sources);
         let key = Key::of([b"apt".as_slice(), sources.as_bytes()]);
         let root = context
             .cache
@@ -103,7 +114,7 @@ impl Apt {
         &self.root
     }
 
-    pub(super) fn archives(&self) -> PathBuf {
+    pub(crate) fn archives(&self) -> PathBuf {
         self.root.join("archives")
     }
 
@@ -131,7 +142,7 @@ impl Apt {
     }
 
     /// Fetches the package lists and checks their signatures.
-    pub(super) fn update(&self, task: &dyn Task) -> Result<()> {
+    pub(crate) fn update(&self, task: &dyn Task) -> Result<()> {
         task.note("asking the archive what is new");
         let mut command = self.command()?;
         // A list that cannot be had or does not verify is an error, not a warning.
@@ -139,6 +150,16 @@ impl Apt {
         tool::run(&mut command).map(drop).map_err(|error| {
             error.hint("is this machine on the network? `--offline` builds from the cache")
         })
+    }
+
+    /// The versions of a package that the archive has, best first.
+    pub(crate) fn versions(&self, name: &str) -> Result<Vec<String>> {
+        let mut command = APT_CACHE.command()?;
+        command
+            .env("APT_CONFIG", self.root.join("apt.conf"))
+            .args(["madison", name]);
+        let output = tool::run(&mut command)?;
+        Ok(madison_versions(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// When the main suite was published, from its signed release file.
@@ -177,7 +198,7 @@ impl Apt {
     }
 
     /// Downloads the named packages alone, without what they depend on.
-    pub(super) fn download(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
+    pub(crate) fn download(&self, names: &[String], task: &dyn Task) -> Result<Vec<Locked>> {
         let output = tool::run(self.resolve()?.arg("download").args(names))?;
         let mut command = self.command()?;
         command
@@ -355,6 +376,14 @@ fn parse_uris(text: &str) -> Result<Vec<Resolved>> {
     Ok(packages)
 }
 
+/// Reads `apt-cache madison`: `name | version | where` a line.
+fn madison_versions(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .map(|version| version.trim().to_owned())
+        .collect()
+}
+
 /// `Sat, 06 Sep 2025 09:05:04 UTC`, as seconds since 1970.
 fn parse_release_date(text: &str) -> Option<i64> {
     // RFC 2822 knows no zone called UTC.
@@ -394,6 +423,17 @@ mod tests {
             error.to_string(),
             "the archive's index has no stanza for `dash=1`"
         );
+    }
+
+    #[test]
+    fn the_versions_of_a_package_are_read() {
+        let text = " rust-src | 1.96.1+dfsg1-2~bpo13+1 | http://x trixie-backports/main amd64 Packages\n \
+            rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://x trixie-backports/main amd64 Packages\n";
+        assert_eq!(
+            madison_versions(text),
+            ["1.96.1+dfsg1-2~bpo13+1", "1.95.0+dfsg1-2~bpo13+1"]
+        );
+        assert!(madison_versions("").is_empty());
     }
 
     #[test]

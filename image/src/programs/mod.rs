@@ -1,12 +1,25 @@
-//! Our own programs, built for the image: static, stripped, the same bytes from every checkout.
+//! Our own programs, built for the image: stripped, position-independent, the same bytes from every
+//! checkout.
+//!
+//! [`linux`] links them statically with the machine's own compiler, [`freebsd`] for FreeBSD from any
+//! system, with what [`cross`] and [`stdlib`] provide. What cargo says is read here for both.
+
+mod cross;
+pub mod elf;
+pub mod freebsd;
+mod linux;
+mod remap;
+mod seal;
+mod stdlib;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::base::{Context, Network};
 use crate::error::{Error, ErrorKind, Result, ResultExt};
-use crate::progress::Progress;
+use crate::progress::Task;
 use crate::recipe::{Flavour, Recipe};
 
 /// Built programs by the name of their binary.
@@ -15,33 +28,69 @@ pub type Programs = BTreeMap<String, PathBuf>;
 /// Builds every program of the recipe with cargo.
 ///
 /// # Errors
-/// When a program does not compile, or the flavour's target cannot be built for here.
-pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Programs> {
-    let target = match recipe.flavour {
-        Flavour::Debian => "x86_64-unknown-linux-gnu",
-        Flavour::Freebsd => "x86_64-unknown-freebsd",
-    };
-    let task = progress.begin("build our programs", None);
-    // A folder of its own: other flags in the same one would rebuild everything each time.
-    let target_dir = root.join("target/image-build");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+/// When a program does not compile or would not run on the flavour, or something to compile with is
+/// missing.
+pub fn build(recipe: &Recipe, context: &Context<'_>) -> Result<Programs> {
+    match recipe.flavour {
+        Flavour::Debian => linux::build(recipe, context),
+        Flavour::Freebsd => freebsd::build(recipe, context),
+    }
+}
+
+/// Obtains what [`build`] needs beyond what is on the machine, so that it can work offline.
+///
+/// # Errors
+/// When something cannot be had.
+pub fn fetch(recipe: &Recipe, context: &Context<'_>) -> Result<()> {
+    match recipe.flavour {
+        // The machine's own compiler does.
+        Flavour::Debian => Ok(()),
+        Flavour::Freebsd => freebsd::fetch(context),
+    }
+}
+
+/// cargo as the caller runs it.
+fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Puts what every build says to cargo behind `command`. `target_dir` is a folder of its own: other
+/// flags in the same one would build everything again each time.
+fn order(
+    command: &mut Command,
+    recipe: &Recipe,
+    context: &Context<'_>,
+    target: &str,
+    target_dir: &Path,
+) {
     command
-        .current_dir(root)
+        .current_dir(context.root)
         .args([
-            "build",
             "--locked",
             "--profile=dist",
             "--message-format=json-render-diagnostics",
         ])
         .arg(format!("--target={target}"))
         .arg("--target-dir")
-        .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(root).join("\x1f"))
-        .env("CFLAGS", c_flags(root))
-        .env_remove("RUSTFLAGS");
+        .arg(target_dir)
+        // They would take the place of ours.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CFLAGS");
+    if context.network == Network::Offline {
+        command.arg("--offline");
+    }
     for program in &recipe.programs {
         command.args(["--package", &program.package]);
     }
+}
+
+/// Runs cargo and returns the recipe's programs that it built.
+fn compile(
+    command: &mut Command,
+    recipe: &Recipe,
+    context: &Context<'_>,
+    task: &dyn Task,
+) -> Result<Programs> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -59,6 +108,7 @@ pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Pr
                 .flat_map(|err| BufReader::new(err).lines())
                 .map_while(Result::ok)
             {
+                tracing::debug!(target: "cargo", "{line}");
                 task.note(line.trim());
                 said.push_str(&line);
                 said.push('\n');
@@ -77,17 +127,25 @@ pub fn build(recipe: &Recipe, root: &Path, progress: &dyn Progress) -> Result<Pr
         listener.join().unwrap_or_default()
     });
     if !child.wait()?.success() {
-        return Err(Error::failed("our programs do not compile").caused_by(said));
+        let error = Error::failed("our programs do not compile").caused_by(said);
+        return Err(match context.network {
+            Network::Allowed => error,
+            Network::Offline => error.hint(
+                "if crates are missing: `cargo fetch` downloads them, for FreeBSD `cargo xtask fetch`",
+            ),
+        });
     }
+    let mut programs = Programs::new();
     for program in &recipe.programs {
-        if !built.contains_key(&program.bin) {
-            return Err(Error::bad_input(format!(
+        let path = built.remove(&program.bin).ok_or_else(|| {
+            Error::bad_input(format!(
                 "package `{}` has no binary `{}`",
                 program.package, program.bin
-            )));
-        }
+            ))
+        })?;
+        programs.insert(program.bin.clone(), path);
     }
-    Ok(built)
+    Ok(programs)
 }
 
 /// The executable that one of cargo's JSON messages speaks of.
@@ -96,35 +154,6 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     let path = message.get("executable")?.as_str()?;
     let name = message.get("target")?.get("name")?.as_str()?;
     Some((name.to_owned(), path.into()))
-}
-
-/// Folders of this machine that must not show up in a binary, and what stands there instead.
-fn renamed(root: &Path) -> Vec<(String, &'static str)> {
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let mut pairs = vec![(root.display().to_string(), "/clawdie-iso")];
-    pairs.extend(cargo_home.map(|home| (home.display().to_string(), "/cargo")));
-    pairs
-}
-
-fn rust_flags(root: &Path) -> Vec<String> {
-    // Static: the program must not care which C library the image has.
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
-    flags.extend(
-        renamed(root)
-            .into_iter()
-            .map(|(from, to)| format!("--remap-path-prefix={from}={to}")),
-    );
-    flags
-}
-
-fn c_flags(root: &Path) -> String {
-    let maps: Vec<_> = renamed(root)
-        .into_iter()
-        .map(|(from, to)| format!("-ffile-prefix-map={from}={to}"))
-        .collect();
-    maps.join(" ")
 }
 
 #[cfg(test)]
