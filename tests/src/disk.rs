@@ -33,8 +33,13 @@ pub struct Stat {
 impl Disk {
     /// A fresh copy of the image under test.
     pub fn copy_of(built: &Built) -> Self {
+        Self::at(&built.image())
+    }
+
+    /// A fresh copy of any image.
+    pub fn at(image: &Path) -> Self {
         let disk = Self::nothing();
-        sparse_copy(&built.image(), &disk.path).unwrap();
+        sparse_copy(image, &disk.path).unwrap();
         disk
     }
 
@@ -211,8 +216,8 @@ impl Disk {
         }
     }
 
-    /// `fsck.vfat` knows no offset, so it gets the partition as a file.
-    fn assert_fat_sound(&self, partition: &str) {
+    /// Runs the checker of one FAT volume. `fsck.vfat` knows no offset, so it gets the partition as a file.
+    pub fn assert_fat_sound(&self, partition: &str) {
         let part = self.folder.path().join(partition);
         fs_err::write(&part, self.bytes_of(partition)).unwrap();
         let done = run(
