@@ -318,6 +318,24 @@ fn health_is_the_daemons_own_answer() {
 }
 
 #[test]
+fn newsyslog_rotates_the_log_and_signals_the_supervisor() {
+    let conf =
+        include_str!("../../../../overlays/freebsd/usr/local/etc/newsyslog.conf.d/clawdie.conf");
+    let log = "/var/log/colibri-daemon.log";
+    has(SCRIPT, &format!("colibri_daemon_log:={log}}}\""));
+    has(SCRIPT, "\npidfile=\"/var/run/${name}.pid\"\n");
+    let words: Vec<&str> = conf
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|words| words.first() == Some(&log))
+        .unwrap();
+    // File, mode, count, size, time, flags, pid file; without a signal it is SIGHUP.
+    assert_eq!(words.len(), 7, "{words:?}");
+    assert_eq!(words[1], "600");
+    assert_eq!(words[6], "/var/run/colibri_daemon.pid");
+}
+
+#[test]
 fn the_script_is_clean_shell() {
     let bench = Bench::new();
     let checked = Command::new("sh")
