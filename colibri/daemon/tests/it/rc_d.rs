@@ -154,6 +154,19 @@ fn start_makes_the_directories_and_hands_the_daemon_to_its_supervisor() {
 }
 
 #[test]
+fn an_account_that_is_missing_is_named_and_nothing_is_made() {
+    let bench = Bench::new();
+    let words = bench.words("start", "colibri_daemon_user=no-such-account\n", "");
+    has(
+        &words,
+        "WARN there is no account 'no-such-account' (colibri_daemon_user); ",
+    );
+    lacks(&words, "DAEMON");
+    has(&words, "exit 1");
+    assert!(!bench.path("db").exists());
+}
+
+#[test]
 fn a_directory_that_is_there_keeps_its_mode() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("run")).unwrap();
