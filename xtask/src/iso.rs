@@ -267,6 +267,9 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     for overlay in &order.recipe.overlays {
         anstream::println!("Overlay    {}", overlay.display());
     }
+    for file in &order.recipe.files {
+        anstream::println!("File       {}", file.to);
+    }
     for program in &order.recipe.programs {
         anstream::println!("Program    {}/{}", program.to, program.bin);
     }

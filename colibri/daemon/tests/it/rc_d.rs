@@ -154,6 +154,19 @@ fn start_makes_the_directories_and_hands_the_daemon_to_its_supervisor() {
 }
 
 #[test]
+fn an_account_that_is_missing_is_named_and_nothing_is_made() {
+    let bench = Bench::new();
+    let words = bench.words("start", "colibri_daemon_user=no-such-account\n", "");
+    has(
+        &words,
+        "WARN there is no account 'no-such-account' (colibri_daemon_user); ",
+    );
+    lacks(&words, "DAEMON");
+    has(&words, "exit 1");
+    assert!(!bench.path("db").exists());
+}
+
+#[test]
 fn a_directory_that_is_there_keeps_its_mode() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("run")).unwrap();
@@ -315,6 +328,24 @@ fn health_is_the_daemons_own_answer() {
         has(&said, words);
         has(&said, code);
     }
+}
+
+#[test]
+fn newsyslog_rotates_the_log_and_signals_the_supervisor() {
+    let conf =
+        include_str!("../../../../overlays/freebsd/usr/local/etc/newsyslog.conf.d/clawdie.conf");
+    let log = "/var/log/colibri-daemon.log";
+    has(SCRIPT, &format!("colibri_daemon_log:={log}}}\""));
+    has(SCRIPT, "\npidfile=\"/var/run/${name}.pid\"\n");
+    let words: Vec<&str> = conf
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find(|words| words.first() == Some(&log))
+        .unwrap();
+    // File, mode, count, size, time, flags, pid file; without a signal it is SIGHUP.
+    assert_eq!(words.len(), 7, "{words:?}");
+    assert_eq!(words[1], "600");
+    assert_eq!(words[6], "/var/run/colibri_daemon.pid");
 }
 
 #[test]
