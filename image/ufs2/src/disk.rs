@@ -25,7 +25,21 @@ pub(crate) struct Window<'a> {
     pub(crate) len: u64,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// The `len` bytes from `offset` on, or as many of them as there are: sizes that the file system
+    /// claims are measured by that.
+    pub(crate) fn new(file: &'a File, offset: u64, len: u64) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        // Of a device, only the caller knows the length.
+        let end = if metadata.is_file() {
+            metadata.len()
+        } else {
+            u64::MAX
+        };
+        let len = len.min(end.saturating_sub(offset));
+        Ok(Self { file, offset, len })
+    }
+
     /// Reads bytes that must be there.
     pub(crate) fn read_into(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         let end = at.checked_add(bytes.len() as u64);
