@@ -194,6 +194,11 @@ const CASES: &[Case] = &[
         &["superblock: byte 1016: it counts 77 free blocks, not "],
     ),
     (
+        "superblock: what the kernel replaces",
+        |image| image.superblock(|raw| raw.put32(1200, 0)),
+        &["superblock: byte 1200: fs_avgfpdir is 0"],
+    ),
+    (
         "superblock: kept for later",
         |image| image.superblock(|raw| raw[1071] = 1),
         &["superblock: byte 1040: it counts what nobody counts yet"],
