@@ -44,11 +44,7 @@ pub struct Fault {
 /// When the image cannot be read.
 pub fn check(image: &File, offset: u64, len: u64) -> io::Result<Vec<Fault>> {
     let mut faults = Faults::default();
-    let window = Window {
-        file: image,
-        offset,
-        len,
-    };
+    let window = Window::new(image, offset, len)?;
     let volume = match Volume::open(window)? {
         Ok(volume) => volume,
         Err(fault) => {

@@ -1,6 +1,20 @@
 //! Writes a complete UFS2 file system from a tree into a region of a file: nothing is mounted, no
 //! tool is run, no privilege is needed, and the same tree gives the same bytes.
 //!
+//! ```
+//! use clawdie_tree::{Content, Meta, Node, Tree, TreePath};
+//! use clawdie_ufs2::{Options, check, layout};
+//!
+//! let mut tree = Tree::new(Meta::root(0o755, 0));
+//! let file = Node::file(Content::bytes("hello"), Meta::root(0o644, 0));
+//! tree.insert(TreePath::new("file")?, file)?;
+//! let layout = layout(&tree, &Options::default())?;
+//! let image = tempfile::tempfile()?;
+//! layout.write(&image, 0, &mut |_| ())?;
+//! assert_eq!(check(&image, 0, layout.len())?, []);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [`layout`] decides every byte of metadata; [`Layout::write`] puts it and the contents of the
 //! files in place; [`Layout::compare`] finds what differs in an image; [`read`] makes a tree from a
 //! file system; [`check`] finds what contradicts itself in one, as `fsck_ffs -n` would.
@@ -22,6 +36,11 @@
 //! **Contract for packs:** where a content starts at a multiple of 4096 in its file, and the next
 //! one starts at the first such multiple after its end, the bytes between the two are zero. They
 //! are copied along.
+
+/// What stands in the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod allocate;
 mod bytes;
@@ -65,7 +84,8 @@ pub struct Options {
     /// Seconds since 1970 for every time that the tree does not give: of making the file system, and
     /// of every inode's change, access and creation.
     pub epoch: i64,
-    /// Bytes kept free beyond the content. Besides, a cylinder group (128 MiB) stays empty.
+    /// Bytes kept free beyond the content. Besides, a cylinder group (128 MiB) stays empty, so that
+    /// the least file system has two.
     pub free: u64,
     /// Bytes of the whole file system, when they must not follow from the content.
     pub exact_size: Option<u64>,

@@ -81,11 +81,7 @@ fn foreign(place: impl ToString, fault: impl ToString) -> ReadError {
 /// # Errors
 /// When the image cannot be read, the file system is damaged, or it has what a [`Tree`] cannot hold.
 pub fn read(image: Arc<ContentFile>, offset: u64, len: u64) -> Result<Found, ReadError> {
-    let window = Window {
-        file: image.file(),
-        offset,
-        len,
-    };
+    let window = Window::new(image.file(), offset, len)?;
     let volume = Volume::open(window)?.map_err(|fault| damaged("superblock", fault))?;
     let faults = superblock_faults(&volume.raw, &volume.geometry, SUPER_AT);
     if let Some(fault) = faults.into_iter().next() {

@@ -75,7 +75,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, &'st
         let (Some(entry), Some(end)) = (bytes.get(..len), end) else {
             return Err("an extended attribute has an impossible length");
         };
-        if !len.is_multiple_of(8) || entry[5] > 7 || end < start {
+        if !len.is_multiple_of(8) || bytes[5] > 7 || end < start {
             return Err("an extended attribute has an impossible length");
         }
         let prefix = SPACES
@@ -146,6 +146,7 @@ mod tests {
         let good = encode(&path, &attributes(&[("user.ab", b"xyz")])).unwrap();
         for (at, value) in [
             (0, 0),
+            (0, 8),
             (0, 0x20),
             (0, 0x1c),
             (1, 1),
@@ -158,5 +159,6 @@ mod tests {
             assert!(decode(&bad).is_err(), "{at} {value}");
         }
         assert!(decode(&good[..5]).is_err());
+        assert!(decode(&[0; 16]).is_err());
     }
 }

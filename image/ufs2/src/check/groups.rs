@@ -7,7 +7,7 @@ use super::inodes::Inodes;
 use super::{Faults, summary};
 use crate::bytes::Fields;
 use crate::checksum;
-use crate::cylinder::{HASH_AT, MAGIC, Maps, Sums};
+use crate::cylinder::{HASH_AT, HEAD, MAGIC, Maps, Sums};
 use crate::disk::Volume;
 use crate::geometry::{CLUSTERS, FRAGS, GROUP, ROOT};
 use crate::structure::Structure;
@@ -34,6 +34,12 @@ pub(super) fn headers(volume: &Volume<'_>, faults: &mut Faults) -> io::Result<Ve
             ("cg_clusteroff", 108, maps.clusters as u64),
             ("cg_nclusterblks", 112, len / FRAGS),
             ("cg_niblk", 116, per_group),
+            // Unused, but fsck compares them too.
+            ("cg_firstfield", 0, 0),
+            ("cg_old_ncyl with cg_old_niblk", 16, 0),
+            ("cg_old_btotoff", 84, 0),
+            ("cg_old_boff", 88, 0),
+            ("cg_sparecon32", 128, 0),
         ];
         for (name, at, wanted) in fields {
             let is = u64::from(raw.get32(at));
@@ -56,6 +62,11 @@ pub(super) fn headers(volume: &Volume<'_>, faults: &mut Faults) -> io::Result<Ve
         let inodes = u64::from(raw.get32(120));
         if inodes > per_group {
             let fault = format!("byte 120: cg_initediblk is {inodes}, more than {per_group}");
+            faults.add(structure.clone(), fault);
+        }
+        let spare = 144..HEAD as usize;
+        if raw[spare.clone()].iter().any(|&byte| byte != 0) {
+            let fault = format!("byte {}: cg_sparecon64 is not zero", spare.start);
             faults.add(structure.clone(), fault);
         }
         if checksum::hash(&raw, HASH_AT) != raw.get32(HASH_AT) {
@@ -163,6 +174,11 @@ pub(super) fn maps(
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }
+    }
+    // The rest of `struct csum_total` is kept for later.
+    if volume.raw[1040..1072].iter().any(|&byte| byte != 0) {
+        let fault = "byte 1040: it counts what nobody counts yet";
+        faults.add(Structure::Superblock, fault);
     }
     for (n, (name, wanted)) in COUNTS.iter().zip(totals).enumerate() {
         let is = volume.raw.get64(1008 + n * 8);

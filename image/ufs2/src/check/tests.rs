@@ -194,6 +194,16 @@ const CASES: &[Case] = &[
         &["superblock: byte 1016: it counts 77 free blocks, not "],
     ),
     (
+        "superblock: what the kernel replaces",
+        |image| image.superblock(|raw| raw.put32(1200, 0)),
+        &["superblock: byte 1200: fs_avgfpdir is 0"],
+    ),
+    (
+        "superblock: kept for later",
+        |image| image.superblock(|raw| raw[1071] = 1),
+        &["superblock: byte 1040: it counts what nobody counts yet"],
+    ),
+    (
         "superblock: data size",
         |image| image.superblock(|raw| raw.put64(1088, 77)),
         &["superblock: byte 1088: fs_dsize is 77, not "],
@@ -235,6 +245,16 @@ const CASES: &[Case] = &[
         "group: number",
         |image| image.header(1, |raw| raw.put32(12, 0)),
         &["cylinder group 1: byte 12: cg_cgx is 0, not 1"],
+    ),
+    (
+        "group: unused",
+        |image| image.header(1, |raw| raw.put32(84, 7)),
+        &["cylinder group 1: byte 84: cg_old_btotoff is 7, not 0"],
+    ),
+    (
+        "group: kept for later",
+        |image| image.header(1, |raw| raw[167] = 7),
+        &["cylinder group 1: byte 144: cg_sparecon64 is not zero"],
     ),
     (
         "group: initialised inodes",
