@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use clawdie_image::base::sets::sample::{self, Sample};
 use clawdie_image::base::{Context, Network};
 use clawdie_image::cache::Cache;
 use clawdie_image::checkout::Checkout;
@@ -12,21 +13,30 @@ use clawdie_image::order::Order;
 use clawdie_image::outputs::Published;
 use clawdie_image::pipeline;
 use clawdie_image::programs::{self, Programs};
-use clawdie_image::recipe::Recipe;
+use clawdie_image::recipe::{Base, Flavour, Recipe};
 use clawdie_image::tool::Tool;
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
 
+use crate::iso::FlavourArg;
 use crate::{doctor, house, ui};
+
+/// As large as a release's.
+const SETS: Sample = Sample {
+    files: 30_000,
+    bytes: 1_200_000_000,
+};
 
 /// Measures how fast images are built
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Times mean little, ratios within one run do: each build is held against
-a copy of its own result and against mkosi making a disk with the same
-packages.
+a copy of its own result. Debian's also against mkosi making a disk with
+the same packages, FreeBSD's against `xz | tar` of the sets and `dd` of
+the image. Its sets are made up: 30,000 files, 1.2 GB.
 
-Example:
-  cargo xtask bench image --runs 5"
+Examples:
+  cargo xtask bench image --runs 5
+  cargo xtask bench image --flavour freebsd"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,14 +46,17 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Cold build, unchanged rebuild, rebuild with one program changed
-    #[command(after_help = "Example:\n  cargo xtask bench image --no-mkosi")]
+    #[command(after_help = "Example:\n  cargo xtask bench image --no-reference")]
     Image {
+        /// Which system's image
+        #[arg(long, value_enum, default_value_t = FlavourArg::Debian)]
+        flavour: FlavourArg,
         /// Repetitions of the fast measurements; the median is shown
         #[arg(long, default_value_t = 5)]
         runs: usize,
-        /// Leave out mkosi (two minutes)
-        #[arg(long)]
-        no_mkosi: bool,
+        /// Leave out what others are measured for (two minutes)
+        #[arg(long, alias = "no-mkosi")]
+        no_reference: bool,
         /// Print the figures as JSON
         #[arg(long)]
         json: bool,
@@ -56,53 +69,64 @@ struct Row {
     name: &'static str,
     seconds: f64,
     to_copy: f64,
-    to_mkosi: Option<f64>,
+    to_reference: Option<f64>,
+}
+
+/// What others need for the same: from nothing, and after one changed file.
+struct Reference {
+    name: &'static str,
+    cold: Duration,
+    rebuild: Option<Duration>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let What::Image {
+        flavour,
         runs,
-        no_mkosi,
+        no_reference,
         json,
     } = args.what;
-    doctor::ensure(doctor::Purpose::Iso, false)?;
-    let bench = Bench::new(runs)?;
+    let flavour = flavour.into();
+    doctor::ensure(doctor::Purpose::of(flavour), false)?;
     let say = |text: &str| anstream::eprintln!("{text}");
 
-    say("building our programs and filling the download cache (not measured)");
+    say("preparing what is not measured: inputs, our programs, the download cache");
+    let bench = Bench::new(flavour, runs)?;
     let programs = bench.programs()?;
     bench.build(&programs, false)?;
+    forget_peak_memory();
     say("cold: downloads cached, everything else made");
     let (cold, stages) = bench.cold(&programs)?;
     say("nothing changed");
     let unchanged = bench.median(|| bench.timed(&programs))?;
     say("one program changed");
     let changed = bench.one_changed(&programs)?;
+    let memory = peak_memory();
     let published = bench.build(&programs, false)?;
     say("copying the image, without and with a sync");
     let copy = bench.median(|| bench.copy(&published.image, false))?;
     let synced = bench.median(|| bench.copy(&published.image, true))?;
     say("with the compressed copy: first, then after one changed program");
     let (compressed, recompressed) = bench.compressed(&programs)?;
-    let mkosi = if no_mkosi {
-        None
-    } else {
-        bench.mkosi(&bench.work.path().join("mkosi"))?
+    let reference = match (no_reference, &bench.recipe.base) {
+        (true, _) => None,
+        (false, Base::Archive(_)) => bench.mkosi(&bench.work.path().join("mkosi"))?,
+        (false, Base::Sets(_)) => Some(bench.unpacked(&published.image)?),
     };
 
     let row = |name, took: Duration, reference: Option<Duration>| Row {
         name,
         seconds: took.as_secs_f64(),
         to_copy: took.as_secs_f64() / synced.as_secs_f64(),
-        to_mkosi: reference.map(|mkosi| took.as_secs_f64() / mkosi.as_secs_f64()),
+        to_reference: reference.map(|other| took.as_secs_f64() / other.as_secs_f64()),
     };
     let rows = [
-        row("cold", cold, mkosi.map(|(cold, _)| cold)),
+        row("cold", cold, reference.as_ref().map(|other| other.cold)),
         row("nothing changed", unchanged, None),
         row(
             "one program changed",
             changed,
-            mkosi.map(|(_, rebuild)| rebuild),
+            reference.as_ref().and_then(|other| other.rebuild),
         ),
         row("compressed, cold", compressed, None),
         row("compressed, one program changed", recompressed, None),
@@ -111,41 +135,44 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ];
     if json {
         let value = serde_json::json!({
+            "flavour": flavour,
             "rows": rows,
             "stages_of_cold": stages.iter().map(|(name, took)| (name, took.as_secs_f64())).collect::<Vec<_>>(),
             "image_bytes": published.bytes,
             "image_bytes_on_disk": published.bytes_on_disk,
-            "peak_memory_kib": peak_memory(),
-            "mkosi_seconds": mkosi.map(|(cold, rebuild)| (cold.as_secs_f64(), rebuild.as_secs_f64())),
+            "peak_memory_kib": memory,
+            "reference": reference.map(|other| serde_json::json!({
+                "name": other.name,
+                "cold_seconds": other.cold.as_secs_f64(),
+                "rebuild_seconds": other.rebuild.map(|took| took.as_secs_f64()),
+            })),
         });
         anstream::println!("{value:#}");
         return Ok(());
     }
-    anstream::println!(
-        "{:<34} {:>9} {:>9} {:>9}",
-        "",
-        "seconds",
-        "to copy",
-        "to mkosi"
-    );
+    let name = reference.as_ref().map_or("-", |other| other.name);
+    anstream::println!("{:<34} {:>9} {:>9} to {name}", "", "seconds", "to copy");
     for row in rows {
-        let mkosi = row
-            .to_mkosi
+        let other = row
+            .to_reference
             .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         anstream::println!(
-            "{:<34} {:>9.2} {:>9.2} {mkosi:>9}",
+            "{:<34} {:>9.2} {:>9.2} {other:>9}",
             row.name,
             row.seconds,
             row.to_copy
         );
     }
-    if let Some((cold, rebuild)) = mkosi {
-        anstream::println!("{:<34} {:>9.2}", "mkosi, cold", cold.as_secs_f64());
-        anstream::println!(
-            "{:<34} {:>9.2}",
-            "mkosi, one file changed",
-            rebuild.as_secs_f64()
-        );
+    if let Some(other) = reference {
+        for (what, took) in [
+            ("cold", Some(other.cold)),
+            ("one file changed", other.rebuild),
+        ] {
+            if let Some(took) = took {
+                let name = format!("{}, {what}", other.name);
+                anstream::println!("{name:<34} {:>9.2}", took.as_secs_f64());
+            }
+        }
     }
     anstream::println!();
     for (name, took) in stages {
@@ -155,7 +182,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "image {} ({} on disk); peak memory of this process {} MiB",
         ui::size(published.bytes),
         ui::size(published.bytes_on_disk),
-        peak_memory() / 1024
+        memory / 1024
     );
     Ok(())
 }
@@ -169,17 +196,28 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(runs: usize) -> Result<Self> {
+    fn new(flavour: Flavour, runs: usize) -> Result<Self> {
         let root = house::root();
         fs_err::create_dir_all(root.join("target"))?;
+        // On the disk that images are built on, not in memory.
+        let work = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(root.join("target"))?;
+        let mut recipe = house::recipe(Some(flavour))?;
+        if let Base::Sets(sets) = &mut recipe.base {
+            let folder = work.path().join("sets");
+            fs_err::create_dir(&folder)?;
+            sample::write(&folder, SETS)?;
+            sets.supply.folder = Some(folder);
+            // Nobody has pinned what was just made up.
+            sets.supply.insecure = true;
+            recipe.choose_release("15.99")?;
+        }
         Ok(Self {
             checkout: Checkout::read(&root)?,
-            recipe: house::recipe(Some(clawdie_image::recipe::Flavour::Debian))?,
+            recipe,
             cache: house::cache()?,
-            // On the disk that images are built on, not in memory.
-            work: tempfile::Builder::new()
-                .prefix("bench-")
-                .tempdir_in(root.join("target"))?,
+            work,
             runs: runs.max(1),
         })
     }
@@ -299,9 +337,33 @@ impl Bench {
         Ok((first, started.elapsed()))
     }
 
+    /// The sets unpacked into a folder by xz and tar, and the image written by dd: what the work comes to
+    /// without any file system being made.
+    fn unpacked(&self, image: &Path) -> Result<Reference> {
+        let to = self.work.path().join("unpacked");
+        fs_err::create_dir(&to)?;
+        let script = "for set in base kernel; do \
+             xz -dc -T0 \"$0/$set.txz\" | tar -xf - -C \"$1\" || exit 1; done; \
+             dd if=\"$2\" of=\"$1/copy.img\" bs=1M conv=fsync,sparse status=none";
+        let started = Instant::now();
+        let status = Command::new("sh")
+            .args(["-c", script])
+            .args([&self.work.path().join("sets"), &to, &image.to_owned()])
+            .status()?;
+        let cold = started.elapsed();
+        if !status.success() {
+            return Err(Error::failed("unpacking the sets with xz and tar failed"));
+        }
+        Ok(Reference {
+            name: "xz, tar, dd",
+            cold,
+            rebuild: None,
+        })
+    }
+
     /// mkosi with the same package list, its package cache warm: cold, then with one changed file.
     /// None, with a word why, when mkosi is not on this machine.
-    fn mkosi(&self, work: &Path) -> Result<Option<(Duration, Duration)>> {
+    fn mkosi(&self, work: &Path) -> Result<Option<Reference>> {
         let mkosi = Tool {
             program: "mkosi",
             package: "mkosi",
@@ -347,7 +409,11 @@ impl Bench {
         fs_err::write(work.join("mkosi.extra/etc/changed"), "changed")?;
         anstream::eprintln!("mkosi: one file changed");
         let rebuild = run(true)?;
-        Ok(Some((cold, rebuild)))
+        Ok(Some(Reference {
+            name: "mkosi",
+            cold,
+            rebuild: Some(rebuild),
+        }))
     }
 }
 
@@ -390,6 +456,11 @@ fn write_mkosi(
         archive.suite
     );
     Ok(fs_err::write(work.join("mkosi.conf"), config)?)
+}
+
+/// Starts [`peak_memory`] anew, where the kernel can (`proc_pid_clear_refs(5)`).
+fn forget_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// The most memory that this process has used, in KiB.
