@@ -110,7 +110,9 @@ fn size(items: &[Item], last_inode: u64, options: &Options) -> Result<(Geometry,
         let fits = |rooms: &Rooms| {
             let left: u64 = rooms.left_over.iter().map(|run| run.len).sum();
             let free = geometry.capacity() - used(&geometry, rooms.end) + left;
-            rooms.end <= geometry.group_start(groups - 1) && free * FRAG >= options.free
+            let fixed = geometry.fixed(groups - 1);
+            let last = geometry.group_len(groups - 1) - (fixed.end - fixed.start);
+            rooms.end <= geometry.group_start(groups - 1) && (free - last) * FRAG >= options.free
         };
         match place(items, geometry).filter(fits) {
             Some(rooms) => return Ok((geometry, rooms)),

@@ -360,6 +360,36 @@ fn the_size_that_is_said_to_be_needed_is_enough() {
     }
 }
 
+/// `growfs` starts from a group that nothing lies in.
+#[test]
+fn the_last_group_stays_empty_besides_what_is_to_be_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("source");
+    let len = 3 * GROUP;
+    File::create_new(&path).unwrap().set_len(len).unwrap();
+    let source = ContentFile::open(&path).unwrap();
+    // What the structures of a group leave.
+    let group = GROUP - 1040 * FRAG;
+    for megabytes in [0, 1, 60, 118, 122, 123, 124, 125, 128, 250, 384] {
+        let mut tree = tree();
+        let content = Content::extent(source.clone(), 0, megabytes << 20, [0; 32]);
+        tree.insert(at("f"), Node::file(content, meta(0o644)))
+            .unwrap();
+        for free in [0, 1, 3 << 20, 60 << 20, 120 << 20, 127 << 20, 300 << 20] {
+            let options = Options { free, ..options() };
+            let layout = layout(&tree, &options).unwrap();
+            assert_eq!(layout.len() % GROUP, 0);
+            let least = group + free;
+            assert!(layout.free() >= least, "{megabytes}, {free}");
+            assert!(layout.free() < least + 2 * GROUP, "{megabytes}, {free}");
+            let used = layout.used();
+            let last = layout.len() - GROUP;
+            let before = used.iter().rfind(|range| range.start < last).unwrap();
+            assert!(before.end <= last);
+        }
+    }
+}
+
 #[test]
 fn more_files_than_inodes_make_more_of_them_until_they_cannot() {
     let mut tree = tree();

@@ -199,6 +199,11 @@ const CASES: &[Case] = &[
         &["superblock: byte 1200: fs_avgfpdir is 0"],
     ),
     (
+        "superblock: longest file",
+        |image| image.superblock(|raw| raw.put64(1328, 9)),
+        &["superblock: byte 1328: fs_maxfilesize is 9, not 2252349704110079"],
+    ),
+    (
         "superblock: kept for later",
         |image| image.superblock(|raw| raw[1071] = 1),
         &["superblock: byte 1040: it counts what nobody counts yet"],
