@@ -20,6 +20,12 @@ use crate::tool::{self, Tool};
 /// What pip installs, and nothing else.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
+/// What zig's start files lack.
+const ABI_NOTE: &str = include_str!("abi_note.S");
+
+/// zig's name for what we build for.
+const ZIG_TARGET: &str = "x86_64-freebsd-none";
+
 /// Installs the cross tools.
 pub const PYTHON: Tool = Tool {
     program: "python3",
@@ -47,6 +53,7 @@ impl CrossTools {
         let key = Key::of([
             b"cross-tools".as_slice(),
             REQUIREMENTS.as_bytes(),
+            ABI_NOTE.as_bytes(),
             std::env::consts::OS.as_bytes(),
             std::env::consts::ARCH.as_bytes(),
         ]);
@@ -80,6 +87,11 @@ impl CrossTools {
             .env("ZIG_GLOBAL_CACHE_DIR", self.work.join("zig"))
             .env("ZIG_LOCAL_CACHE_DIR", self.work.join("zig"));
         command
+    }
+
+    /// What rustc must be told besides.
+    pub(super) fn rust_flag(&self) -> String {
+        format!("-Clink-arg={}", self.root.join("abi_note.o").display())
     }
 
     /// Folders that must not show up in what they make.
@@ -156,9 +168,25 @@ fn install(folder: &Path, context: &Context<'_>) -> Result<()> {
         fs::remove_dir_all(compiled)?;
     }
     fs::remove_dir_all(venv)?;
-    tool::run(Command::new(folder.join("zig/zig")).arg("version"))?;
     tool::run(Command::new(folder.join("cargo-zigbuild")).arg("--version"))?;
+    compile_abi_note(folder)?;
     seal::set(folder)
+}
+
+/// The first thing that zig does here: if it runs at all shows now.
+fn compile_abi_note(folder: &Path) -> Result<()> {
+    let source = folder.join("abi_note.S");
+    fs::write(&source, ABI_NOTE)?;
+    let cache = tempfile::tempdir()?;
+    tool::run(
+        Command::new(folder.join("zig/zig"))
+            .env("ZIG_GLOBAL_CACHE_DIR", cache.path())
+            .env("ZIG_LOCAL_CACHE_DIR", cache.path())
+            .args(["cc", "-target", ZIG_TARGET, "-g0", "-c", "-o"])
+            .arg(folder.join("abi_note.o"))
+            .arg(source),
+    )?;
+    Ok(())
 }
 
 /// Runs pip and shows what it is at.

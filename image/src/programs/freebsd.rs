@@ -105,6 +105,14 @@ impl Toolchain {
         }
     }
 
+    /// cargo hashes the path of the standard library's packages into the names in a program, relative
+    /// to the sysroot of the target: so where they lie must be that sysroot, or two machines would
+    /// give different bytes. Nothing else is looked for in it when the library is compiled.
+    fn sysroot_flag(&self) -> Option<String> {
+        let sources = self.sources.as_ref()?;
+        Some(format!("--sysroot={}", sources.display()))
+    }
+
     fn rules(&self, recipe: &Recipe) -> Rules {
         let folders = self.remap.folders().map(Path::to_owned);
         let tools = self
@@ -122,8 +130,8 @@ impl Toolchain {
     }
 }
 
-/// The sources under the same name in every checkout: cargo makes the path of a package a part of the
-/// names in its programs, and only inside the checkout it is a relative one.
+/// The sources under the same name in every checkout: cargo hands files inside it to the compiler by
+/// relative names.
 fn link_to(folder: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == folder) {
         return Ok(());
@@ -152,7 +160,9 @@ pub(super) fn build(recipe: &Recipe, context: &Context<'_>) -> Result<Programs> 
     let target_dir = context.root.join(TARGET_DIR);
     order(&mut command, recipe, context, TARGET, &target_dir);
     toolchain.with_library(&mut command);
-    let flags: Vec<_> = toolchain.remap.rust_flags().collect();
+    let mut flags: Vec<_> = toolchain.remap.rust_flags().collect();
+    flags.extend(toolchain.cross.as_ref().map(CrossTools::rust_flag));
+    flags.extend(toolchain.sysroot_flag());
     command
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CFLAGS_x86_64_unknown_freebsd", toolchain.remap.c_flags());
