@@ -99,6 +99,7 @@ impl House {
                 "--release",
                 RELEASE,
                 "--insecure",
+                "--packages=none",
             ])
             .arg("--sets")
             .arg(self.path("sets"))

@@ -38,6 +38,8 @@ pub struct Paths {
     pub motd: &'static str,
     /// Model profiles, shipped with the image.
     pub profiles: &'static str,
+    /// Packages, shipped with images of FreeBSD that have some.
+    pub packages: &'static str,
 }
 
 impl Paths {
@@ -58,6 +60,7 @@ impl Paths {
         seed_mount: "/run/clawdie/seed",
         motd: "/etc/motd",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
+        packages: "/usr/local/share/clawdie-iso/packages",
     };
 
     /// FreeBSD 15. `/etc/motd` is generated there, from the template named here.
@@ -77,10 +80,11 @@ impl Paths {
         seed_mount: "/var/run/clawdie/seed",
         motd: "/etc/motd.template",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
+        packages: "/usr/local/share/clawdie-iso/packages",
     };
 
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 15] {
+    pub fn all(&self) -> [&'static Path; 16] {
         [
             self.config,
             self.colibri_config,
@@ -97,6 +101,7 @@ impl Paths {
             self.seed_mount,
             self.motd,
             self.profiles,
+            self.packages,
         ]
         .map(Path::new)
     }

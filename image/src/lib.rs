@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod order;
 pub mod outputs;
 pub mod pack;
+pub mod packages;
 pub mod pipeline;
 pub mod programs;
 pub mod progress;

@@ -15,6 +15,7 @@ use crate::lint::{self, Subject};
 use crate::manifest::Channel;
 use crate::order::Order;
 use crate::outputs::{Outputs, Published};
+use crate::packages;
 use crate::programs::{self, Programs};
 use crate::recipe::Base as BaseRecipe;
 use crate::volumes::{self, Volumes};
@@ -30,12 +31,19 @@ pub fn build(order: &Order<'_>) -> Result<Published> {
     refuse_unclean_release(order)?;
     let mut outputs = Outputs::begin(order)?;
 
-    let (programs, base) = inputs(order)?;
-    let layer = layer::collect(
+    let (programs, mut base) = inputs(order)?;
+    let mut layer = layer::collect(
         order.recipe,
         &order.checkout.root,
         &programs,
         Scope::Image,
+        order.checkout.epoch,
+    )?;
+    packages::supply(
+        order.recipe,
+        &mut base,
+        &mut layer,
+        &order.context(),
         order.checkout.epoch,
     )?;
     let identity = Identity::new(order, &base)?;

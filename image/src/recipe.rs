@@ -5,6 +5,7 @@
 //! without.
 
 mod base;
+mod packages;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use self::base::digest;
 pub use self::base::{Archive, Base, PinnedSet, Release, Sets, Source, Supply, release_folder};
+pub use self::packages::Packages;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
 
 /// Which operating system the image carries.
@@ -63,6 +65,9 @@ pub struct Recipe {
     pub codename: String,
     /// Where the operating system comes from.
     pub base: Base,
+    /// Packages that the image brings along for its first boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Packages>,
     /// Folders of the checkout laid over the base, in this order.
     pub overlays: Vec<PathBuf>,
     /// Single files of the checkout, each with its place and mode.
@@ -285,6 +290,10 @@ impl Recipe {
             .and_then(|()| match &recipe.base {
                 Base::Archive(_) => Ok(()),
                 Base::Sets(sets) => sets.verify(&recipe.release),
+            })
+            .and_then(|()| match &recipe.packages {
+                Some(packages) => packages.verify(&recipe.base),
+                None => Ok(()),
             })
             .map_err(|fault| Error::bad_input(format!("`{}`: {fault}", path.display())))?;
         Ok(recipe)

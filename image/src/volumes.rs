@@ -268,6 +268,9 @@ fn checkout_inputs(order: &Order<'_>) -> Result<Vec<Input>> {
     if let BaseRecipe::Archive(archive) = &order.recipe.base {
         paths.push(root.join(&archive.packages));
     }
+    if let Some(packages) = &order.recipe.packages {
+        paths.push(root.join(&packages.list));
+    }
     paths.push(root.join("Cargo.lock"));
     paths
         .iter()

@@ -212,6 +212,8 @@ impl Bench {
             // Nobody has pinned what was just made up.
             sets.supply.insecure = true;
             recipe.choose_release("15.99")?;
+            // They are copied as they are.
+            recipe.packages = None;
         }
         Ok(Self {
             checkout: Checkout::read(&root)?,

@@ -1,8 +1,8 @@
 //! `cargo xtask fetch`: fills the cache.
 
 use clawdie_image::base::{Context, Network, debian, sets};
-use clawdie_image::recipe::{Archive, Base, Flavour};
-use clawdie_image::{Result, programs};
+use clawdie_image::recipe::{Archive, Base, Flavour, Recipe, Sets};
+use clawdie_image::{Result, packages, programs};
 
 use crate::iso::{FlavourArg, ReleaseArgs};
 use crate::{doctor, house, ui};
@@ -12,8 +12,8 @@ use crate::{doctor, house, ui};
 #[command(
     after_help = "Debian: the newest packages are taken; without this, `iso` keeps
 using those it has downloaded before.
-FreeBSD: a download that was cut goes on where it ended. What our
-programs are compiled with is downloaded, too.
+FreeBSD: the newest packages, too; a download that was cut goes on where
+it ended. What our programs are compiled with is downloaded as well.
 
 Examples:
   cargo xtask fetch && cargo xtask iso --offline
@@ -42,19 +42,40 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     doctor::ensure(doctor::Purpose::of(recipe.flavour), args.install_tools)?;
     match &recipe.base {
-        Base::Archive(archive) => packages(archive, &context)?,
+        Base::Archive(archive) => debian_packages(archive, &context)?,
         Base::Sets(sets) => {
             for set in sets::fetch(&recipe, sets, &context)? {
                 let news = if set.new { "new" } else { "nothing new" };
                 let size = ui::size(set.bytes);
                 anstream::println!("{} in the cache, {size}, {news}", set.file);
             }
+            freebsd_packages(&recipe, sets, &context)?;
         }
     }
     programs::fetch(&recipe, &context)
 }
 
-fn packages(archive: &Archive, context: &Context<'_>) -> Result<()> {
+/// Whom to trust with packages stands in the base, so that is decoded here; `iso` finds it in the cache.
+fn freebsd_packages(recipe: &Recipe, sets: &Sets, context: &Context<'_>) -> Result<()> {
+    if recipe.packages.is_none() {
+        return Ok(());
+    }
+    let before = packages::cached(recipe, context)?;
+    let base = sets::obtain(recipe, sets, context)?;
+    if let Some(lock) = packages::fetch(recipe, &base.tree, context)? {
+        let count = lock.packages.len();
+        let size = ui::size(lock.bytes());
+        let news = if before.as_ref() == Some(&lock) {
+            "nothing new"
+        } else {
+            "new"
+        };
+        anstream::println!("{count} packages in the cache, {size}, {news}");
+    }
+    Ok(())
+}
+
+fn debian_packages(archive: &Archive, context: &Context<'_>) -> Result<()> {
     let before = debian::cached(archive, context)?;
     let lock = debian::fetch(archive, context)?;
     let count = lock.packages.len() + lock.boot_packages.len();
@@ -72,4 +93,15 @@ fn packages(archive: &Archive, context: &Context<'_>) -> Result<()> {
     };
     anstream::println!("{count} packages in the cache, {news}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clawdie_firstboot::paths::Paths;
+    use clawdie_image::packages::FOLDER;
+
+    #[test]
+    fn first_boot_looks_for_packages_where_images_have_them() {
+        assert_eq!(format!("/{FOLDER}"), Paths::FREEBSD.packages);
+    }
 }

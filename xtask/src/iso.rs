@@ -8,6 +8,7 @@ use clawdie_image::checkout::Checkout;
 use clawdie_image::manifest::Channel;
 use clawdie_image::order::Order;
 use clawdie_image::outputs::{self, Published};
+use clawdie_image::packages;
 use clawdie_image::pipeline;
 use clawdie_image::programs::Programs;
 use clawdie_image::recipe::{Archive, Base, Flavour, Recipe, Sets, release_folder};
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     install_tools: bool,
 }
 
-/// Which release of FreeBSD, and where its dist sets are.
+/// Which release of FreeBSD, and where its dist sets and packages are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
     /// Which FreeBSD: 15.1 or 15.0, whose sets are known, or another
@@ -71,6 +72,9 @@ pub(crate) struct ReleaseArgs {
     /// Believe the MANIFEST of a release that is not known here
     #[arg(long)]
     insecure: bool,
+    /// FreeBSD packages from the repository in this folder, or `none`
+    #[arg(long, value_name = "DIR|none")]
+    packages: Option<String>,
 }
 
 impl ReleaseArgs {
@@ -78,6 +82,9 @@ impl ReleaseArgs {
     pub(crate) fn apply(&self, recipe: &mut Recipe) -> Result<()> {
         if let Some(release) = &self.release {
             recipe.choose_release(release)?;
+        }
+        if let Some(packages) = &self.packages {
+            recipe.choose_packages(packages)?;
         }
         let flavour = recipe.flavour;
         match &mut recipe.base {
@@ -217,9 +224,14 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
         Base::Archive(archive) => {
             let lock = debian::cached(archive, &order.context())?;
             let inputs = archive_lines(archive, lock.as_ref());
-            (inputs, lock.map(|lock| lock.packages))
+            (inputs, lock.map(|lock| serde_json::json!(lock.packages)))
         }
-        Base::Sets(sets) => (set_lines(order, sets)?, None),
+        Base::Sets(sets) => {
+            let lock = packages::cached(order.recipe, &order.context())?;
+            let mut lines = set_lines(order, sets)?;
+            lines.push(package_line(order.recipe, lock.as_ref()));
+            (lines, lock.map(|lock| serde_json::json!(lock.packages)))
+        }
     };
     let stem = outputs::stem(order.recipe, order.version, order.channel);
     let endings: &[&str] = if order.compress {
@@ -331,6 +343,26 @@ fn set_lines(order: &Order<'_>, sets: &Sets) -> Result<Vec<String>> {
         lines.push(format!("Set        {set}{there}\n           {sha256}"));
     }
     Ok(lines)
+}
+
+/// Where FreeBSD's packages come from.
+fn package_line(recipe: &Recipe, lock: Option<&packages::Resolved>) -> String {
+    let Some(packages) = &recipe.packages else {
+        return "Packages   none".into();
+    };
+    match (&packages.folder, lock) {
+        (Some(folder), _) => format!("Packages   from {}", folder.display()),
+        (None, Some(lock)) => format!(
+            "Packages   {} in the cache, {}",
+            lock.packages.len(),
+            ui::size(lock.bytes())
+        ),
+        (None, None) => format!(
+            "Packages   {}: to be resolved and downloaded from\n           {}",
+            packages.list.display(),
+            packages.urls(&recipe.abi()).join("\n           ")
+        ),
+    }
 }
 
 fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {

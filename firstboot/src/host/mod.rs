@@ -101,6 +101,11 @@ pub enum Setting {
         /// The whole content.
         content: SecretString,
     },
+    /// These packages of the image's own repository are installed.
+    Packages {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The service starts at every boot.
     ServiceEnabled(Service),
 }
@@ -129,6 +134,7 @@ impl fmt::Display for Setting {
                 BecomeRoot::Mdo => write!(f, "mdo for `{login}`, without a password"),
             },
             Self::SecretFile { path, .. } => write!(f, "{path}, readable by root only"),
+            Self::Packages { names } => write!(f, "packages {}", names.join(", ")),
             Self::ServiceEnabled(service) => write!(f, "{service} at every boot"),
         }
     }

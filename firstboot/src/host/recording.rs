@@ -200,6 +200,7 @@ fn record(setting: &Setting) -> (String, String) {
         Setting::SecretFile { path, content } => {
             (format!("file {path}"), content.expose_secret().to_owned())
         }
+        Setting::Packages { names } => ("packages".into(), names.join(" ")),
         Setting::ServiceEnabled(service) => (format!("enabled {service}"), "yes".into()),
     }
 }

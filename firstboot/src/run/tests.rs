@@ -561,3 +561,59 @@ fn a_plan_changes_nothing_and_shows_no_secret() {
     );
     assert!(!plan.contains(CANARY), "{plan}");
 }
+
+/// The list that an image's builder leaves beside its packages.
+fn with_packages(host: &Recording) {
+    let list = Path::new(Paths::DEBIAN.packages).join("install");
+    let mut disk = host.disk.borrow_mut();
+    disk.files.insert(list, (0o644, b"pkg\n\ntool \n".to_vec()));
+}
+
+#[test]
+fn packages_that_came_with_the_image_are_installed() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    assert_eq!(host.setting("packages"), None, "an image without packages");
+    assert!(
+        !host
+            .effects
+            .borrow()
+            .iter()
+            .any(|effect| effect == "set packages")
+    );
+
+    let host = Recording::fresh(Some(&setup()));
+    with_packages(&host);
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    assert_eq!(host.setting("packages").as_deref(), Some("pkg tool"));
+    let effects = host.effects.borrow();
+    let at = |what: &str| effects.iter().position(|effect| effect == what);
+    assert!(
+        at("set packages") < at("Restart colibri-daemon"),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn packages_that_fail_are_reported_and_the_daemon_starts_all_the_same() {
+    let host = Recording::fresh(Some(&setup()));
+    with_packages(&host);
+    host.broken.borrow_mut().push("packages".into());
+    assert_eq!(boot(&host).1, Result::Ended(Ending::Incomplete));
+    assert!(host.running.get());
+    let result = host.on_seed(report::FILE).expect("a report");
+    assert!(result.contains("packages is broken"), "{result}");
+    host.reboot();
+    host.broken.borrow_mut().clear();
+    assert_eq!(boot(&host).1, Result::Ended(Ending::Complete));
+    assert_eq!(host.setting("packages").as_deref(), Some("pkg tool"));
+}
+
+#[test]
+fn packages_wait_for_a_good_seed() {
+    let host = Recording::fresh(Some(BAD));
+    with_packages(&host);
+    boot(&host);
+    assert_eq!(host.setting("packages"), None);
+}

@@ -9,6 +9,7 @@ mod grow_root;
 mod keyboard;
 mod locale;
 mod name;
+mod packages;
 mod password;
 mod provider_env;
 mod root_lock;
@@ -54,6 +55,7 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
             Box::new(root_lock::RootLock),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
+            Box::new(packages::Packages),
             Box::new(provider_env::ProviderEnv),
             Box::new(daemon::StartDaemon),
             Box::new(daemon::DaemonAnswers),

@@ -26,17 +26,17 @@ const ONE_ANSWER: Duration = Duration::from_secs(15 * 60);
 
 /// What is to be downloaded.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// What it is, for messages.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// Where it may be had, in this order.
-    pub(super) urls: Vec<String>,
+    pub(crate) urls: Vec<String>,
     /// Its place; the folder must exist, and nobody else may be writing to it.
-    pub(super) to: &'a Path,
+    pub(crate) to: &'a Path,
     /// What it must hash to, where that is known.
-    pub(super) sha256: Option<Sha256>,
+    pub(crate) sha256: Option<Sha256>,
     /// Bytes beyond which it cannot be the right file.
-    pub(super) most: u64,
+    pub(crate) most: u64,
 }
 
 /// Downloads a file.
@@ -44,7 +44,7 @@ pub(super) struct Wanted<'a> {
 /// # Errors
 /// `BadInput` when mirrors have something else under that name, `Missing` when none can be reached or
 /// none has it; each is told with what went wrong there.
-pub(super) fn download(wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<()> {
+pub(crate) fn download(wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<()> {
     let agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_resolve(Some(PATIENCE))
@@ -314,4 +314,4 @@ impl Part {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@
 
 pub mod archive;
 pub mod debian;
-mod download;
+pub(crate) mod download;
 pub mod flags;
 pub mod sets;
 

@@ -78,6 +78,7 @@ impl<P: Processes> Host for Debian<P> {
                 BecomeRoot::Mdo => Err(no_mdo()),
             },
             Setting::SecretFile { path, content } => self.machine.secret_file_is(path, content),
+            Setting::Packages { .. } => Err(no_packages()),
             Setting::ServiceEnabled(service) => self.machine.says_yes(&Command::new([
                 "systemctl",
                 "is-enabled",
@@ -103,6 +104,7 @@ impl<P: Processes> Host for Debian<P> {
                 BecomeRoot::Mdo => Err(no_mdo()),
             },
             Setting::SecretFile { path, content } => self.machine.write_secret_file(path, content),
+            Setting::Packages { .. } => Err(no_packages()),
             Setting::ServiceEnabled(service) => {
                 self.machine.processes.demand(&Command::new([
                     "systemctl",
@@ -240,6 +242,11 @@ impl<P: Processes> Host for Debian<P> {
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }
+}
+
+/// A setting for another flavour.
+fn no_packages() -> HostError {
+    HostError::Refused("an image of Debian has its packages installed".into())
 }
 
 /// A setting for another flavour.

@@ -1,8 +1,10 @@
-//! FreeBSD 15: pw, sysrc, service, GEOM and the other programs of its base system; nothing from packages.
+//! FreeBSD 15: pw, sysrc, service, GEOM and the other programs of its base system; nothing from packages
+//! but pkg itself, once they are to be installed.
 
 mod accounts;
 mod disk;
 mod geom;
+mod packages;
 mod places;
 mod rc_conf;
 #[cfg(test)]
@@ -97,6 +99,7 @@ impl<P: Processes> Host for Freebsd<P> {
                 BecomeRoot::Sudo { .. } => Err(no_sudo()),
             },
             Setting::SecretFile { path, content } => self.machine.secret_file_is(path, content),
+            Setting::Packages { names } => self.packages_are_there(names),
             Setting::ServiceEnabled(service) => Ok(self
                 .knob(script(*service).1)?
                 .is_some_and(|value| rc_conf::is_yes(&value))),
@@ -119,6 +122,7 @@ impl<P: Processes> Host for Freebsd<P> {
                 BecomeRoot::Sudo { .. } => Err(no_sudo()),
             },
             Setting::SecretFile { path, content } => self.machine.write_secret_file(path, content),
+            Setting::Packages { names } => self.install_packages(names),
             Setting::ServiceEnabled(service) => self.set_knob(script(*service).1, "YES"),
         }
     }

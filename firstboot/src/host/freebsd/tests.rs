@@ -752,3 +752,91 @@ fn what_is_debian_s_is_refused() {
     assert_eq!(bench.host.paths(), Paths::FREEBSD);
     assert_eq!(bench.host.habits(), Habits::FREEBSD);
 }
+
+const BOOTSTRAP: &str =
+    "env REPOS_DIR=/usr/local/share/clawdie-iso/packages/repos /usr/sbin/pkg bootstrap -f -y";
+const INSTALL: &str =
+    "env REPOS_DIR=/usr/local/share/clawdie-iso/packages/repos pkg install -y -r clawdie";
+
+fn packages(names: &[&str]) -> Setting {
+    Setting::Packages {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn packages_come_from_the_image_and_pkg_comes_first() {
+    let setting = packages(&["pkg", "tool"]);
+    assert_eq!(setting.to_string(), "packages pkg, tool");
+    // A fresh image: the base's bootstrap says no, and is not asked for more than that.
+    let bench = Bench::new(&[("pkg -N", 1, "")]);
+    assert!(!bench.holds(&setting));
+    let install = format!("{INSTALL} tool");
+    for (command, status) in [
+        ("pkg -N", 1),
+        (BOOTSTRAP, 0),
+        ("pkg info -e pkg", 0),
+        ("pkg info -e tool", 1),
+        (&install, 0),
+    ] {
+        bench.played().then(command, status, "");
+    }
+    bench.put("/usr/local/bin/tool", "a program");
+    bench.played().then(
+        "pkg query -a %Fp",
+        0,
+        "/usr/local/bin/tool\n/usr/local/gone\n",
+    );
+    bench.host.apply(&setting).expect("installed");
+    for command in ["pkg -N", "pkg info -e pkg", "pkg info -e tool"] {
+        bench.played().then(command, 0, "");
+    }
+    assert!(bench.holds(&setting));
+    bench.done();
+}
+
+#[test]
+fn packages_cut_short_are_finished() {
+    // pkg is there, and one of two packages.
+    let bench = Bench::new(&[
+        ("pkg -N", 0, ""),
+        ("pkg info -e one", 0, ""),
+        ("pkg info -e two", 1, ""),
+    ]);
+    let setting = packages(&["one", "two"]);
+    assert!(!bench.holds(&setting));
+    let install = format!("{INSTALL} two");
+    for (command, status) in [
+        ("pkg -N", 0),
+        ("pkg info -e one", 0),
+        ("pkg info -e two", 1),
+        (&install, 0),
+        ("pkg query -a %Fp", 0),
+    ] {
+        bench.played().then(command, status, "");
+    }
+    bench.host.apply(&setting).expect("finished");
+    bench.done();
+}
+
+#[test]
+fn a_repository_that_pkg_does_not_believe_is_told() {
+    let said = "No trusted public keys found\n";
+    let bench = Bench::new(&[("pkg -N", 1, ""), (BOOTSTRAP, 1, said)]);
+    let error = bench.host.apply(&packages(&["tool"])).expect_err("refused");
+    assert!(
+        error.to_string().contains("No trusted public keys"),
+        "{error}"
+    );
+    bench.done();
+
+    let install = format!("{INSTALL} tool");
+    let bench = Bench::new(&[
+        ("pkg -N", 0, ""),
+        ("pkg info -e tool", 1, ""),
+        (&install, 1, "the catalogue has been tampered with\n"),
+    ]);
+    let error = bench.host.apply(&packages(&["tool"])).expect_err("refused");
+    assert!(error.to_string().contains("tampered"), "{error}");
+    bench.done();
+}

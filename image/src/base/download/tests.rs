@@ -7,16 +7,16 @@ use super::*;
 use crate::progress::Silent;
 
 /// What a mirror answers to a request for what follows a byte: the raw bytes, then it hangs up.
-pub(in crate::base) type Answer = Box<dyn Fn(&str, Option<u64>) -> Vec<u8> + Send>;
+pub(crate) type Answer = Box<dyn Fn(&str, Option<u64>) -> Vec<u8> + Send>;
 
 /// A mirror on this machine that gives its answers in turn, the last one again and again.
-pub(in crate::base) struct Mirror {
-    pub(in crate::base) url: String,
+pub(crate) struct Mirror {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<Option<u64>>>>,
 }
 
 impl Mirror {
-    pub(in crate::base) fn new(answers: Vec<Answer>) -> Self {
+    pub(crate) fn new(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -69,7 +69,7 @@ fn whole(bytes: &'static [u8]) -> Answer {
 }
 
 /// What was asked for, as good mirrors do, but at most `most` bytes of it before the line breaks.
-pub(in crate::base) fn part(bytes: Vec<u8>, most: usize) -> Answer {
+pub(crate) fn part(bytes: Vec<u8>, most: usize) -> Answer {
     Box::new(move |_, range| {
         let start = range.unwrap_or(0) as usize;
         if start >= bytes.len() {
@@ -93,7 +93,7 @@ fn status(line: &'static str) -> Answer {
 }
 
 /// The address of a port where nobody listens.
-pub(in crate::base) fn nobody() -> String {
+pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
