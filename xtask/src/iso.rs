@@ -72,8 +72,9 @@ pub(crate) struct ReleaseArgs {
     /// Believe the MANIFEST of a release that is not known here
     #[arg(long)]
     insecure: bool,
-    /// FreeBSD packages from the repository in this folder, or `none`
-    #[arg(long, value_name = "DIR|none")]
+    /// FreeBSD packages from the repository in this folder, or `mirror`,
+    /// or `none` [default: mirror; with --sets what is in DIR/packages]
+    #[arg(long, value_name = "DIR|mirror|none")]
     packages: Option<String>,
 }
 
@@ -83,8 +84,22 @@ impl ReleaseArgs {
         if let Some(release) = &self.release {
             recipe.choose_release(release)?;
         }
-        if let Some(packages) = &self.packages {
-            recipe.choose_packages(packages)?;
+        match (&self.packages, &self.sets) {
+            (Some(choice), _) => recipe.choose_packages(choice)?,
+            // Whoever brings the sets along is asked for nothing else: no mirror is needed then.
+            (None, Some(sets)) if recipe.packages.is_some() => {
+                let beside = sets.join("packages");
+                if beside.is_dir() {
+                    recipe.choose_packages(&beside.to_string_lossy())?;
+                } else {
+                    tracing::warn!(
+                        "no packages of FreeBSD on the image: `--sets` has no folder `packages` with a \
+                         repository; `--packages mirror` downloads them"
+                    );
+                    recipe.choose_packages("none")?;
+                }
+            }
+            (None, _) => {}
         }
         let flavour = recipe.flavour;
         match &mut recipe.base {

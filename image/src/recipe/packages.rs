@@ -57,7 +57,8 @@ impl Packages {
 }
 
 impl Recipe {
-    /// Takes what the command line says of packages: `none`, or a folder that holds a repository.
+    /// Takes what the command line says of packages: `none`, `mirror` for the recipe's mirrors, or a
+    /// folder that holds a repository.
     ///
     /// # Errors
     /// When this flavour has none to choose, or there is no such folder.
@@ -72,14 +73,18 @@ impl Recipe {
             )
             .hint("`--packages` is for `--flavour freebsd`"));
         };
-        if choice == "none" {
-            self.packages = None;
-            return Ok(());
+        match choice {
+            "none" => {
+                self.packages = None;
+                return Ok(());
+            }
+            "mirror" => return Ok(()),
+            _ => {}
         }
         let folder = Path::new(choice);
         if !folder.is_dir() {
             return Err(Error::missing(format!("`{choice}` is not a folder")).hint(
-                "`--packages` takes `none`, or a folder that holds a repository of FreeBSD packages",
+                "`--packages` takes `mirror`, `none`, or a folder that holds a repository of FreeBSD packages",
             ));
         }
         packages.folder = Some(folder.to_owned());
