@@ -610,6 +610,10 @@ mod tests {
                 ),
                 ("/usr/local/etc/rc.d/colibri_daemon".to_owned(), 0o555),
                 (
+                    "/usr/local/share/clawdie-iso/pkg-lists/freebsd-host.txt".to_owned(),
+                    0o644
+                ),
+                (
                     "/usr/local/share/clawdie-iso/profiles.toml".to_owned(),
                     0o644
                 ),

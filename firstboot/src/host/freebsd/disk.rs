@@ -114,11 +114,16 @@ impl<P: Processes> Freebsd<P> {
             Access::ReadOnly => "ro",
             Access::ReadWrite => "rw",
         };
-        // Setup.txt holds secrets and FAT knows no owners: the modes keep everybody but root out.
+        // Setup.txt holds secrets and FAT knows no owners: the modes keep everybody but root out. Only
+        // mount(8) splits lists of options; here each has its own `-o`.
         self.machine.processes.demand(&Command::new([
             "mount_msdosfs",
             "-o",
-            &format!("{mode},nosuid,noexec"),
+            mode,
+            "-o",
+            "nosuid",
+            "-o",
+            "noexec",
             "-u",
             "0",
             "-g",

@@ -538,7 +538,7 @@ fn the_seed_is_mounted_where_only_root_can_look() {
     let bench = Bench::new(&[
         ("mount -p", 0, ROOT_ALONE),
         (
-            "mount_msdosfs -o ro,nosuid,noexec -u 0 -g 0 -m 700 -M 700 /dev/da0p1 /var/run/clawdie/seed",
+            "mount_msdosfs -o ro -o nosuid -o noexec -u 0 -g 0 -m 700 -M 700 /dev/da0p1 /var/run/clawdie/seed",
             0,
             "",
         ),
@@ -546,7 +546,7 @@ fn the_seed_is_mounted_where_only_root_can_look() {
         ("mount -p", 0, MOUNTS),
         ("umount /var/run/clawdie/seed", 0, ""),
         (
-            "mount_msdosfs -o rw,nosuid,noexec -u 0 -g 0 -m 700 -M 700 /dev/da0p1 /var/run/clawdie/seed",
+            "mount_msdosfs -o rw -o nosuid -o noexec -u 0 -g 0 -m 700 -M 700 /dev/da0p1 /var/run/clawdie/seed",
             0,
             "",
         ),
