@@ -58,9 +58,18 @@ pub(super) fn temporary_name(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Makes a rename in the folder of `path` durable.
+///
+/// FreeBSD's msdosfs cannot sync the root folder of a volume (`deupdat()` in its sources refuses that
+/// with `EINVAL`, as `fsync(2)` may). What lies there is durable once the volume is unmounted, which
+/// is what follows the one file that is written there.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    let synced = path
+        .parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+    match synced {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
 }
 
 /// Adds to the end of a file.
