@@ -316,8 +316,7 @@ fn a_damaged_cache_is_noticed_and_made_again() {
     assert!(!base.exists(), "the damaged base stays");
 
     // Nothing is left to install from but damaged downloads: offline that is the end.
-    let archives = entry(&own.join("downloads")).join("archives");
-    let package = only_package(&archives, "coreutils_");
+    let package = downloaded_package(&own.join("downloads"), "coreutils_");
     halve(&package);
     let name = package.file_name().unwrap().to_string_lossy().into_owned();
     refuse(&mut iso(), 4, &[&name, "cargo xtask fetch"]);
@@ -392,12 +391,16 @@ fn a_damaged_cache_is_noticed_and_made_again() {
     notices_damage(&mut iso());
 }
 
-fn only_package(archives: &Path, start: &str) -> PathBuf {
-    let found = names(archives)
-        .into_iter()
-        .find(|name| name.starts_with(start))
-        .unwrap_or_else(|| panic!("no package {start}* in {}", archives.display()));
-    archives.join(found)
+/// A package of the base; what programs are compiled with lies in a folder beside it.
+fn downloaded_package(downloads: &Path, start: &str) -> PathBuf {
+    let found = names(downloads).into_iter().find_map(|folder| {
+        let archives = downloads.join(folder).join("archives");
+        let name = names(&archives)
+            .into_iter()
+            .find(|name| name.starts_with(start))?;
+        Some(archives.join(name))
+    });
+    found.unwrap_or_else(|| panic!("no package {start}* below {}", downloads.display()))
 }
 
 /// Starts a build, waits for its warning of a damaged base, and stops it.

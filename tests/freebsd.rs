@@ -280,7 +280,7 @@ fn an_image_holds_what_the_sets_hold_and_is_the_same_twice() {
         }
         compared += 1;
         let row = rows[path.as_str()];
-        assert_eq!(row["mode"], format!("{:04o}", mode(entry)), "{path}");
+        assert_eq!(row["mode"], format!("{:04o}", entry.mode), "{path}");
         assert_eq!(
             row["flags"].as_str().unwrap_or_default(),
             entry.flags,
@@ -330,14 +330,9 @@ fn ours(checkout: &Path) -> Vec<String> {
     ours
 }
 
-/// The permission bits that a file gets: a symbolic link has all.
-fn mode(entry: &Entry) -> u32 {
-    if entry.kind == 'l' { 0o777 } else { entry.mode }
-}
-
 /// As `fls` writes kind and mode.
 fn text_of(entry: &Entry) -> String {
-    let mode = mode(entry);
+    let mode = entry.mode;
     let mut text = format!("{0}/{0}", entry.kind);
     for (shift, special, set, unset) in [
         (6, 0o4000, 's', 'S'),
