@@ -52,8 +52,8 @@ pub fn demands(root: &Path) -> Demands {
 struct Toolchain {
     remap: Remap,
     cross: Option<CrossTools>,
-    /// The standard library has to be compiled, from the sources in this folder.
-    sources: Option<PathBuf>,
+    /// The standard library has to be compiled: the sysroot that has its sources.
+    sysroot: Option<Sysroot>,
 }
 
 impl Toolchain {
@@ -66,7 +66,7 @@ impl Toolchain {
             return Ok(Self {
                 remap,
                 cross: None,
-                sources: None,
+                sysroot: None,
             });
         }
         let sources = match compiler.supply() {
@@ -74,43 +74,37 @@ impl Toolchain {
             Supply::Sources(folder) => Some(folder),
             Supply::Archive => Some(stdlib::sources(&compiler, context)?),
         };
-        let sources = match sources {
-            Some(folder) => {
-                let inner = Path::new(TARGET_DIR).join(format!("rust-{}", compiler.release));
-                let link = context.root.join(&inner);
-                link_to(&folder, &link)?;
-                // cargo hands files of the checkout to the compiler by their names inside it.
-                remap.add(&inner, &compiler.virtual_sources());
-                remap.add(&link, &compiler.virtual_sources());
-                Some(link)
-            }
-            None => None,
-        };
+        let sysroot = sources
+            .map(|sources| Sysroot::make(context.root, &compiler, &sources))
+            .transpose()?;
+        if let Some(sysroot) = &sysroot {
+            // cargo hands files of the checkout to the compiler by their names inside it.
+            remap.add(&sysroot.inner, &compiler.virtual_sources());
+            remap.add(&sysroot.folder, &compiler.virtual_sources());
+        }
         Ok(Self {
             remap,
             cross: Some(CrossTools::obtain(context)?),
-            sources,
+            sysroot,
         })
     }
 
     /// Lets a command of cargo's compile, or fetch, the standard library too.
     fn with_library(&self, command: &mut Command) {
-        if let Some(sources) = &self.sources {
+        if let Some(sysroot) = &self.sysroot {
+            let host_flags = toml::Value::from(vec![sysroot.flag()]);
             command
-                // An unstable option of cargo, for which a stable one must be told that it may.
+                // Unstable options of cargo, for which a stable one must be told that it may.
                 .env("RUSTC_BOOTSTRAP", "1")
                 .arg("-Zbuild-std=std,panic_abort")
                 // Where they are, without writing to the user's toolchain. Miri sets it, too.
-                .env("__CARGO_TESTS_ONLY_SRC_ROOT", sources.join("library"));
+                .env("__CARGO_TESTS_ONLY_SRC_ROOT", sysroot.library())
+                // Flags for build scripts, which the flags for the target do not reach; whatever else
+                // the user has set for them holds as ever.
+                .args(["-Zhost-config", "-Ztarget-applies-to-host"])
+                .args(["--config", "target-applies-to-host=true"])
+                .args(["--config", &format!("host.rustflags={host_flags}")]);
         }
-    }
-
-    /// cargo hashes the path of the standard library's packages into the names in a program, relative
-    /// to the sysroot of the target: so where they lie must be that sysroot, or two machines would
-    /// give different bytes. Nothing else is looked for in it when the library is compiled.
-    fn sysroot_flag(&self) -> Option<String> {
-        let sources = self.sources.as_ref()?;
-        Some(format!("--sysroot={}", sources.display()))
     }
 
     fn rules(&self, recipe: &Recipe) -> Rules {
@@ -130,8 +124,42 @@ impl Toolchain {
     }
 }
 
-/// The sources under the same name in every checkout: cargo hands files inside it to the compiler by
-/// relative names.
+/// A sysroot with the standard library's sources in it, made of links.
+///
+/// cargo hashes the path of each of the library's packages into the names in a program, relative to the
+/// sysroot that the package is compiled with. So the sources have one place inside the sysroot, or two
+/// checkouts would give different bytes; and it is the sysroot of the library's build scripts as well,
+/// which need the machine's own library: hence the second link.
+struct Sysroot {
+    folder: PathBuf,
+    /// The same, as seen from the checkout: one name in all of them.
+    inner: PathBuf,
+}
+
+impl Sysroot {
+    fn make(root: &Path, compiler: &Compiler, sources: &Path) -> Result<Self> {
+        let inner = Path::new(TARGET_DIR).join(format!("sysroot-{}", compiler.release));
+        let sysroot = Self {
+            folder: root.join(&inner),
+            inner,
+        };
+        link_to(&sources.join("library"), &sysroot.library())?;
+        link_to(&compiler.sysroot.join("lib"), &sysroot.folder.join("lib"))?;
+        Ok(sysroot)
+    }
+
+    /// The sources.
+    fn library(&self) -> PathBuf {
+        self.folder.join("library")
+    }
+
+    /// What the compiler is told.
+    fn flag(&self) -> String {
+        format!("--sysroot={}", self.folder.display())
+    }
+}
+
+/// Makes a link, or turns it to where it shall go now.
 fn link_to(folder: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == folder) {
         return Ok(());
@@ -162,7 +190,7 @@ pub(super) fn build(recipe: &Recipe, context: &Context<'_>) -> Result<Programs> 
     toolchain.with_library(&mut command);
     let mut flags: Vec<_> = toolchain.remap.rust_flags().collect();
     flags.extend(toolchain.cross.as_ref().map(CrossTools::rust_flag));
-    flags.extend(toolchain.sysroot_flag());
+    flags.extend(toolchain.sysroot.as_ref().map(Sysroot::flag));
     command
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CFLAGS_x86_64_unknown_freebsd", toolchain.remap.c_flags());
@@ -228,9 +256,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sources_link_follows_where_they_go() {
+    fn a_link_of_the_sysroot_follows_where_it_shall_go() {
         let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("target/x/rust-1.95.0");
+        let link = dir.path().join("target/x/sysroot-1.95.0/library");
         for name in ["a", "a", "b"] {
             let folder = dir.path().join(name);
             fs::create_dir_all(&folder).unwrap();

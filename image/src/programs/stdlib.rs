@@ -49,7 +49,7 @@ pub(super) struct Compiler {
     pub(super) release: String,
     /// Its commit, where it knows it.
     commit: Option<String>,
-    sysroot: PathBuf,
+    pub(super) sysroot: PathBuf,
     /// Where its libraries for the target are, if it has them.
     libraries: PathBuf,
 }
