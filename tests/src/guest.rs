@@ -82,18 +82,30 @@ fn patient(seconds: u64) -> Duration {
 impl Guest {
     /// Starts the disk in a machine. The console's log `name` stays after the test.
     pub fn start(disk: &Disk, attach: Attach, firmware: Firmware, name: &str) -> Self {
-        let logs = crate::built::target().join("consoles");
-        fs_err::create_dir_all(&logs).unwrap();
-        let log = logs.join(format!("{name}.log"));
         let machine = Machine {
             attach,
             firmware,
+            ..Self::machine(disk)
+        };
+        Self::switch_on(&machine, disk, name)
+    }
+
+    /// The machine that most tests start a disk in.
+    pub fn machine(disk: &Disk) -> Machine {
+        Machine {
             writes: Writes::Kept,
             network: Network::Isolated,
             // Translated, one processor costs a quarter less than two, and two machines run at once.
             cpus: 1,
             ..Machine::new(disk.path())
-        };
+        }
+    }
+
+    /// Starts a machine. The console's log `name` stays after the test.
+    pub fn switch_on(machine: &Machine, disk: &Disk, name: &str) -> Self {
+        let logs = crate::built::target().join("consoles");
+        fs_err::create_dir_all(&logs).unwrap();
+        let log = logs.join(format!("{name}.log"));
         let running = machine.start(&log).unwrap();
         Self {
             running,
@@ -132,6 +144,12 @@ impl Guest {
             }
             Err(error) => panic!("{error}\n(all of it: {})", self.log.display()),
         }
+    }
+
+    /// Waits until the console has shown `text`, after what was waited for last.
+    pub fn wait_for_text(&mut self, text: &str) {
+        let found = self.running.console().wait_for(text, patient(60));
+        found.unwrap_or_else(|error| panic!("{error}\n(all of it: {})", self.log.display()));
     }
 
     /// Everything that the console has shown.
@@ -201,14 +219,7 @@ impl Guest {
         secret: &str,
         questions: &[(&'static str, &str)],
     ) -> Answers {
-        // Through standard input: arguments would show up in the very listings that are searched.
-        let mut script = String::new();
-        writeln!(script, "secret='{secret}'").unwrap();
-        writeln!(
-            script,
-            "root() {{ printf '%s\\n' \"$secret\" | sudo -S -p '' sh -c \"$1\"; }}"
-        )
-        .unwrap();
+        let mut script = preamble(secret);
         for (name, line) in questions {
             writeln!(
                 script,
@@ -237,12 +248,35 @@ impl Guest {
         text.split_whitespace().nth(1).unwrap().to_owned()
     }
 
+    /// Logs in with `key` and runs a script; what it said, complaints too. In it `root LINE` runs a line as root.
+    pub fn script(&self, key: &KeyPair, login: &str, secret: &str, script: &str) -> String {
+        let mut command = self.ssh(&["-i", &key.private.to_string_lossy()], login);
+        let whole = format!("exec 2>&1\n{}{script}", preamble(secret));
+        let done = run(command.arg("sh"), whole.as_bytes(), patient(60));
+        assert!(
+            done.status.success(),
+            "the script on the guest ended with {}: {}",
+            done.status,
+            done.all()
+        );
+        done.text()
+    }
+
     /// Presses the power button and waits for the end.
     pub fn power_off(self) -> Duration {
         let start = Instant::now();
         self.running.power_off(patient(30)).unwrap();
         start.elapsed()
     }
+}
+
+/// What a script for the guest begins with: `secret` is what `sudo` reads when the line `root` calls it.
+fn preamble(secret: &str) -> String {
+    // Through standard input: arguments would show up in the very listings that are searched.
+    format!(
+        "secret='{secret}'\n\
+         root() {{ printf '%s\\n' \"$secret\" | sudo -S -p '' sh -c \"$1\"; }}\n"
+    )
 }
 
 fn parse_answers(text: &str, questions: &[(&'static str, &str)]) -> BTreeMap<&'static str, Answer> {

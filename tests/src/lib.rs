@@ -11,7 +11,9 @@ mod canary;
 pub mod checkout;
 mod disk;
 mod guest;
+pub mod power_cut;
 mod program;
+pub mod scenario;
 
 pub use built::{Built, xtask};
 pub use canary::{Canary, Owner};

@@ -17,12 +17,16 @@ boots it several times: about 25 minutes on two processors without KVM.
 Examples:
   cargo xtask test
   cargo xtask test --quick       no image, no boots
+  cargo xtask test --all         every scenario of a first boot too: an hour more
   cargo xtask test --install-tools"
 )]
 pub(crate) struct Args {
     /// Leave out images, boots and compiling for FreeBSD
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     quick: bool,
+    /// Play every scenario of a first boot, power cuts included, not only a few
+    #[arg(long)]
+    all: bool,
     /// Install the tools that this machine lacks, without asking
     #[arg(long)]
     install_tools: bool,
@@ -97,23 +101,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("image again, offline", &mut iso("second", &["--offline"]))?;
     same_bytes(&images.join("first"), &images.join("second"))?;
     // Machines boot when nothing else runs: they have deadlines.
-    for (name, filter) in [
-        ("tests of images and builds", "not binary(boot)"),
-        ("tests that boot images", "binary(boot)"),
+    const BOOTS: &str = "binary(boot) or binary(scenarios)";
+    for (name, filter, ignored) in [
+        (
+            "tests of images and builds",
+            format!("not ({BOOTS})"),
+            "default",
+        ),
+        (
+            "tests that boot images",
+            BOOTS.to_owned(),
+            if args.all { "all" } else { "default" },
+        ),
     ] {
         step(
             name,
-            cargo(&[
-                "nextest",
-                "run",
-                "--package",
-                "clawdie-tests",
-                "--filterset",
-                filter,
-            ])
-            .env("CLAWDIE_TEST_IMAGE", images.join("first"))
-            .env("CLAWDIE_XTASK", &program),
+            cargo(&["nextest", "run", "--package", "clawdie-tests"])
+                .args(["--filterset", &filter, "--run-ignored", ignored])
+                .env("CLAWDIE_TEST_IMAGE", images.join("first"))
+                .env("CLAWDIE_XTASK", &program),
         )?;
+    }
+    if !args.all {
+        anstream::println!("not run (without --all): most scenarios of a first boot");
     }
     let seconds = started.elapsed().as_secs();
     match skipped {

@@ -31,8 +31,8 @@ pub enum Writes {
     Kept,
 }
 
-/// What the machine's network card leads to. In either case the guest is reached by ssh on a port
-/// of 127.0.0.1, and from nowhere else.
+/// What the machine's network card leads to. If it has one, the guest is reached by ssh on a port of
+/// 127.0.0.1, and from nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
     /// All that the host reaches, the host itself included.
@@ -40,6 +40,8 @@ pub enum Network {
     Outside,
     /// Nothing beyond its own DHCP server: for tests, which must not depend on more.
     Isolated,
+    /// No card at all: the machine can be seen on its console only.
+    NoCard,
 }
 
 /// A machine, switched off.
@@ -63,6 +65,8 @@ pub struct Machine {
     pub network: Network,
     /// Port of 127.0.0.1 that leads to the guest's ssh; `None` takes a free one.
     pub ssh_port: Option<u16>,
+    /// What its clock says (UTC) when it is switched on, such as `2001-01-01T00:00:00`; `None` is now.
+    pub clock: Option<String>,
 }
 
 /// Files of one start of a machine; they go when it ends.
@@ -94,6 +98,7 @@ impl Machine {
             cpus: 2,
             network: Network::default(),
             ssh_port: None,
+            clock: None,
         }
     }
 
@@ -201,7 +206,8 @@ impl Machine {
         add(&[&"-display", &"none", &"-vga", &"std"]);
         add(&[&"-m", &format!("{}M", self.memory)]);
         add(&[&"-smp", &self.cpus.to_string()]);
-        add(&[&"-rtc", &"base=utc"]);
+        let clock = self.clock.as_deref().unwrap_or("utc");
+        add(&[&"-rtc", &format!("base={clock}")]);
         if let Some(uefi) = &places.uefi {
             add(&[
                 &"-drive",
@@ -231,16 +237,17 @@ impl Machine {
                 &format!("usb-storage,bus=usb.0,removable=on,drive={id}"),
             ]);
         }
-        let restrict = match self.network {
-            Network::Outside => "off",
-            Network::Isolated => "on",
-        };
-        add(&[
-            &"-nic",
-            &format!(
+        let card = |restrict| {
+            format!(
                 "user,model=virtio-net-pci,restrict={restrict},hostfwd=tcp:127.0.0.1:{ssh_port}-:22"
-            ),
-        ]);
+            )
+        };
+        let nic = match self.network {
+            Network::Outside => card("off"),
+            Network::Isolated => card("on"),
+            Network::NoCard => "none".into(),
+        };
+        add(&[&"-nic", &nic]);
         let mut control = OsString::from("unix:");
         control.push(escaped(&places.control_socket()));
         control.push(",server=on,wait=off");
@@ -321,6 +328,18 @@ mod tests {
         assert!(line.contains("cache=writeback,file=/second.img"));
         assert!(line.contains("usb-storage,bus=usb.0,removable=on,drive=stick0"));
         assert!(line.contains("-m 512M -smp 1") && line.contains("restrict=on"));
+        assert!(line.contains("-rtc base=utc"));
+    }
+
+    #[test]
+    fn a_machine_may_have_a_dead_clock_and_no_network_card() {
+        let line = line(&Machine {
+            network: Network::NoCard,
+            clock: Some("2001-01-01T00:00:00".into()),
+            ..Machine::new("/a.img")
+        });
+        assert!(line.contains("-rtc base=2001-01-01T00:00:00 "));
+        assert!(line.contains("-nic none") && !line.contains("hostfwd"));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+mcopy -o -i "$SEED" "$FIXTURES/bad/binary-junk.txt" ::setup.txt

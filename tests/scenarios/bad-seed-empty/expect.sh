@@ -1,0 +1,3 @@
+. "$LIB"
+has "$RESULT" 'is empty'
+nobody_is_there

@@ -1,0 +1,3 @@
+date -u +%Y
+systemctl is-system-running --wait
+colibri service-check

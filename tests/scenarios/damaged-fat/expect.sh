@@ -1,0 +1,3 @@
+. "$LIB"
+has "$CONSOLE" 'cannot read the seed'
+nobody_is_there

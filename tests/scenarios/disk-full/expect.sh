@@ -1,0 +1,2 @@
+. "$LIB"
+has "$CONSOLE" 'No space left'

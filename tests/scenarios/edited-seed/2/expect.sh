@@ -1,0 +1,2 @@
+. "$LIB"
+has "$ANSWERS" 'Europe/Ljubljana'

@@ -1,0 +1,2 @@
+. "$LIB"
+root_has /etc/hostname hive

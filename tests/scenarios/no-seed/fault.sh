@@ -1,0 +1,1 @@
+mdel -i "$SEED" ::setup.txt

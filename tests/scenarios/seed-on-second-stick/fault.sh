@@ -1,0 +1,3 @@
+. "$LIB"
+make_stick "$SETUP"
+mdel -i "$SEED" ::setup.txt

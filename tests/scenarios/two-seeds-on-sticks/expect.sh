@@ -1,0 +1,3 @@
+. "$LIB"
+root_has /etc/hostname hive
+has "$RESULT" 'holds another'

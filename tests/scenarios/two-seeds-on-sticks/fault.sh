@@ -1,0 +1,3 @@
+. "$LIB"
+sed s/^HOSTNAME=.*/HOSTNAME=other/ "$SETUP" >other.txt
+make_stick other.txt

@@ -1,0 +1,143 @@
+//! The plug is pulled in the middle of a first boot: the next boot must lead to the state that an undisturbed
+//! one leads to.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::scenario::Typed;
+use crate::{Built, Disk, Guest};
+
+/// What is typed in.
+const SETUP: &str = include_str!("../scenarios/happy/setup.txt");
+
+/// Prints everything that first boot decides on the host. What each machine draws anew is left out: SSH host keys,
+/// salts of passwords, the machine's id, times; and the size of the root, which is told apart.
+const STATE: &str = r#"
+systemctl is-system-running --wait
+root 'for file in $(find /etc /usr/local /home /var/spool/cron -xdev -type f \
+        ! -path "/etc/ssh/ssh_host_*" ! -name machine-id ! -path "/etc/shadow*" ! -path "/etc/passwd-" \
+        ! -path "/etc/group-" ! -path "/etc/gshadow-" ! -path "/etc/sub?id-" ! -path "/etc/motd" \
+        ! -path "/etc/.pwd.lock" ! -name "*.bash_history" ! -path "/etc/ld.so.cache" | sort); do
+    stat -c "%n %a %U:%G" "$file"; sha256sum <"$file"; done'
+root 'find /etc /usr/local /home -xdev -type l -printf "%p -> %l\n" | sort'
+root 'cut -d: -f1 /etc/shadow; cut -d: -f2 /etc/shadow | cut -c1-3'
+root 'systemctl list-unit-files --state=enabled --no-legend --no-pager'
+root 'sfdisk --dump "$(lsblk -no PKNAME "$(findmnt -no SOURCE /)" | sed s,^,/dev/,)" | grep -o "size=.*"'
+df --output=size /
+hostname
+colibri status --json | grep -o '"journal_mode": *"[a-z]*"'
+"#;
+
+/// How first boot's lines on the console begin.
+const LINE: &str = "\nclawdie: ";
+
+/// Where in a first boot the plug is pulled.
+struct Cut {
+    /// After this many of first boot's lines on the console.
+    line: usize,
+    /// And this much later.
+    delay: Duration,
+}
+
+/// Cuts a first boot `count` times, each time on a fresh stick, spread over its lines on the console and the time
+/// between them.
+pub fn play(count: usize) {
+    let home = Disk::nothing();
+    let typed = Typed::new(&home);
+    let disk = stick(&typed);
+    let mut guest = boot(&disk, "power-cut-none");
+    guest.wait_for_report("READY");
+    let expected = state(&mut guest, &typed);
+    let lines = guest.console_text().matches(LINE).count();
+    guest.power_off();
+    assert!(lines > 10, "first boot shows {lines} lines");
+
+    let cuts = (0..count).map(|number| Cut {
+        line: 1 + number * lines / count,
+        delay: Duration::from_millis([0, 150, 400][number % 3]),
+    });
+    let next = Mutex::new(cuts.enumerate());
+    // Two machines at once: each has one processor.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, cut)) = next.lock().unwrap().next() else {
+                        break;
+                    };
+                    cut_and_boot(number + 1, &cut, &expected, &typed);
+                }
+            });
+        }
+    });
+}
+
+fn cut_and_boot(number: usize, cut: &Cut, expected: &str, typed: &Typed) {
+    let name = format!("power-cut-{number}");
+    let disk = stick(typed);
+    let mut guest = boot(&disk, &name);
+    for _ in 0..cut.line {
+        guest.wait_for_text(LINE);
+    }
+    std::thread::sleep(cut.delay);
+    // Dropping a machine pulls its plug.
+    drop(guest);
+
+    let mut guest = boot(&disk, &format!("{name}-again"));
+    let found = state(&mut guest, typed);
+    guest.power_off();
+    disk.assert_sound();
+    let result = disk.seed_file("RESULT.txt").unwrap_or_default();
+    let result = String::from_utf8_lossy(&result);
+    let place = format!("cut {number} (line {}, {:?} later)", cut.line, cut.delay);
+    assert!(result.contains("READY"), "{place}: RESULT.txt: {result}");
+    let differences = differences(expected, &found);
+    assert!(
+        differences.is_empty(),
+        "{place} leads elsewhere:\n{}",
+        differences.join("\n")
+    );
+}
+
+fn stick(typed: &Typed) -> Disk {
+    let disk = Disk::copy_of(&Built::get());
+    disk.grow_by(512);
+    disk.put_seed("setup.txt", typed.fill(SETUP).as_bytes());
+    disk
+}
+
+fn boot(disk: &Disk, name: &str) -> Guest {
+    Guest::switch_on(&Guest::machine(disk), disk, name)
+}
+
+/// The host as first boot left it.
+fn state(guest: &mut Guest, typed: &Typed) -> String {
+    guest.wait_for_login();
+    typed.script(guest, STATE)
+}
+
+/// Lines that only one of two texts has.
+fn differences(expected: &str, found: &str) -> Vec<String> {
+    let only = |sign: &str, here: &str, there: &str| -> Vec<String> {
+        let there: BTreeSet<&str> = there.lines().collect();
+        here.lines()
+            .filter(|line| !there.contains(line))
+            .map(|line| format!("{sign} {line}"))
+            .collect()
+    };
+    let mut lines = only("-", expected, found);
+    lines.extend(only("+", found, expected));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_from_both_sides() {
+        assert!(differences("a\nb\n", "a\nb\n").is_empty());
+        assert_eq!(differences("a\nb\n", "a\nc\n"), ["- b", "+ c"]);
+    }
+}
