@@ -62,18 +62,27 @@ pub(crate) fn cache() -> Result<Cache> {
 pub(crate) fn seed(checkout: &Checkout, recipe: &Recipe, own: Option<Vec<u8>>) -> Result<Tree> {
     let release = format!("{VERSION} ({} {})", recipe.flavour, recipe.release);
     let setup = own.unwrap_or_else(|| setup::template(&release, &checkout.git.commit).into_bytes());
-    let meta = |mode| Meta::root(mode, checkout.epoch);
-    let mut tree = Tree::new(meta(0o755));
-    for (name, bytes) in [
-        ("setup.txt", setup),
-        ("README.txt", setup::readme().into_bytes()),
-    ] {
-        let place = |path| tree.insert(path, Node::file(Content::bytes(bytes), meta(0o755)));
-        TreePath::new(name)
-            .map_err(|error| clawdie_image::Error::failed(error.to_string()))
-            .and_then(|path| {
-                place(path).map_err(|error| clawdie_image::Error::failed(error.to_string()))
-            })?;
+    seed_of(
+        checkout,
+        [
+            ("setup.txt", setup),
+            ("README.txt", setup::readme().into_bytes()),
+        ],
+    )
+}
+
+/// A seed partition with these files.
+pub(crate) fn seed_of<const N: usize>(
+    checkout: &Checkout,
+    files: [(&str, Vec<u8>); N],
+) -> Result<Tree> {
+    let failed = |error: String| Error::failed(error);
+    let meta = Meta::root(0o755, checkout.epoch);
+    let mut tree = Tree::new(meta.clone());
+    for (name, bytes) in files {
+        let path = TreePath::new(name).map_err(|error| failed(error.to_string()))?;
+        tree.insert(path, Node::file(Content::bytes(bytes), meta.clone()))
+            .map_err(|error| failed(error.to_string()))?;
     }
     Ok(tree)
 }

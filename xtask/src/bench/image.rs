@@ -26,7 +26,7 @@ const SETS: Sample = Sample {
     bytes: 1_200_000_000,
 };
 
-/// Measures how fast images are built
+/// Cold build, unchanged rebuild, rebuild with one program changed
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Times mean little, ratios within one run do: each build is held against
@@ -36,31 +36,22 @@ the image. Its sets are made up: 30,000 files, 1.2 GB.
 
 Examples:
   cargo xtask bench image --runs 5
-  cargo xtask bench image --flavour freebsd"
+  cargo xtask bench image --flavour freebsd
+  cargo xtask bench image --no-reference"
 )]
 pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    /// Cold build, unchanged rebuild, rebuild with one program changed
-    #[command(after_help = "Example:\n  cargo xtask bench image --no-reference")]
-    Image {
-        /// Which system's image
-        #[arg(long, value_enum, default_value_t = FlavourArg::Debian)]
-        flavour: FlavourArg,
-        /// Repetitions of the fast measurements; the median is shown
-        #[arg(long, default_value_t = 5)]
-        runs: usize,
-        /// Leave out what others are measured for (two minutes)
-        #[arg(long, alias = "no-mkosi")]
-        no_reference: bool,
-        /// Print the figures as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Which system's image
+    #[arg(long, value_enum, default_value_t = FlavourArg::Debian)]
+    flavour: FlavourArg,
+    /// Repetitions of the fast measurements; the median is shown
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Leave out what others are measured for (two minutes)
+    #[arg(long, alias = "no-mkosi")]
+    no_reference: bool,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// One row of the result.
@@ -80,12 +71,12 @@ struct Reference {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let What::Image {
+    let Args {
         flavour,
         runs,
         no_reference,
         json,
-    } = args.what;
+    } = *args;
     let flavour = flavour.into();
     doctor::ensure(doctor::Purpose::of(flavour), false)?;
     let say = |text: &str| anstream::eprintln!("{text}");
