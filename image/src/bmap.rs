@@ -61,25 +61,7 @@ pub fn write(
     path: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let len = { image }.seek(SeekFrom::End(0))?;
-    if let Some(beyond) = used.iter().find(|range| range.end > len) {
-        let end = beyond.end;
-        return Err(Error::failed(format!(
-            "the block map would end at byte {end} of an image of {len}"
-        )));
-    }
-    let ranges = blocks(used, len)
-        .into_iter()
-        .map(|bytes| {
-            let sha256 = digest(image, &bytes, progress)?;
-            Ok(Mapped { bytes, sha256 })
-        })
-        .collect::<Result<_>>()?;
-    let map = Bmap {
-        image_len: len,
-        ranges,
-    };
-    fs_err::write(path, map.to_xml())?;
+    fs_err::write(path, Bmap::of(image, used, progress)?.to_xml())?;
     Ok(())
 }
 
@@ -109,6 +91,37 @@ pub fn check(image: &File, map: &Bmap, progress: &mut dyn FnMut(u64)) -> Result<
 }
 
 impl Bmap {
+    /// Maps `image`: `used` are the bytes that mean something, in any order. `progress` is told how
+    /// many bytes more were hashed.
+    ///
+    /// # Errors
+    /// When the image cannot be read, or a range ends beyond it.
+    pub fn of(image: &File, used: &[Range<u64>], progress: &mut dyn FnMut(u64)) -> Result<Self> {
+        let image_len = { image }.seek(SeekFrom::End(0))?;
+        if let Some(beyond) = used.iter().find(|range| range.end > image_len) {
+            let end = beyond.end;
+            return Err(Error::failed(format!(
+                "the block map would end at byte {end} of an image of {image_len}"
+            )));
+        }
+        let ranges = blocks(used, image_len)
+            .into_iter()
+            .map(|bytes| {
+                let sha256 = digest(image, &bytes, progress)?;
+                Ok(Mapped { bytes, sha256 })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { image_len, ranges })
+    }
+
+    /// How many bytes are mapped.
+    pub fn mapped_len(&self) -> u64 {
+        self.ranges
+            .iter()
+            .map(|mapped| mapped.bytes.end - mapped.bytes.start)
+            .sum()
+    }
+
     /// Reads the block map at `path`.
     ///
     /// # Errors

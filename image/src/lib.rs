@@ -13,6 +13,7 @@ pub mod checkout;
 pub mod disk;
 pub mod error;
 pub mod fat;
+pub mod flash;
 mod generated;
 pub mod identity;
 pub mod layer;

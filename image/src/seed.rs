@@ -34,6 +34,14 @@ impl Seed {
             })?
             .into_parts()
             .0;
+        Self::of(image, path)
+    }
+
+    /// Finds the seed of an image (or stick) that is open already; `path` names it in errors.
+    ///
+    /// # Errors
+    /// When it has no seed partition.
+    pub fn of(image: File, path: &Path) -> Result<Self> {
         let foreign = || {
             Error::bad_input(format!("`{}` has no partition `{NAME}`", path.display()))
                 .hint("only images of `cargo xtask iso`, and sticks written from them, have one")

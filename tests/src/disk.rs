@@ -43,6 +43,14 @@ impl Disk {
         disk
     }
 
+    /// An empty disk of so many bytes.
+    pub fn blank(bytes: u64) -> Self {
+        let disk = Self::nothing();
+        let file = fs_err::File::create_new(&disk.path).unwrap();
+        file.set_len(bytes).unwrap();
+        disk
+    }
+
     /// A place for a disk that is not there yet.
     pub(crate) fn nothing() -> Self {
         let folder = tempfile::Builder::new()

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use clawdie_firstboot::setup;
 use clawdie_image::qemu::{Accel, Attach, Firmware, Machine, Writes, sparse_copy};
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, seed::Seed};
+use clawdie_image::seed::Seed;
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
+
+use crate::seed;
 
 /// Boots an image in QEMU, its serial line on this terminal
 ///
@@ -143,10 +145,7 @@ fn put_seed(image: &Path, seed: &Path) -> Result<()> {
     let text = fs_err::read(seed).or_error(ErrorKind::Missing, || {
         format!("`{}` cannot be read", seed.display())
     })?;
-    let volume = Seed::open(image, true)?;
-    // Whatever spelling is there is the one that is replaced: two would be one too many.
-    let there = volume.find(setup::is_setup_name)?.map(|(name, _)| name);
-    volume.put(there.as_deref().unwrap_or("setup.txt"), &text)
+    seed::place(&Seed::open(image, true)?, &text).map(drop)
 }
 
 /// The port asked for; else the usual one if it is free, else any.
@@ -160,7 +159,7 @@ fn port(asked: Option<u16>) -> u16 {
 }
 
 /// The newest image in the folder that images are built into.
-fn newest(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn newest(folder: &Path) -> Result<PathBuf> {
     let mut found: Option<(SystemTime, PathBuf)> = None;
     let entries = match fs_err::read_dir(folder) {
         Ok(entries) => entries.collect::<std::io::Result<Vec<_>>>()?,

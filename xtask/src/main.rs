@@ -6,6 +6,7 @@ mod bench;
 mod boot;
 mod doctor;
 mod fetch;
+mod flash;
 mod house;
 mod iso;
 mod programs;
@@ -33,6 +34,7 @@ Examples:
   cargo xtask iso                      build an image into target/iso
   cargo xtask seed put setup.txt target/iso/clawdie-*.img
   cargo xtask boot                     try the newest image in QEMU
+  cargo xtask flash                    list the disks that it can be written to
   cargo xtask test                     everything that CI runs"
 )]
 struct Cli {
@@ -51,6 +53,7 @@ enum Verb {
     Programs(programs::Args),
     Seed(seed::Args),
     Boot(boot::Args),
+    Flash(flash::Args),
     Verify(verify::Args),
     Doctor(doctor::Args),
     Test(test::Args),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Programs(args) => programs::run(args),
         Verb::Seed(args) => seed::run(args),
         Verb::Boot(args) => boot::run(args, &house::root().join("target/iso")),
+        Verb::Flash(args) => flash::run(args, &house::root().join("target/iso")),
         Verb::Verify(args) => verify::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Test(args) => test::run(args),

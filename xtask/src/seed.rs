@@ -132,28 +132,46 @@ fn show(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn put(file: &Path, image: &Path, force: bool) -> Result<()> {
+/// Reads a setup.txt that is to be used and says what is wrong with it.
+///
+/// # Errors
+/// When it has errors.
+pub(crate) fn checked(file: &Path) -> Result<Vec<u8>> {
+    checked_or(file, false, "mend it; nothing was written")
+}
+
+/// As [`checked`], but `force` lets errors pass; `hint` is what to do about them.
+fn checked_or(file: &Path, force: bool, hint: &str) -> Result<Vec<u8>> {
     let bytes = read(file)?;
-    let shown = name(file);
     let verdict = setup::check(setup::Input {
-        name: &shown,
+        name: &name(file),
         setup: &bytes,
         authorized_keys: None,
     });
     anstream::eprint!("{}", verdict.report());
     if verdict.setup.is_none() && !force {
         return Err(
-            Error::bad_input(format!("`{}` cannot be used as it is", file.display())).hint(
-                "mend it, or add `--force` to put it there all the same; nothing was written",
-            ),
+            Error::bad_input(format!("`{}` cannot be used as it is", file.display())).hint(hint),
         );
     }
-    let seed = Seed::open(image, true)?;
+    Ok(bytes)
+}
+
+/// Puts a setup.txt on a seed, and says under which name.
+pub(crate) fn place(seed: &Seed, bytes: &[u8]) -> Result<String> {
     // Whatever spelling is there is the one that is replaced: two would be one too many.
     let there = seed.find(setup::is_setup_name)?.map(|(name, _)| name);
     let target = there.unwrap_or_else(|| "setup.txt".to_owned());
+    seed.put(&target, bytes)?;
+    Ok(target)
+}
+
+fn put(file: &Path, image: &Path, force: bool) -> Result<()> {
+    let hint = "mend it, or add `--force` to put it there all the same; nothing was written";
+    let bytes = checked_or(file, force, hint)?;
+    let seed = Seed::open(image, true)?;
     let private = seed.keep_private()?;
-    seed.put(&target, &bytes)?;
+    let target = place(&seed, &bytes)?;
     anstream::println!(
         "`{}` is on the seed of `{}` as `{target}`{}",
         file.display(),
