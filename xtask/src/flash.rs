@@ -63,8 +63,8 @@ pub(crate) fn run(args: &Args, newest_in: &Path) -> Result<()> {
     let machine = Machine::read()?;
     let Some(device) = device else {
         // The list is of use without an image, too; a named one must be there.
-        let image = image.map_or_else(|| Ok(newest().ok()), |image| Ok(Some(image.to_owned())));
-        return list(&machine, image?.as_deref(), args);
+        let image = image.map(Path::to_owned).or_else(|| newest().ok());
+        return list(&machine, image.as_deref(), args);
     };
     let image = image.map_or_else(newest, |image| Ok(image.to_owned()))?;
     let disk = machine.find(device)?;
@@ -199,8 +199,7 @@ fn describe(disk: &Disk) {
     }
 }
 
-/// # Errors
-/// When the answer is not yes, or there is nobody to ask.
+/// Asks whether it may be written; an error is a no.
 fn agreed(image: &Image, disk: &Disk) -> Result<()> {
     let refused =
         |why: &str| Error::refused(format!("`{}` was not written: {why}", disk.path.display()));

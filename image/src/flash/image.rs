@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clawdie_tree::{Content, hex};
 use liblzma::read::XzDecoder;
 
-use super::write::HEAD;
+use super::write::EDGE;
 use crate::bmap::{self, Bmap};
 use crate::disk;
 use crate::progress::Progress;
@@ -152,7 +152,7 @@ impl Image {
         };
         let mut head = Vec::new();
         self.reader()?
-            .take(HEAD)
+            .take(EDGE)
             .read_to_end(&mut head)
             .map_err(|error| foreign().caused_by(error))?;
         // The reader of tables wants a disk of the right length.

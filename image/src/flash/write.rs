@@ -1,16 +1,17 @@
 //! The bytes of an image onto a disk, in an order that an interruption cannot make look complete.
 //!
-//! 1. The first mebibyte, where the partition table lies, is overwritten with zeros. So is the last one
-//!    of the disk: firmware takes the copy of a table that an earlier image left there when it finds
-//!    none in front.
-//! 2. Everything that is mapped is written, except in that first mebibyte.
+//! 1. The edges of the disk are overwritten with zeros: its first mebibyte, where the partition table
+//!    lies, and its last, because firmware that finds no table in front takes the copy at the end. That may
+//!    be one of an earlier image.
+//! 2. Everything that is mapped is written, except at the edges.
 //! 3. It is read back from the medium and compared with the checksums.
-//! 4. Only then comes the first mebibyte, and it is read back, too.
+//! 4. Only then come the edges, the front last, and they are read back, too.
 //!
 //! So whatever ends the work before, Ctrl-C, a power cut, a stick pulled out or one that loses blocks,
 //! leaves a disk without a partition table: no machine starts from it, and none shows half a volume.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
@@ -19,8 +20,8 @@ use crate::bmap::Bmap;
 use crate::progress::{Progress, Task};
 use crate::{Error, ErrorKind, Result, ResultExt};
 
-/// What comes last: room for the protective MBR and the table, in front of the first partition.
-pub(super) const HEAD: u64 = 1 << 20;
+/// An edge of the disk: in front, the protective MBR and the table up to the first partition.
+pub(super) const EDGE: u64 = 1 << 20;
 const STEP: usize = 1 << 20;
 /// So much may wait in memory. More would make the bar run ahead of the stick, and end in minutes
 /// of silence.
@@ -49,38 +50,78 @@ pub fn write(
     progress: &dyn Progress,
 ) -> Result<()> {
     let mut disk = Disk(disk);
-    let head_len = HEAD.min(map.image_len);
-    disk.blank(0, head_len)?;
-    let tail = disk_len.saturating_sub(HEAD).max(map.image_len);
-    disk.blank(tail, disk_len.saturating_sub(tail))?;
-    disk.settle()?;
+    let tail = (disk_len.saturating_sub(EDGE) / EDGE * EDGE).max(EDGE);
+    let blank = |disk: &mut Disk<'_>| {
+        disk.blank(0..EDGE.min(disk_len))?;
+        disk.blank(tail..disk_len)?;
+        disk.settle()
+    };
+    blank(&mut disk).map_err(|error| {
+        error.hint(
+            "was it pulled out? Nothing of the image is on it yet; try again, or take another",
+        )
+    })?;
+    let mut edges = [
+        Edge::new(0..EDGE.min(map.image_len)),
+        Edge::new(tail..map.image_len),
+    ];
 
     let task = progress.begin("write", Some(map.mapped_len()));
-    let head = copy(image, map, &mut disk, &*task)?;
+    copy(image, map, &mut edges, &mut disk, &*task)?;
     task.note("waiting for the disk");
     disk.settle()?;
     drop(task);
 
     let task = progress.begin("read back", Some(map.mapped_len()));
-    compare(map, &head, &mut disk, &*task)?;
+    compare(map, &mut edges, &mut disk, &*task)?;
     drop(task);
 
     let _task = progress.begin("partition table", None);
-    disk.write_at(0, &head)?;
-    disk.settle()?;
-    let mut written = vec![0; head.len()];
-    disk.read_at(0, &mut written)?;
-    if written != head {
-        // Half a table is worse than none; that this may fail, too, is no news.
-        let _ = disk.blank(0, head_len).and_then(|()| disk.settle());
-        return Err(lost(0, head_len));
+    for edge in edges.iter().rev() {
+        disk.write_at(edge.start, &edge.bytes)?;
+        disk.settle()?;
+        let mut written = vec![0; edge.bytes.len()];
+        disk.read_at(edge.start, &mut written)?;
+        if written != edge.bytes {
+            // Half a table is worse than none; that this may fail, too, is no news.
+            let _ = blank(&mut disk);
+            return Err(lost(edge.start, edge.start + edge.bytes.len() as u64));
+        }
     }
     Ok(())
 }
 
-/// Copies what is mapped and gives the first mebibyte back, zeros where nothing is mapped.
-fn copy(image: &mut Reader, map: &Bmap, disk: &mut Disk<'_>, task: &dyn Task) -> Result<Vec<u8>> {
-    let mut head = vec![0; HEAD.min(map.image_len) as usize];
+/// What is kept back until all else is on the disk: zeros where nothing is mapped.
+struct Edge {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Edge {
+    fn new(range: Range<u64>) -> Self {
+        Self {
+            start: range.start,
+            bytes: vec![0; range.end.saturating_sub(range.start) as usize],
+        }
+    }
+
+    /// The place of `len` bytes at byte `at` of the image, if they belong to one of `edges`.
+    fn place(edges: &mut [Self], at: u64, len: usize) -> Option<&mut [u8]> {
+        edges.iter_mut().find_map(|edge| {
+            let from = at.checked_sub(edge.start)? as usize;
+            edge.bytes.get_mut(from..from.checked_add(len)?)
+        })
+    }
+}
+
+/// Copies what is mapped: to the edges what belongs there, and to the disk all else.
+fn copy(
+    image: &mut Reader,
+    map: &Bmap,
+    edges: &mut [Edge],
+    disk: &mut Disk<'_>,
+    task: &dyn Task,
+) -> Result<()> {
     let mut buf = vec![0; STEP];
     let mut unsettled = 0;
     for mapped in &map.ranges {
@@ -93,8 +134,8 @@ fn copy(image: &mut Reader, map: &Bmap, disk: &mut Disk<'_>, task: &dyn Task) ->
                 .read_exact(part)
                 .or_error(ErrorKind::Failed, unreadable)?;
             hasher.update(&*part);
-            if at < HEAD {
-                head[at as usize..at as usize + part.len()].copy_from_slice(part);
+            if let Some(edge) = Edge::place(edges, at, part.len()) {
+                edge.copy_from_slice(part);
             } else {
                 disk.write_at(at, part)?;
                 unsettled += part.len() as u64;
@@ -115,19 +156,19 @@ fn copy(image: &mut Reader, map: &Bmap, disk: &mut Disk<'_>, task: &dyn Task) ->
             .hint("nothing can start from the disk as it is; flash it again when the image is at rest"));
         }
     }
-    Ok(head)
+    Ok(())
 }
 
-/// Holds what is on the disk against the map; the first mebibyte is still in memory.
-fn compare(map: &Bmap, head: &[u8], disk: &mut Disk<'_>, task: &dyn Task) -> Result<()> {
+/// Holds what is on the disk against the map; the edges are still in memory.
+fn compare(map: &Bmap, edges: &mut [Edge], disk: &mut Disk<'_>, task: &dyn Task) -> Result<()> {
     let mut buf = vec![0; STEP];
     for mapped in &map.ranges {
         let mut hasher = Sha256::new();
         let mut at = mapped.bytes.start;
         while at < mapped.bytes.end {
             let part = &mut buf[..step(at, mapped.bytes.end)];
-            if at < HEAD {
-                part.copy_from_slice(&head[at as usize..at as usize + part.len()]);
+            if let Some(edge) = Edge::place(edges, at, part.len()) {
+                part.copy_from_slice(edge);
             } else {
                 disk.read_at(at, part)?;
             }
@@ -142,7 +183,7 @@ fn compare(map: &Bmap, head: &[u8], disk: &mut Disk<'_>, task: &dyn Task) -> Res
     Ok(())
 }
 
-/// How far to go from `at` at once: to the end of a step, so that none crosses [`HEAD`].
+/// How far to go from `at` at once: to a whole mebibyte, so that no step crosses the border of an edge.
 fn step(at: u64, end: u64) -> usize {
     let step = STEP as u64;
     ((at / step + 1) * step).min(end).saturating_sub(at) as usize
@@ -188,11 +229,9 @@ impl Disk<'_> {
         })
     }
 
-    fn blank(&mut self, at: u64, len: u64) -> Result<()> {
-        match len {
-            0 => Ok(()),
-            len => self.write_at(at, &vec![0; len as usize]),
-        }
+    fn blank(&mut self, range: Range<u64>) -> Result<()> {
+        let len = range.end.saturating_sub(range.start);
+        self.write_at(range.start, &vec![0; len as usize])
     }
 }
 
@@ -207,8 +246,6 @@ fn gone(done: &str, at: u64, error: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -239,7 +276,7 @@ mod tests {
 
         fn has_no_table(&self) -> bool {
             let len = self.bytes.get_ref().len() as u64;
-            [0..HEAD, len - HEAD..len]
+            [0..EDGE, len - 33 * 512..len]
                 .iter()
                 .all(|part| self.range(part).iter().all(|&byte| byte == 0))
         }
@@ -303,7 +340,7 @@ mod tests {
     }
 
     fn all() -> Vec<Range<u64>> {
-        vec![0..20480, HEAD - 4096..HEAD + 4096, 3 << 20..LEN]
+        vec![0..20480, EDGE - 4096..EDGE + 4096, 3 << 20..LEN]
     }
 
     #[test]
@@ -319,8 +356,8 @@ mod tests {
                 "{start:#x}"
             );
         }
-        // Between the mapped ranges, and behind the image up to the disk's last mebibyte.
-        for left in [HEAD + 4096..3 << 20, LEN..LEN + (3 << 20)] {
+        // Between the mapped ranges, and behind the image up to the disk's edge.
+        for left in [EDGE + 4096..3 << 20, LEN..LEN + (3 << 20)] {
             assert!(
                 stick.range(&left).iter().all(|&byte| byte == 0xA5),
                 "{left:?}"
@@ -329,7 +366,7 @@ mod tests {
         let end = LEN + (4 << 20);
         assert!(
             stick
-                .range(&(end - HEAD..end))
+                .range(&(end - EDGE..end))
                 .iter()
                 .all(|&byte| byte == 0)
         );
@@ -337,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_lost_block_is_found_and_leaves_no_table() {
-        for lost in [HEAD..HEAD + 1, LEN - 1..LEN] {
+        for lost in [EDGE..EDGE + 1, LEN - 1..LEN] {
             let (image, map) = image(&all());
             let mut stick = Stick::of(LEN + (4 << 20));
             stick.loses = lost.clone();
@@ -354,12 +391,19 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_as_long_as_the_image_keeps_its_second_table() {
+    fn a_disk_hardly_longer_than_the_image_gets_its_second_table_last_too() {
         let (image, map) = image(std::slice::from_ref(&(0..LEN)));
-        let mut stick = Stick::of(LEN);
-        flash(&image, &map, &mut stick).unwrap();
-        assert!(*stick.bytes.get_ref() == std::fs::read(image.path()).unwrap());
-        assert!(stick.settled > 2);
+        let whole = std::fs::read(image.path()).unwrap();
+        for more in [0, 512, EDGE - 512, EDGE, EDGE + 512] {
+            let mut stick = Stick::of(LEN + more);
+            stick.loses = 2 << 20..(2 << 20) + 1;
+            flash(&image, &map, &mut stick).unwrap_err();
+            assert!(stick.has_no_table(), "{more}");
+            stick.loses = 0..0;
+            flash(&image, &map, &mut stick).unwrap();
+            assert!(stick.range(&(0..LEN)) == whole, "{more}");
+            assert!(stick.settled > 2);
+        }
     }
 
     #[test]
@@ -375,8 +419,8 @@ mod tests {
     #[test]
     fn steps_end_at_mebibytes() {
         assert_eq!(step(0, 5000), 5000);
-        assert_eq!(step(HEAD - 4096, HEAD + 4096), 4096);
-        assert_eq!(step(HEAD, 3 * HEAD), STEP);
+        assert_eq!(step(EDGE - 4096, EDGE + 4096), 4096);
+        assert_eq!(step(EDGE, 3 * EDGE), STEP);
     }
 
     proptest! {
@@ -395,10 +439,10 @@ mod tests {
             let before_table: u64 = map
                 .ranges
                 .iter()
-                .map(|mapped| mapped.bytes.end.max(HEAD) - mapped.bytes.start.max(HEAD))
+                .map(|mapped| mapped.bytes.end.max(EDGE) - mapped.bytes.start.max(EDGE))
                 .sum();
             let mut stick = Stick::of(len);
-            let blanks = 2 * HEAD;
+            let blanks = 2 * EDGE;
             stick.dies_after = blanks + (before_table as f64 * at) as u64;
             prop_assert!(flash(&image, &map, &mut stick).is_err());
             prop_assert!(stick.has_no_table());

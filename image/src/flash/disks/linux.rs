@@ -42,7 +42,8 @@ impl System {
         })
     }
 
-    /// Its disks by name, without those that nothing is in and nobody made (`loop0`, `ram0`).
+    /// Its disks by name, without those that nothing is in and nobody made (`loop0`, `ram0`), and without
+    /// drives of CDs: an empty one says that it has a gigabyte.
     pub(super) fn disks(&self) -> Result<Vec<Disk>> {
         let names = self.names()?;
         let mut uses = self.uses(&names)?;
@@ -64,7 +65,7 @@ impl System {
             }
             let hidden = text(&folder.join("hidden")) == "1";
             let nothing = disk.kind == Kind::Virtual && disk.bytes == 0;
-            if !hidden && !nothing {
+            if !hidden && !nothing && !name.starts_with("sr") {
                 disks.push(disk);
             }
         }
@@ -382,6 +383,8 @@ mod tests {
         fake.disk("virtual/block/loop0", "7:0", 0, &[]);
         fake.disk("pci/nvme0c0n1", "259:9", 5, &[]);
         fake.put("block/nvme0c0n1/hidden", "1");
+        fake.disk("pci/ata2/sr0", "11:0", 1024, &[]);
+        fake.put("block/sr0/removable", "1");
         let disks = fake.disks("", "");
         assert_eq!(disks.len(), 2, "{disks:?}");
         let (disk, stick) = (named(&disks, "sda"), named(&disks, "sdb"));

@@ -257,8 +257,10 @@ impl Disk {
         found
     }
 
+    /// Lets a disk pass that nothing speaks against.
+    ///
     /// # Errors
-    /// When something speaks against writing an image of `need` bytes.
+    /// When there are [objections](Self::objections): all of them, with their remedies.
     pub fn allow(&self, need: u64, force: bool) -> Result<()> {
         let found = self.objections(Some(need), force);
         if found.is_empty() {
