@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
+use crate::emptied::Record;
 use crate::host::{Host, Volume};
 use crate::profile::Profiles;
 use crate::seed::{self, Files, SeedError};
@@ -20,24 +21,62 @@ pub struct Intake {
     files: Result<Files, SeedError>,
     verdict: Option<Verdict>,
     profiles: Result<Profiles, String>,
+    agent: String,
     mark: Option<String>,
+    emptied: Option<Record>,
+    is_restored: bool,
     blocked: Option<String>,
 }
 
 impl Intake {
     /// Finds and reads the seed; what is in it is judged by [`Intake::judge`].
     pub fn take_in(host: &dyn Host, agent: &str, patience: Duration) -> Self {
-        let found = seed::find(host, patience);
-        let mark = found.files.as_ref().ok().map(|files| files.mark(agent));
+        let mut found = seed::find(host, patience);
+        let emptied = Record::read(host).unwrap_or_else(|error| {
+            found.notes.push(format!(
+                "what this host knows of an emptied seed is lost: {error}"
+            ));
+            None
+        });
+        let files = found.files.as_ref().ok();
+        let mut mark = files.map(|files| files.mark(agent));
+        let mut is_restored = false;
+        if let (Some(files), Some(emptied)) = (files, &emptied)
+            && let Some(recognised) = emptied.recognise(files, agent)
+        {
+            mark = Some(recognised.mark);
+            is_restored = recognised.is_restored;
+            if let Some(instead) = recognised.instead {
+                found.files = Ok(instead);
+            }
+        }
         Self {
             volume: found.volume,
             notes: found.notes,
             files: found.files,
             verdict: None,
             profiles: Err("the profiles have not been read".into()),
+            agent: agent.to_owned(),
             mark,
+            emptied,
+            is_restored,
             blocked: None,
         }
+    }
+
+    /// The files of the seed, if there are any.
+    pub fn files(&self) -> Option<&Files> {
+        self.files.as_ref().ok()
+    }
+
+    /// Version of the agent that reads it.
+    pub fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    /// Whether this host had emptied the seed of secrets and finds it filled as before.
+    pub fn is_restored(&self) -> bool {
+        self.is_restored
     }
 
     /// Refuses to use the seed for a reason that lies outside of it.
@@ -49,11 +88,13 @@ impl Intake {
     /// Validates `setup.txt` and reads the profiles.
     pub fn judge(&mut self, host: &dyn Host) {
         if let Ok(files) = &self.files {
-            self.verdict = Some(setup::check(Input {
+            let kept = self.emptied.as_ref().map(|record| record.kept(host));
+            let input = Input {
                 name: &files.setup_name,
                 setup: files.setup.expose_secret(),
                 authorized_keys: files.authorized_keys.as_deref(),
-            }));
+            };
+            self.verdict = Some(setup::check_emptied(input, &kept.unwrap_or_default()));
         }
         let path = host.paths().profiles;
         self.profiles = match host.read(Path::new(path)) {

@@ -1,14 +1,20 @@
 //! The first boot: reads `setup.txt` from the seed and turns a fresh image into the operator's host.
 
+pub mod collect;
+pub mod emptied;
+pub mod environment;
+pub mod facts;
 mod failpoint;
 pub mod habits;
 pub mod host;
 pub mod intake;
 pub mod journal;
+pub mod operator;
 pub mod paths;
 pub mod plan;
 pub mod profile;
 pub mod report;
+pub mod reset;
 pub mod run;
 pub mod seed;
 pub mod setup;

@@ -1,5 +1,7 @@
 //! `clawdie-firstboot`: what the boot services call, and what an operator asks.
 
+mod verbs;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -10,9 +12,9 @@ use std::sync::Mutex;
 use clap::{Parser, Subcommand};
 use clawdie_firstboot::host::{Host, Native};
 use clawdie_firstboot::journal::{Ending, Phase};
+use clawdie_firstboot::plan;
 use clawdie_firstboot::run::{self, Result as RunResult};
 use clawdie_firstboot::setup::{self, Input};
-use clawdie_firstboot::{plan, status::Status};
 use miette::{Context as _, IntoDiagnostic as _, miette};
 use nix::fcntl::{Flock, FlockArg};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -50,11 +52,41 @@ enum Verb {
         /// For programs
         #[arg(long)]
         json: bool,
+        /// Wait until this boot's run has ended, at most so long (600 s when no
+        /// number is given); exit 0 complete, 1 incomplete, 3 refused, 6 not ended
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600")]
+        wait: Option<u64>,
+    },
+    /// Forget what was done: the next boot applies the seed anew; accounts,
+    /// passwords and data stay (needs root)
+    Reset {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Pack logs and state for somebody who helps, keys and passwords left out
+    /// (needs root)
+    CollectLogs {
+        /// The bundle; a new file, 0600 [default: clawdie-logs-HOST-TIME.tar.gz]
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Set the dashboard's first operator; asks for the password (needs root)
+    #[command(after_help = "Example: clawdie-firstboot set-operator ada@example.org")]
+    SetOperator {
+        /// The address to log in with
+        email: String,
     },
 }
 
 /// Exit codes, as everywhere in this house: 0 ok, 1 failed, 2 usage, 3 bad input.
 const BAD_INPUT: u8 = 3;
+
+/// `status --wait` has waited in vain.
+const STILL_RUNNING: u8 = 6;
 
 fn main() -> miette::Result<ExitCode> {
     let host = Native::this_machine();
@@ -81,15 +113,10 @@ fn main() -> miette::Result<ExitCode> {
             print(&plan::plan(&host, env!("CARGO_PKG_VERSION")))
         }
         Verb::Check { file } => check(&file),
-        Verb::Status { json } => {
-            require_root(&host)?;
-            let status = Status::read(&host).into_diagnostic()?;
-            if json {
-                print(&(serde_json::to_string_pretty(&status).into_diagnostic()? + "\n"))
-            } else {
-                print(&status.text())
-            }
-        }
+        Verb::Status { json, wait } => verbs::status(&host, json, wait),
+        Verb::Reset { yes, dry_run } => verbs::reset(&host, yes, dry_run),
+        Verb::CollectLogs { out } => verbs::collect_logs(&host, out),
+        Verb::SetOperator { email } => verbs::set_operator(&host, &email),
     }
 }
 

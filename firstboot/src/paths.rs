@@ -18,6 +18,12 @@ pub struct Paths {
     pub state: &'static str,
     /// The journal inside [`Paths::state`].
     pub journal: &'static str,
+    /// What is known of a seed that was emptied of secrets.
+    pub emptied: &'static str,
+    /// What is known of this machine.
+    pub facts: &'static str,
+    /// Who may open the dashboard, 0600 root.
+    pub operator: &'static str,
     /// Colibri's database and sessions.
     pub colibri_data: &'static str,
     /// The daemon's run directory.
@@ -50,6 +56,9 @@ impl Paths {
         provider_env: "/etc/colibri/provider.env",
         state: "/var/lib/clawdie",
         journal: "/var/lib/clawdie/journal",
+        emptied: "/var/lib/clawdie/emptied.json",
+        facts: "/var/lib/clawdie/facts.json",
+        operator: "/etc/colibri/operator.json",
         colibri_data: "/var/lib/colibri",
         colibri_run: "/run/colibri",
         colibri_socket: "/run/colibri/colibri.sock",
@@ -70,6 +79,9 @@ impl Paths {
         provider_env: "/usr/local/etc/colibri/provider.env",
         state: "/var/db/clawdie",
         journal: "/var/db/clawdie/journal",
+        emptied: "/var/db/clawdie/emptied.json",
+        facts: "/var/db/clawdie/facts.json",
+        operator: "/usr/local/etc/colibri/operator.json",
         colibri_data: "/var/db/colibri",
         colibri_run: "/var/run/colibri",
         colibri_socket: "/var/run/colibri/colibri.sock",
@@ -84,13 +96,16 @@ impl Paths {
     };
 
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 16] {
+    pub fn all(&self) -> [&'static Path; 19] {
         [
             self.config,
             self.colibri_config,
             self.provider_env,
             self.state,
             self.journal,
+            self.emptied,
+            self.facts,
+            self.operator,
             self.colibri_data,
             self.colibri_run,
             self.colibri_socket,
@@ -119,7 +134,10 @@ mod tests {
             }
             for (inner, outer) in [
                 (paths.journal, paths.state),
+                (paths.emptied, paths.state),
+                (paths.facts, paths.state),
                 (paths.provider_env, paths.colibri_config),
+                (paths.operator, paths.colibri_config),
                 (paths.colibri_socket, paths.colibri_run),
                 (paths.handover, paths.run),
                 (paths.seed_mount, paths.run),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::habits::Habits;
 use crate::host::{Access, Address, Host, HostError, Volume};
 use crate::journal::{Outcome, Phase};
+use crate::seed;
 use crate::step::{self, Context, Finished};
 
 /// The report's file on the seed.
@@ -117,6 +118,14 @@ impl Report {
         self.steps.iter().filter(|step| !step.outcome.is_good())
     }
 
+    /// Whether the seed has been emptied of secrets.
+    fn is_emptied(&self) -> bool {
+        self.steps.iter().any(|step| {
+            step.name == step::EMPTY_SEED
+                && matches!(step.outcome, Outcome::Done(_) | Outcome::Already(_))
+        })
+    }
+
     /// The first line: what it comes down to.
     fn headline(&self) -> &'static str {
         if self.refused {
@@ -172,10 +181,17 @@ impl Report {
                 self.habits.show_addresses
             ));
         }
-        if self.has_seed {
+        if self.is_emptied() {
+            next.push(
+                "The secret lines of the stick's setup.txt are empty now: this machine keeps what it \
+                 has. To change one, write the new value into its line and start the machine again."
+                    .into(),
+            );
+        } else if self.has_seed {
             next.push(
                 "The stick's setup.txt still holds your keys and passwords in plain text: keep the \
-                 stick safe, or delete setup.txt when no other machine needs it."
+                 stick safe, or, when no other machine needs it, write SEED_SECRETS=blank into it \
+                 and start this machine again, which then empties those lines."
                     .into(),
             );
         }
@@ -318,12 +334,11 @@ pub fn write_on_seed(
     report: &Report,
 ) -> Result<(), HostError> {
     let Some(volume) = volume else { return Ok(()) };
-    host.mount_seed(volume, Access::ReadWrite)?;
-    let path = Path::new(host.paths().seed_mount).join(FILE);
-    // The seed is mounted so that every file on it has this mode; FAT knows no other.
-    let written = host.write(&path, report.text().replace('\n', "\r\n").as_bytes(), 0o700);
-    let unmounted = host.unmount_seed();
-    written.and(unmounted)
+    let text = report.text().replace('\n', "\r\n");
+    seed::with_volume(host, volume, Access::ReadWrite, |folder| {
+        // The seed is mounted so that every file on it has this mode; FAT knows no other.
+        host.write(&folder.join(FILE), text.as_bytes(), 0o700)
+    })
 }
 
 /// Puts the short report into the message of the day, in place of the one before.

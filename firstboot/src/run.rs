@@ -1,5 +1,6 @@
 //! A run of one phase, from looking for the seed to the report.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{Host, HostError, Setting};
 use crate::intake::Intake;
-use crate::journal::{Ending, Event, Journal, JournalError, Outcome, Phase};
+use crate::journal::{Ending, Event, History, Journal, JournalError, Outcome, Phase};
 use crate::report::{self, Report};
 use crate::step::{self, Context, Finished};
 
@@ -36,6 +37,31 @@ struct Handover {
     unchanged: bool,
 }
 
+impl Handover {
+    /// Whether the late phase has nothing to do either.
+    fn leaves_nothing(&self, history: &History) -> bool {
+        self.unchanged
+            && match &self.seed {
+                Some(seed) => history.is_complete(Phase::Late, seed),
+                None => history.was_set_up(),
+            }
+    }
+}
+
+/// How this boot's run ended; `None` while it is under way or still to come.
+///
+/// # Errors
+/// The journal or the boot's name cannot be read.
+pub fn ending_of_this_boot(host: &dyn Host) -> std::result::Result<Option<Ending>, JournalError> {
+    let boot = host.boot_id()?;
+    let history = Journal::read(host)?;
+    if let Some(late) = history.last(Phase::Late).filter(|run| run.boot == boot) {
+        return Ok(late.ending);
+    }
+    let is_done = read_handover(host, &boot).is_some_and(|word| word.leaves_nothing(&history));
+    Ok(is_done.then_some(Ending::Complete))
+}
+
 /// Runs a phase. Every failure is in the report; nothing here stops a boot.
 pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
     // Before anything that could go wrong: whatever the seed holds, root is locked.
@@ -48,15 +74,9 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
     let journal = Journal::open(host);
     let handover = read_handover(host, &boot).filter(|_| phase == Phase::Late);
     if let (Ok(journal), Some(handover)) = (&journal, &handover)
-        && handover.unchanged
+        && handover.leaves_nothing(&journal.history)
     {
-        let is_complete = match &handover.seed {
-            Some(seed) => journal.history.is_complete(Phase::Late, seed),
-            None => journal.history.was_set_up(),
-        };
-        if is_complete {
-            return Result::NothingToDo;
-        }
+        return Result::NothingToDo;
     }
 
     let was_set_up = journal
@@ -75,6 +95,7 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
             intake
                 .mark()
                 .is_some_and(|mark| journal.history.is_complete(phase, mark))
+                && !intake.is_restored()
         };
         let nothing_to_do = match phase {
             Phase::Early => is_complete(Phase::Early),
@@ -100,9 +121,13 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
     }
     intake.judge(host);
 
+    let is_early_done = intake
+        .mark()
+        .is_some_and(|mark| journal.history.is_complete(Phase::Early, mark));
     let cx = Context {
         root_was_open,
         was_set_up,
+        all_good: Cell::new(phase == Phase::Early || is_early_done),
         ..Context::new(host, &intake)
     };
     if let Some(error @ JournalError::Host(_)) = &refused {

@@ -222,6 +222,22 @@ fn look_once(host: &dyn Host) -> Found {
     }
 }
 
+/// Does something with the files of a volume, which is mounted for that long only.
+///
+/// # Errors
+/// The stick is gone or write-protected, the work failed, or what was written may not have reached the stick.
+pub fn with_volume<T>(
+    host: &dyn Host,
+    volume: &Volume,
+    access: Access,
+    work: impl FnOnce(&Path) -> Result<T, HostError>,
+) -> Result<T, HostError> {
+    host.mount_seed(volume, access)?;
+    let done = work(Path::new(host.paths().seed_mount));
+    let unmounted = host.unmount_seed();
+    done.and_then(|done| unmounted.map(|()| done))
+}
+
 fn read_volume(
     host: &dyn Host,
     volume: &Volume,

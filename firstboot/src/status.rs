@@ -1,12 +1,17 @@
 //! `clawdie-firstboot status`: what the journal knows, for people and programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::host::Host;
 use crate::journal::{Ending, Journal, JournalError, Outcome, Phase, Run};
+use crate::run;
 use crate::step;
+
+/// Between two looks at the journal.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The state of first boot on this host. Serialised, it is the stable face for programs (`schema` counts its versions).
 #[derive(Debug, Clone, Serialize)]
@@ -62,6 +67,22 @@ pub struct StepStatus {
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+/// Waits until this boot's run has ended, and says how; `None` when `limit` has passed before.
+///
+/// # Errors
+/// The journal cannot be read, or a newer agent wrote it.
+pub fn wait(host: &dyn Host, limit: Duration) -> Result<Option<Ending>, JournalError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let ending = run::ending_of_this_boot(host)?;
+        if ending.is_some() || waited >= limit {
+            return Ok(ending);
+        }
+        host.sleep(PAUSE);
+        waited += PAUSE;
+    }
 }
 
 impl From<&Run> for RunStatus {

@@ -231,6 +231,45 @@ fn no_secret_of_any_fixture_appears_in_any_output() {
     }
 }
 
+/// Emptied of secrets, and with those as the host keeps them, every file means what it meant before.
+#[test]
+fn an_emptied_file_means_the_same_to_its_host_and_holds_no_secret() {
+    for case in cases("good") {
+        let name = case.path.display().to_string();
+        let before = case.check().setup.expect("good");
+        let emptied = setup::blank(&case.text).expect("a text");
+        let kept: setup::Kept = emptied
+            .keys
+            .iter()
+            .map(|key| (*key, before.secret(*key).cloned()))
+            .collect();
+        let again = Case {
+            text: emptied.clean,
+            ..case
+        };
+        let input = Input {
+            name: "setup.txt",
+            setup: &again.text,
+            authorized_keys: again.authorized_keys.as_deref(),
+        };
+        let after = setup::check_emptied(input, &kept).setup;
+        assert!(after.is_some_and(|after| after == before), "{name}");
+        // Decoded, as a file in UTF-16 hides its letters from a plain search; what must stay is named by its line.
+        let (text, _, _) = match again.text.as_slice() {
+            [0xfe, 0xff, ..] => encoding_rs::UTF_16BE.decode(&again.text),
+            [0xff, 0xfe, ..] => encoding_rs::UTF_16LE.decode(&again.text),
+            _ => encoding_rs::UTF_8.decode(&again.text),
+        };
+        for (index, line) in text.lines().enumerate() {
+            let clean = !line.to_lowercase().contains(CANARIES[0]) && !line.contains(CANARIES[1]);
+            assert!(
+                clean || emptied.left.contains(&(index + 1)),
+                "{name}: {line}"
+            );
+        }
+    }
+}
+
 #[test]
 fn one_file_in_every_encoding_gives_the_same_settings() {
     let good = cases("good");

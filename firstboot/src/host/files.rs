@@ -72,6 +72,22 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Writes over the bytes of a file, which keeps its length and its sectors.
+pub(super) fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    if file.metadata()?.len() != content.len() as u64 {
+        return Err(io::Error::other("it has another length now"));
+    }
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Gives a file another name in its folder, durably.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to)
+}
+
 /// Adds to the end of a file.
 pub(super) fn append(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
     let new = !path.exists();
@@ -149,6 +165,21 @@ mod tests {
         replace(&path, b"new", 0o600, None).expect("replaced");
         assert_eq!(fs::read(&victim).expect("read"), b"mine");
         assert_eq!(fs::read(&path).expect("read"), b"new");
+    }
+
+    #[test]
+    fn overwriting_keeps_file_and_length() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("setup.txt");
+        fs::write(&path, "KEY=secret").expect("written");
+        let inode = fs::metadata(&path).expect("there").ino();
+        overwrite(&path, b"KEY=      ").expect("overwritten");
+        assert_eq!(fs::read(&path).expect("read"), b"KEY=      ");
+        assert_eq!(fs::metadata(&path).expect("there").ino(), inode);
+        overwrite(&path, b"KEY=").expect_err("shorter");
+        assert_eq!(fs::read(&path).expect("read"), b"KEY=      ");
+        overwrite(&folder.path().join("none"), b"").expect_err("none is made");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Command, HostError, Processes, files};
+use super::{Command, Diagnosis, HostError, Processes, files};
 use crate::paths::Paths;
 
 /// No file that we read is bigger; a bigger one is cut, which its parser then reports.
@@ -59,6 +59,26 @@ impl<P: Processes> Machine<P> {
         Ok(output.status == Some(0))
     }
 
+    /// What programs say, one below the other, each under its command line. Their exit status does not matter: that of a
+    /// service that is down is bad, and what it says is worth most.
+    pub(super) fn said<const N: usize>(
+        &self,
+        name: &'static str,
+        commands: [&[&str]; N],
+    ) -> Diagnosis {
+        let mut text = String::new();
+        for argv in commands {
+            let command = Command::new(argv.iter().copied());
+            text.push_str(&format!("$ {}\n", command.line()));
+            match self.processes.run(&command) {
+                Ok(output) => text.extend([output.stdout, output.stderr]),
+                Err(error) => text.push_str(&format!("could not be run: {error}\n")),
+            }
+            text.push('\n');
+        }
+        Diagnosis { name, text }
+    }
+
     pub(super) fn read(&self, path: &Path, paths: &Paths) -> Result<Option<Vec<u8>>, HostError> {
         let limit = if path == Path::new(paths.journal) {
             JOURNAL_LIMIT
@@ -92,6 +112,16 @@ impl<P: Processes> Machine<P> {
         self.make_own_folder(path, paths)?;
         files::append(&self.at(path), content, mode, sync)
             .map_err(HostError::io(format!("writing {}", path.display())))
+    }
+
+    pub(super) fn overwrite(&self, path: &Path, content: &[u8]) -> Result<(), HostError> {
+        files::overwrite(&self.at(path), content)
+            .map_err(HostError::io(format!("overwriting {}", path.display())))
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        files::rename(&self.at(from), &self.at(to))
+            .map_err(HostError::io(format!("renaming {}", from.display())))
     }
 
     /// The folders that are ours alone are 0700 from the start; others stay as the system has them.
@@ -181,11 +211,7 @@ impl<P: Processes> Machine<P> {
     pub(super) fn ask_daemon(&self, paths: &Paths) -> Result<String, HostError> {
         let client = colibri_protocol::client::Client::new(self.at(paths.colibri_socket))
             .with_timeout(Duration::from_secs(5));
-        let status = client.status().map_err(|error| HostError::Unexpected {
-            what: "the daemon's answer".into(),
-            detail: error.to_string(),
-        })?;
-        Ok(status.version)
+        Ok(client.status()?.version)
     }
 }
 

@@ -27,8 +27,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use colibri_protocol::client::ClientError;
+
 pub use command::{Command, Output, Processes, System};
 
+use crate::facts::Survey;
 use crate::habits::Habits;
 use crate::paths::Paths;
 
@@ -231,6 +234,15 @@ pub struct Address {
     pub address: String,
 }
 
+/// A part of the answer to "how is this machine?".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// One word, for a file's name.
+    pub name: &'static str,
+    /// What the system says. Not free of secrets.
+    pub text: String,
+}
+
 /// Why an effect did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -271,6 +283,9 @@ pub enum HostError {
         /// What was wrong with it.
         detail: String,
     },
+    /// The daemon was asked and gave no good answer.
+    #[error(transparent)]
+    Daemon(#[from] ClientError),
     /// A test switched the power off.
     #[cfg(test)]
     #[error("power cut")]
@@ -282,6 +297,31 @@ impl HostError {
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
+    }
+
+    /// Whether time alone may heal it: a network or a daemon that is not up yet.
+    pub fn is_transient(&self) -> bool {
+        use io::ErrorKind as Kind;
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                Kind::ConnectionRefused
+                    | Kind::ConnectionReset
+                    | Kind::ConnectionAborted
+                    | Kind::NotConnected
+                    | Kind::NetworkDown
+                    | Kind::NetworkUnreachable
+                    | Kind::HostUnreachable
+                    | Kind::TimedOut
+            ),
+            Self::Daemon(error) => !matches!(
+                error,
+                ClientError::Denied { .. }
+                    | ClientError::Garbled { .. }
+                    | ClientError::TooLong { .. }
+            ),
+            _ => false,
+        }
     }
 }
 
@@ -308,6 +348,11 @@ pub trait Host {
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), HostError>;
     /// Adds to a file's end, made with `mode` when it is new; `sync` makes it durable.
     fn append(&self, path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<(), HostError>;
+    /// Writes as many bytes as a file has over them, in the same sectors, so that nothing can bring the old ones back. A
+    /// cut may leave it half written.
+    fn overwrite(&self, path: &Path, content: &[u8]) -> Result<(), HostError>;
+    /// Gives a file another name in its folder, durably.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError>;
     /// Names in a folder, sorted; none when there is no such folder.
     fn list(&self, folder: &Path) -> Result<Vec<String>, HostError>;
 
@@ -342,6 +387,10 @@ pub trait Host {
     fn ssh_fingerprints(&self) -> Result<Vec<String>, HostError>;
     /// Prints on every console of the machine, as well as it goes: a console that hangs is given up on.
     fn console(&self, text: &str);
+    /// What this machine is; what it does not tell is left empty.
+    fn survey(&self) -> Survey;
+    /// What a helper wants to know of the system: logs of our services, disks, addresses. What cannot be had says why.
+    fn diagnose(&self) -> Vec<Diagnosis>;
     /// Names this boot; another boot has another name.
     fn boot_id(&self) -> Result<String, HostError>;
     /// The clock.

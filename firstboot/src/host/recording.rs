@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use colibri_protocol::client::ClientError;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Access, Address, BecomeRoot, GrowMove, Host, HostError, Order, RootDisk, Service, Setting,
-    Volume,
+    Access, Address, BecomeRoot, Diagnosis, GrowMove, Host, HostError, Order, RootDisk, Service,
+    Setting, Volume,
 };
+use crate::facts::Survey;
 use crate::habits::Habits;
 use crate::paths::Paths;
 
@@ -48,6 +50,12 @@ pub(crate) struct Recording {
     pub(crate) slept: Cell<Duration>,
     /// Settings whose `apply` fails, by the start of their key.
     pub(crate) broken: RefCell<Vec<String>>,
+    /// What machine it is.
+    pub(crate) survey: RefCell<Survey>,
+    /// What the system says of itself.
+    pub(crate) said: RefCell<String>,
+    /// What files on sticks held before they were replaced: it lies in sectors that no file owns any more.
+    pub(crate) freed: RefCell<Vec<Vec<u8>>>,
     /// How often the daemon stays silent before it answers.
     pub(crate) silence: Cell<u32>,
 }
@@ -97,6 +105,9 @@ impl Recording {
             boot: Cell::new(1),
             slept: Cell::default(),
             broken: RefCell::default(),
+            survey: RefCell::default(),
+            said: RefCell::default(),
+            freed: RefCell::default(),
             silence: Cell::new(0),
         }
     }
@@ -254,12 +265,14 @@ impl Host for Recording {
         if path.starts_with(Paths::DEBIAN.run) {
             return Ok(self.run_files.borrow().get(path).cloned());
         }
-        Ok(self
-            .disk
-            .borrow()
+        let disk = self.disk.borrow();
+        // What `apply` writes stands among the settings.
+        let secret = disk.settings.get(&format!("file {}", path.display()));
+        Ok(disk
             .files
             .get(path)
-            .map(|file| file.1.clone()))
+            .map(|file| file.1.clone())
+            .or_else(|| secret.map(|text| text.clone().into_bytes())))
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), HostError> {
@@ -271,10 +284,10 @@ impl Host for Recording {
             );
             self.effect(format!("write {name} on {device}"))?;
             let mut disk = self.disk.borrow_mut();
-            disk.sticks
-                .get_mut(&device)
-                .expect("the stick")
-                .insert(name, content.to_vec());
+            let stick = disk.sticks.get_mut(&device).expect("the stick");
+            self.freed
+                .borrow_mut()
+                .extend(stick.insert(name, content.to_vec()));
         } else if path.starts_with(Paths::DEBIAN.run) {
             assert!(
                 !path.starts_with(Paths::DEBIAN.seed_mount),
@@ -314,6 +327,33 @@ impl Host for Recording {
         } else {
             Ok(())
         }
+    }
+
+    fn overwrite(&self, path: &Path, content: &[u8]) -> Result<(), HostError> {
+        let (device, access, name) = self.stick_file(path).expect("a file on a stick");
+        assert_eq!(access, Access::ReadWrite, "a seed mounted read-only");
+        // The cut may leave it half written.
+        let is_last = self.fuel.get() == Some(1);
+        let end = content.len() / if is_last { 2 } else { 1 };
+        self.effect(format!("overwrite {name} on {device}"))?;
+        let mut disk = self.disk.borrow_mut();
+        let stick = disk.sticks.get_mut(&device).expect("the stick");
+        let file = stick.get_mut(&name).expect("the file");
+        assert_eq!(file.len(), content.len());
+        file[..end].copy_from_slice(&content[..end]);
+        if is_last {
+            Err(HostError::PowerCut)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        self.effect(format!("rename {} to {}", from.display(), to.display()))?;
+        let mut disk = self.disk.borrow_mut();
+        let file = disk.files.remove(from).expect("the file");
+        disk.files.insert(to.into(), file);
+        Ok(())
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>, HostError> {
@@ -378,7 +418,10 @@ impl Host for Recording {
         let silence = self.silence.get();
         if silence > 0 || !self.running.get() {
             self.silence.set(silence.saturating_sub(1));
-            return Err(HostError::Refused("connection refused".into()));
+            return Err(ClientError::Dead {
+                socket: Paths::DEBIAN.colibri_socket.into(),
+            }
+            .into());
         }
         Ok("0.1.0".into())
     }
@@ -413,6 +456,17 @@ impl Host for Recording {
         if self.powered().is_ok() {
             self.printed.borrow_mut().push_str(text);
         }
+    }
+
+    fn survey(&self) -> Survey {
+        self.survey.borrow().clone()
+    }
+
+    fn diagnose(&self) -> Vec<Diagnosis> {
+        vec![Diagnosis {
+            name: "services",
+            text: self.said.borrow().clone(),
+        }]
     }
 
     fn boot_id(&self) -> Result<String, HostError> {

@@ -3,7 +3,6 @@ use std::path::Path;
 use super::*;
 use crate::host::Volume;
 use crate::host::recording::{Disk, Recording};
-use crate::journal::History;
 use crate::paths::Paths;
 
 const AGENT: &str = "0.1.0";
@@ -348,7 +347,7 @@ fn no_secret_leaves_its_place() {
 /// the machine to where an uninterrupted boot brings it.
 #[test]
 fn a_cut_at_any_moment_is_mended_by_the_next_boot() {
-    for text in [setup(), BAD.to_owned()] {
+    for text in [setup(), emptying(), BAD.to_owned()] {
         let whole = Recording::fresh(Some(&text));
         boot(&whole);
         let effects = whole.effects.borrow().len();
@@ -368,6 +367,7 @@ fn a_cut_at_any_moment_is_mended_by_the_next_boot() {
                 host.on_seed(report::FILE).is_some(),
                 "no report after a cut behind effect {fuel}"
             );
+            assert!(!holds_canary(&host.freed.borrow()), "cut behind {fuel}");
             let history = History::parse(&host.journal()).expect("readable");
             assert_eq!(
                 (history.damaged, history.torn),
@@ -392,7 +392,7 @@ fn a_cut_at_any_moment_is_mended_by_the_next_boot() {
 /// The same with a second cut in the boot that mends the first.
 #[test]
 fn two_cuts_in_a_row_are_mended_as_well() {
-    let text = setup();
+    let text = emptying();
     let whole = Recording::fresh(Some(&text));
     boot(&whole);
     let effects = whole.effects.borrow().len();
@@ -547,6 +547,41 @@ fn status_tells_what_the_journal_tells() {
 }
 
 #[test]
+fn waiting_ends_with_the_late_phase_of_this_boot() {
+    use crate::status::wait;
+    let limit = Duration::from_secs(30);
+    let waited = |host: &Recording| {
+        host.slept.set(Duration::ZERO);
+        let ending = wait(host, limit).expect("readable");
+        assert_eq!(host.slept.get() >= limit, ending.is_none());
+        ending
+    };
+    let host = Recording::fresh(Some(&setup()));
+    assert_eq!(waited(&host), None, "nothing has run yet");
+    run(&host, Phase::Early, AGENT);
+    assert_eq!(waited(&host), None, "the late phase is to come");
+    run(&host, Phase::Late, AGENT);
+    assert_eq!(waited(&host), Some(Ending::Complete));
+
+    host.reboot();
+    assert_eq!(waited(&host), None, "that was another boot");
+    run(&host, Phase::Early, AGENT);
+    assert_eq!(
+        waited(&host),
+        Some(Ending::Complete),
+        "nothing is to be done"
+    );
+
+    let host = Recording::fresh(Some(BAD));
+    boot(&host);
+    assert_eq!(waited(&host), Some(Ending::Refused));
+    let host = Recording::fresh(Some(&setup()));
+    host.silence.set(u32::MAX);
+    boot(&host);
+    assert_eq!(waited(&host), Some(Ending::Incomplete));
+}
+
+#[test]
 fn a_plan_changes_nothing_and_shows_no_secret() {
     let host = Recording::fresh(Some(&setup()));
     let before = host.disk.borrow().clone();
@@ -560,6 +595,207 @@ fn a_plan_changes_nothing_and_shows_no_secret() {
         "{plan}"
     );
     assert!(!plan.contains(CANARY), "{plan}");
+}
+
+/// A seed that asks to be emptied, with everything that holds secrets.
+fn emptying() -> String {
+    setup().replace('\n', "\r\n") + "#OPENAI_API_KEY=sk-proj-CANARYold\r\nSEED_SECRETS=blank\r\n"
+}
+
+fn holds_canary(files: &[Vec<u8>]) -> bool {
+    files
+        .iter()
+        .any(|file| String::from_utf8_lossy(file).contains(CANARY))
+}
+
+const PROVIDER_ENV: &str = "file /etc/colibri/provider.env";
+const COMPLETE: Result = Result::Ended(Ending::Complete);
+
+#[test]
+fn a_seed_is_emptied_of_secrets_and_is_the_same_seed_afterwards() {
+    let host = Recording::fresh(Some(&emptying()));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    let left = host.on_seed("SETUP.TXT").expect("the file");
+    let expected: String = emptying()
+        .split_inclusive("\r\n")
+        .map(|line| match line.split_once('=') {
+            Some((name, value)) if value.contains(CANARY) => format!("{name}=\r\n"),
+            _ => line.to_owned(),
+        })
+        .collect();
+    assert_eq!(left, expected);
+    assert!(!holds_canary(&host.freed.borrow()), "in sectors set free");
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(result.starts_with("Clawdie first boot: READY"), "{result}");
+    assert!(result.contains("secret lines of the stick's setup.txt are empty now"));
+    assert!(!result.contains("still holds"), "{result}");
+    assert!(
+        host.setting(PROVIDER_ENV)
+            .is_some_and(|text| text.contains(CANARY))
+    );
+
+    host.reboot();
+    assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+    assert_eq!(*host.effects.borrow(), ["write /run/clawdie/early.json"]);
+}
+
+#[test]
+fn without_the_wish_a_seed_keeps_its_secrets_and_the_report_offers_it() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    assert_eq!(host.on_seed("SETUP.TXT").as_deref(), Some(&*setup()));
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(
+        result.contains("write SEED_SECRETS=blank into it"),
+        "{result}"
+    );
+}
+
+#[test]
+fn an_empty_line_of_an_edited_emptied_seed_keeps_what_the_host_has() {
+    let host = Recording::fresh(Some(&emptying()));
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV);
+    host.reboot();
+    let emptied = host.on_seed("SETUP.TXT").expect("the file");
+    host.edit_seed(&(emptied.clone() + "HOSTNAME=otter\r\n"));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    assert_eq!(host.setting("host-name").as_deref(), Some("otter"));
+    assert_eq!(host.setting(PROVIDER_ENV), environment);
+    assert_eq!(
+        host.setting("password clawdie").as_deref(),
+        Some("CANARY horse # battery")
+    );
+
+    // A new key beside the old token: it is used, and goes from the stick as the first one did.
+    host.reboot();
+    let key = "OPENROUTER_API_KEY=sk-or-v1-CANARY9999456789abcdef0123456789abcdef";
+    host.edit_seed(&emptied.replace("OPENROUTER_API_KEY=", key));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(environment.contains("CANARY9999") && environment.contains("7712345678:AACANARY"));
+    assert_eq!(host.on_seed("SETUP.TXT").as_deref(), Some(&*emptied));
+    assert!(!holds_canary(&host.freed.borrow()));
+
+    // Without the host's own, an empty line is a fault again.
+    host.reboot();
+    host.edit_seed(&(emptied + "HOSTNAME=otter\r\n"));
+    host.disk.borrow_mut().settings.remove(PROVIDER_ENV);
+    assert_eq!(boot(&host).0, Result::Ended(Ending::Refused));
+    let printed = flat(&host.printed.borrow());
+    assert!(
+        printed.contains("the key of a model provider is missing"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_seed_that_comes_back_filled_is_emptied_again() {
+    let host = Recording::fresh(Some(&emptying()));
+    boot(&host);
+    let emptied = host.on_seed("SETUP.TXT");
+    host.reboot();
+    host.edit_seed(&emptying());
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    assert_eq!(host.on_seed("SETUP.TXT"), emptied);
+}
+
+#[test]
+fn a_seed_is_not_emptied_while_some_step_still_needs_it() {
+    for broken in ["password", "file"] {
+        let host = Recording::fresh(Some(&emptying()));
+        host.broken.borrow_mut().push(broken.into());
+        assert_eq!(boot(&host).1, Result::Ended(Ending::Incomplete), "{broken}");
+        assert_eq!(host.on_seed("SETUP.TXT").as_deref(), Some(&*emptying()));
+        let result = flat(&host.on_seed(report::FILE).expect("a report"));
+        assert!(
+            result.contains("waits until every step has gone well"),
+            "{result}"
+        );
+        assert!(result.contains("still holds your keys"), "{result}");
+        host.reboot();
+        host.broken.borrow_mut().clear();
+        assert_eq!(boot(&host).1, COMPLETE, "{broken}");
+        let left = host.on_seed("SETUP.TXT").expect("the file");
+        assert!(!left.contains(CANARY), "{left}");
+    }
+}
+
+#[test]
+fn the_dashboard_operator_is_set_once_and_a_difference_is_told() {
+    let with = |email: &str, password: &str| {
+        setup()
+            + &format!("OPERATOR_EMAIL={email}\nOPERATOR_PASSWORD={password}\nSEED_SECRETS=blank\n")
+    };
+    let host = Recording::fresh(Some(&with("ada@example.org", "CANARY long phrase")));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    let record = host.setting("file /etc/colibri/operator.json");
+    let text = record.clone().expect("an operator");
+    assert!(
+        text.contains("ada@example.org") && !text.contains(CANARY),
+        "{text}"
+    );
+    assert!(
+        !host
+            .on_seed("SETUP.TXT")
+            .expect("the file")
+            .contains(CANARY)
+    );
+
+    // The emptied line is not missing beside its other half.
+    host.reboot();
+    let emptied = host.on_seed("SETUP.TXT").expect("the file");
+    host.edit_seed(&(emptied + "HOSTNAME=otter\n"));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(!result.contains("operator was set before"), "{result}");
+
+    host.reboot();
+    host.edit_seed(&with("eve@example.org", "CANARY other phrase"));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    assert_eq!(host.setting("file /etc/colibri/operator.json"), record);
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(
+        result.contains("OPERATOR_EMAIL and OPERATOR_PASSWORD in setup.txt differs"),
+        "{result}"
+    );
+    assert!(!result.contains("example.org"), "{result}");
+}
+
+#[test]
+fn facts_are_stored_once_and_tell_no_number_of_the_machine() {
+    let host = Recording::fresh(Some(&setup()));
+    let serial = |serial: &str| {
+        let ids = [("product_serial".to_owned(), serial.to_owned())];
+        host.survey.borrow_mut().ids = ids.into();
+    };
+    let facts = Path::new(Paths::DEBIAN.facts);
+    serial("CANARY-serial");
+    boot(&host);
+    let stored = host.text(facts);
+    assert!(stored.contains("\"fingerprint\": \"machine:"), "{stored}");
+    assert!(!stored.contains(CANARY), "{stored}");
+    assert_eq!(host.disk.borrow().files[facts].0, 0o600);
+
+    let written = format!("write {}", facts.display());
+    host.reboot();
+    host.edit_seed(&(setup() + "HOSTNAME=otter\n"));
+    boot(&host);
+    assert!(!host.effects.borrow().contains(&written));
+    host.reboot();
+    host.edit_seed(&(setup() + "HOSTNAME=badger\n"));
+    serial("CANARY-other");
+    boot(&host);
+    assert!(host.effects.borrow().contains(&written));
+    assert_ne!(host.text(facts), stored, "another machine");
+}
+
+#[test]
+fn a_password_that_fails_is_not_tried_again() {
+    let host = Recording::fresh(Some(&setup()));
+    host.broken.borrow_mut().push("password".into());
+    assert_eq!(boot(&host).0, Result::Ended(Ending::Incomplete));
+    assert_eq!(host.slept.get(), Duration::ZERO, "time heals no password");
 }
 
 /// The list that an image's builder leaves beside its packages.

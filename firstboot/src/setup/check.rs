@@ -11,7 +11,7 @@ use super::problem::{Problem, Severity};
 use super::redact::{self, Mask};
 use super::rules::{RuleError, keys};
 use super::schema::{Applied, Class, Key};
-use super::settings::Setup;
+use super::settings::{Kept, Setup};
 use super::verify;
 use super::{Input, Verdict, placeholder};
 
@@ -153,7 +153,7 @@ impl Checker {
 }
 
 /// Checks a `setup.txt` and the `authorized_keys` beside it.
-pub(super) fn check(input: Input<'_>) -> Verdict {
+pub(super) fn check(input: Input<'_>, kept: &Kept) -> Verdict {
     let mut checker = Checker::new(input.name);
     match decode::decode(input.setup) {
         Err(error) => checker.unreadable(error),
@@ -174,6 +174,7 @@ pub(super) fn check(input: Input<'_>) -> Verdict {
                 for item in &items {
                     checker.item(item);
                 }
+                checker.keep(kept);
                 verify::verify(&mut checker, input.authorized_keys.is_some());
             }
         }
@@ -277,6 +278,20 @@ impl Checker {
                         .to_owned(),
                 },
             ),
+        }
+    }
+
+    /// An empty line of a secret that this host holds is as good as a filled one.
+    fn keep(&mut self, kept: &Kept) {
+        for (key, value) in kept {
+            // Whoever switches Telegram off wants its token no longer.
+            if *key == Key::TelegramBotToken && self.setup.telegram_off() {
+                continue;
+            }
+            if let Some(seen) = self.seen.get_mut(key).filter(|seen| !seen.filled) {
+                seen.filled = true;
+                self.setup.keep(*key, value.clone());
+            }
         }
     }
 

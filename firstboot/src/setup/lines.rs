@@ -96,7 +96,8 @@ pub(super) enum Item<'a> {
     TooManyLines(Line<'a>),
 }
 
-const BLANKS: [char; 2] = [' ', '\t'];
+/// What may stand around names and values.
+pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 
 /// Whether the line says nothing: blank, or a comment.
 pub(super) fn is_silent(text: &str) -> bool {
@@ -151,7 +152,7 @@ fn begins_known_setting(text: &str) -> bool {
 }
 
 /// The byte offset and text of a name, without `export` and blanks.
-fn strip_export(text: &str) -> (usize, &str) {
+pub(super) fn strip_export(text: &str) -> (usize, &str) {
     let mut start = text.len() - text.trim_start_matches(BLANKS).len();
     if let Some(rest) = text[start..].strip_prefix("export")
         && rest.starts_with(BLANKS)

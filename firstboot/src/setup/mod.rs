@@ -11,6 +11,7 @@
 //! All of it reads one table, [`schema::TABLE`].
 
 mod authorized;
+mod blank;
 mod check;
 mod decode;
 mod lines;
@@ -24,14 +25,15 @@ pub mod schema;
 mod settings;
 mod verify;
 
+pub use blank::{Blanked, blank};
 pub use decode::FILE_LIMIT;
 pub use lines::{LINE_LIMIT, VALUE_LIMIT};
 pub use pages::{readme, reference, template};
 pub use problem::{Problem, Severity};
 pub use provider::Provider;
-pub use redact::show;
+pub use redact::{hidden_values, hide, show};
 pub use schema::{Class, Key};
-pub use settings::Setup;
+pub use settings::{Kept, Setup};
 
 /// What is to be checked.
 #[derive(Clone, Copy)]
@@ -92,7 +94,13 @@ impl Verdict {
 
 /// Checks a `setup.txt`, and reports every problem at once.
 pub fn check(input: Input<'_>) -> Verdict {
-    check::check(input)
+    check::check(input, &Kept::default())
+}
+
+/// The same for a host that was set up before and whose seed was emptied of secrets since: a line of theirs that is
+/// left empty means that the host's own stays.
+pub fn check_emptied(input: Input<'_>, kept: &Kept) -> Verdict {
+    check::check(input, kept)
 }
 
 /// Whether a file of this name is taken for `setup.txt`: editors add endings, and change case.

@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::decode;
 use super::lines::{self, Item};
+use super::placeholder;
 use super::rules::access::starts_private_key;
 use super::rules::keys::{holds_secret, looks_secret};
-use super::schema::Key;
+use super::schema::{Class, Key};
 
 /// The most characters of a line that are shown.
 const WINDOW: usize = 100;
@@ -149,6 +152,121 @@ pub fn show(bytes: &[u8]) -> String {
     out
 }
 
+/// The secret and personal values of a `setup.txt`, good or bad, commented out or not: what [`hide`] is to search for.
+pub fn hidden_values(bytes: &[u8]) -> Vec<SecretString> {
+    let Ok(text) = decode::decode(bytes) else {
+        return Vec::new();
+    };
+    let pairs = lines::items(&text)
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Pair(pair) => Some((pair.name.to_owned(), pair.value.to_owned())),
+            _ => None,
+        });
+    let comments = decode::lines(&text)
+        .filter_map(commented_out)
+        .map(|(key, value)| (key.name().to_owned(), value.to_owned()));
+    pairs
+        .chain(comments)
+        .filter(|(name, _)| {
+            // The value of an unknown name may be a secret behind a slip of the pen.
+            Key::from_name(name).is_none_or(|key| key.class() != Class::Plain)
+        })
+        .map(|(_, value)| value.trim().to_owned())
+        .filter(|value| {
+            // The template's own words are no secret.
+            Key::ALL
+                .iter()
+                .all(|key| key.row().example != value && placeholder(*key, value).is_none())
+        })
+        .map(SecretString::from)
+        .collect()
+}
+
+/// Shorter values are no secrets by any rule, and hiding them would hide the text.
+const SHORTEST: usize = 5;
+
+/// A text, such as a log, without these values in any spelling that our programs write, and without anything that has the
+/// shape of a secret.
+pub fn hide(text: &str, values: &[SecretString]) -> String {
+    let mut spellings: Vec<String> = values
+        .iter()
+        .map(|value| value.expose_secret())
+        .filter(|value| value.len() >= SHORTEST)
+        .flat_map(spellings)
+        .collect();
+    // The longest first: where one holds another, none of its rest may stay.
+    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+    let mut text = text.to_owned();
+    for spelling in &spellings {
+        if text.contains(spelling.as_str()) {
+            text = text.replace(spelling.as_str(), HIDDEN);
+        }
+    }
+    let mut out = String::new();
+    let mut in_private_key = false;
+    for line in text.split_inclusive('\n') {
+        in_private_key |= starts_private_key(line);
+        if in_private_key {
+            in_private_key = !line.contains("-----END") && !line.contains("Private-MAC:");
+            out.push_str(HIDDEN);
+            out.extend(line.ends_with('\n').then_some('\n'));
+        } else {
+            hide_words(line, &mut out);
+        }
+    }
+    out
+}
+
+const HIDDEN: &str = "[hidden]";
+
+/// As it is, inside JSON, and inside a shell's double quotes.
+fn spellings(value: &str) -> Vec<String> {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let json = json.trim_start_matches('"');
+    let shell = value
+        .chars()
+        .flat_map(|c| {
+            let escape = matches!(c, '"' | '\\' | '`' | '$').then_some('\\');
+            escape.into_iter().chain([c])
+        })
+        .collect();
+    vec![
+        value.to_owned(),
+        json.strip_suffix('"').unwrap_or(json).to_owned(),
+        shell,
+    ]
+}
+
+/// Adds a line with each word hidden that has the shape of a secret.
+fn hide_words(line: &str, out: &mut String) {
+    let ends_word = |c: char| c.is_whitespace() || "\"'<>[]{}(),;=\\`".contains(c);
+    let mut rest = line;
+    while !rest.is_empty() {
+        let mut end = rest.find(ends_word).unwrap_or(rest.len());
+        // A password's hash has signs in it that end other words.
+        if HASHES.iter().any(|hash| rest[..end].contains(hash)) {
+            let ends_hash = |c: char| c.is_whitespace() || "\"'".contains(c);
+            end = rest.find(ends_hash).unwrap_or(rest.len());
+        }
+        let (word, after) = rest.split_at(end);
+        out.push_str(if is_secret_word(word) { HIDDEN } else { word });
+        let sign = after.chars().next();
+        out.extend(sign);
+        rest = &after[sign.map_or(0, char::len_utf8)..];
+    }
+}
+
+/// How the hashes of passwords begin.
+const HASHES: [&str; 4] = ["$argon2", "$y$", "$6$", "$2b$"];
+
+/// A key of a known kind, a password's hash, or the mark of a seed, which is a hash over secrets.
+fn is_secret_word(word: &str) -> bool {
+    holds_secret(word)
+        || word.starts_with("sha256:")
+        || HASHES.iter().any(|hash| word.contains(hash))
+}
+
 fn number_of(item: &Item<'_>) -> usize {
     match item {
         Item::Pair(pair) => pair.line.number,
@@ -182,15 +300,21 @@ pub(super) fn is_name(text: &str) -> bool {
         && !looks_secret(text)
 }
 
+/// The setting that a comment would be without its `#`, and what stands behind the `=`.
+pub(super) fn commented_out(line: &str) -> Option<(Key, &str)> {
+    let body = line.trim_start().strip_prefix('#')?.trim_start_matches('#');
+    let (name, value) = body.split_once('=')?;
+    let key = Key::from_name(name.trim().trim_start_matches("export").trim())?;
+    Some((key, value))
+}
+
 /// A comment or blank line: a setting that was commented out is treated as one.
 fn show_silent(line: &str) -> String {
     let body = line.trim_start().trim_start_matches('#');
     if starts_private_key(body) {
         return "# [hidden]".to_owned();
     }
-    if let Some((name, value)) = body.split_once('=')
-        && let Some(key) = Key::from_name(name.trim().trim_start_matches("export").trim())
-    {
+    if let Some((key, value)) = commented_out(line) {
         let value = value.trim();
         let harmless = value.is_empty()
             || super::placeholder(key, value).is_some()
@@ -198,7 +322,11 @@ fn show_silent(line: &str) -> String {
         return if harmless {
             line.chars().map(printable).collect()
         } else {
-            format!("#{name}=[hidden]")
+            let name = line.split('=').next().unwrap_or_default();
+            name.chars()
+                .map(printable)
+                .chain("=[hidden]".chars())
+                .collect()
         };
     }
     line.split(' ')

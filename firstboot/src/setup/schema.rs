@@ -156,9 +156,9 @@ schema! {
         "Your login name on the machine. Without it: clawdie.";
     ClawdieUserPassword "CLAWDIE_USER_PASSWORD" Optional Secret Rule::ConsolePassword, NOW, "a long phrase of your own",
         "A password for logging in at the machine's own keyboard, should SSH fail. It stands in this file as plain text; an SSH key is better.";
-    OperatorEmail "OPERATOR_EMAIL" Optional Pii Rule::Email, NotYet, "you@example.org",
+    OperatorEmail "OPERATOR_EMAIL" Optional Pii Rule::Email, NOW, "you@example.org",
         "Your e-mail address for the dashboard. Needs OPERATOR_PASSWORD too.";
-    OperatorPassword "OPERATOR_PASSWORD" Optional Secret Rule::Password, NotYet, "another long phrase",
+    OperatorPassword "OPERATOR_PASSWORD" Optional Secret Rule::Password, NOW, "another long phrase",
         "Your password for the dashboard. Needs OPERATOR_EMAIL too.";
     TenantId "TENANT_ID" Optional Plain Rule::TenantId, NotYet, "main",
         "The id of the first tenant: its jail and its vault collection carry the same name. Without it: main.";
@@ -200,8 +200,8 @@ schema! {
 
     InstallMode "INSTALL_MODE" Optional Plain Rule::OneOf(&["fresh", "adopt"]), NotYet, "fresh",
         "fresh (default) sets up a new machine; adopt fills only what is missing on an existing one.";
-    SeedSecrets "SEED_SECRETS" Optional Plain Rule::OneOf(&["keep", "blank"]), NotYet, "keep",
-        "keep (default) leaves this file alone; blank empties the secret lines after a successful set-up.";
+    SeedSecrets "SEED_SECRETS" Optional Plain Rule::OneOf(&["keep", "blank"]), NOW, "keep",
+        "keep (default) leaves this file alone; blank empties the secret lines after a successful set-up; an empty line then means that the machine keeps what it has.";
     AllowTelegramChange "ALLOW_TELEGRAM_CHANGE" Optional Plain Rule::YesNo, NotYet, "no",
         "yes permits a later edit of this file to move the assistant to another Telegram bot or person.";
 

@@ -1,6 +1,6 @@
 //! The validated settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +10,10 @@ use super::rules::names::host_label_from;
 use super::schema::{Class, Key};
 use crate::profile::{ProfileError, Profiles, Want};
 
+/// Secrets that this host holds from an earlier run; those without a value it keeps in a form that cannot be read back,
+/// as passwords.
+pub type Kept = BTreeMap<Key, Option<SecretString>>;
+
 /// Settings that passed every check.
 ///
 /// `Debug` shows plain values only; personal and secret ones are masked.
@@ -18,6 +22,7 @@ pub struct Setup {
     /// Plain and personal values, normalised.
     open: BTreeMap<Key, String>,
     secret: BTreeMap<Key, SecretString>,
+    kept: BTreeSet<Key>,
     ssh_keys: Vec<String>,
 }
 
@@ -31,6 +36,11 @@ impl Setup {
     /// The value the operator gave for a secret key.
     pub fn secret(&self, key: Key) -> Option<&SecretString> {
         self.secret.get(&key)
+    }
+
+    /// Whether the line of a secret is empty because this host holds its value since an earlier run, and keeps it.
+    pub fn is_kept(&self, key: Key) -> bool {
+        self.kept.contains(&key)
     }
 
     /// Whether a value was given, of whatever class.
@@ -203,6 +213,12 @@ impl Setup {
         } else {
             self.open.insert(key, value);
         }
+    }
+
+    /// Records a secret that stays as this host has it.
+    pub(super) fn keep(&mut self, key: Key, value: Option<SecretString>) {
+        self.kept.insert(key);
+        self.secret.extend(value.map(|value| (key, value)));
     }
 
     /// Records a checked SSH key line unless its key is there already.

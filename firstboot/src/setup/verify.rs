@@ -24,6 +24,7 @@ pub(super) fn verify(checker: &mut Checker, has_authorized_keys: bool) {
     verify_static_address(checker);
     verify_model_providers(checker);
     verify_login(checker, has_authorized_keys);
+    verify_emptied(checker);
     verify_applied(checker);
 }
 
@@ -323,6 +324,21 @@ fn verify_login(checker: &mut Checker, has_authorized_keys: bool) {
         };
         let place: Option<Place> = checker.place(key);
         checker.say(place, say);
+    }
+}
+
+/// A machine that emptied the file needs nothing that is missing here; any other one does.
+fn verify_emptied(checker: &mut Checker) {
+    let is_missing = checker
+        .problems
+        .iter()
+        .any(|problem| problem.code == "missing" && problem.key.is_some_and(Key::is_secret));
+    let key = Key::SeedSecrets;
+    if is_missing && checker.setup.get(key) == Some("blank") {
+        let error = RuleError::new("emptied", "empties the secret lines of this file")
+            .remedy("The machine that was set up from it keeps what it has, and for it nothing is missing. For a new machine fill the lines in again.");
+        let place = checker.place(key);
+        checker.warn(key, place, error);
     }
 }
 

@@ -4,7 +4,10 @@
 //! move to the journal first. A failing step stops those that need it, and no others.
 
 mod account;
+mod blank_seed;
 mod daemon;
+mod dashboard_operator;
+mod facts;
 mod grow_root;
 mod keyboard;
 mod locale;
@@ -26,8 +29,11 @@ use std::time::Duration;
 use crate::host::{Host, HostError, Setting};
 use crate::intake::Intake;
 use crate::journal::{Event, Journal, Outcome, Phase};
+use crate::operator::OperatorError;
 use crate::profile::ProfileError;
 use crate::setup::Setup;
+
+pub use blank_seed::NAME as EMPTY_SEED;
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -36,9 +42,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
     match phase {
         Phase::Early => vec![
-            // These two need no seed: whatever the stick holds, root is locked and sshd can start.
+            // These need no seed: whatever the stick holds, root is locked and sshd can start.
             Box::new(root_lock::RootLock),
             Box::new(ssh_host_keys::SshHostKeys),
+            Box::new(facts::StoreFacts),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
             Box::new(name::HostName),
@@ -59,6 +66,9 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
             Box::new(provider_env::ProviderEnv),
             Box::new(daemon::StartDaemon),
             Box::new(daemon::DaemonAnswers),
+            Box::new(dashboard_operator::DashboardOperator),
+            // Last: what failed needs the secrets once more.
+            Box::new(blank_seed::BlankSeed),
         ],
     }
 }
@@ -73,6 +83,8 @@ pub struct Context<'a> {
     pub root_was_open: bool,
     /// Some seed has once been applied in full.
     pub was_set_up: bool,
+    /// Every step so far has gone well, those of the early phase included.
+    pub all_good: Cell<bool>,
     /// Set when the daemon must read its environment anew.
     pub environment_changed: Cell<bool>,
     /// What the operator should know although nothing failed.
@@ -87,6 +99,7 @@ impl<'a> Context<'a> {
             intake,
             root_was_open: false,
             was_set_up: false,
+            all_good: Cell::new(true),
             environment_changed: Cell::new(false),
             warnings: RefCell::new(Vec::new()),
         }
@@ -123,6 +136,12 @@ pub enum StepError {
     /// A step wanted settings that were never validated.
     #[error("there are no valid settings")]
     NoSetup,
+    /// There is no dashboard operator.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// It is not its turn; the text says what it waits for.
+    #[error("{0}")]
+    Waits(String),
     /// Everything went well and still it is not so.
     #[error("it was done without an error, but checking afterwards shows that it is not so")]
     NotHeld,
@@ -134,6 +153,16 @@ pub enum StepError {
         /// The command that shows its log.
         log: &'static str,
     },
+}
+
+impl StepError {
+    /// Whether trying again may help, because time heals it. It never does for a wrong password or a missing tool.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Host(error) | Self::Silent { source: error, .. } => error.is_transient(),
+            _ => false,
+        }
+    }
 }
 
 /// What a step has to do.
@@ -178,9 +207,9 @@ pub trait Step {
     fn needs(&self) -> &'static [&'static str] {
         &["validate"]
     }
-    /// How often to try. More than once only where time heals: the pauses double from a quarter of a second.
+    /// How often to try while time alone may heal the failure: the pauses double from a quarter of a second.
     fn attempts(&self) -> u32 {
-        1
+        4
     }
     /// What is to be done, as far as the settings tell.
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError>;
@@ -264,6 +293,9 @@ pub fn take(
                 outcome.detail()
             ),
         }
+        if !outcome.is_good() {
+            cx.all_good.set(false);
+        }
         progress(step.as_ref(), &outcome);
         finished.push(Finished {
             name: step.name().into(),
@@ -277,6 +309,7 @@ fn take_one(step: &dyn Step, cx: &Context, journal: &mut Journal) -> Outcome {
     let wanted = match step.wanted(cx) {
         Ok(Wanted::Nothing(why)) => return Outcome::NotWanted(why),
         Ok(wanted) => wanted,
+        Err(StepError::Waits(why)) => return Outcome::Skipped(why),
         Err(error) => return Outcome::Failed(error.to_string()),
     };
     match step.check(cx, &wanted) {
@@ -297,7 +330,7 @@ fn take_one(step: &dyn Step, cx: &Context, journal: &mut Journal) -> Outcome {
     loop {
         match act_and_verify(step, cx, &wanted) {
             Ok(()) => return Outcome::Done(step.result(cx, &wanted)),
-            Err(error) if attempt < step.attempts() => {
+            Err(error) if error.is_transient() && attempt < step.attempts() => {
                 tracing::debug!(step = step.name(), attempt, %error, "once more");
                 cx.host.sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);

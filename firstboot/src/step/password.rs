@@ -27,6 +27,9 @@ impl Step for Password {
                 login,
                 password: password.clone(),
             }]),
+            None if setup.is_kept(Key::ClawdieUserPassword) => {
+                Wanted::Nothing("emptied on the stick; the account keeps what it has".into())
+            }
             None => Wanted::Nothing("no `CLAWDIE_USER_PASSWORD`".into()),
         })
     }

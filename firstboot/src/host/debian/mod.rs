@@ -3,6 +3,7 @@
 mod accounts;
 mod disk;
 mod places;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +16,10 @@ use jiff::Timestamp;
 
 use super::machine::Machine;
 use super::{
-    Access, Address, BecomeRoot, Command, GrowMove, Host, HostError, Order, Processes, RootDisk,
-    Service, Setting, System, Volume, files, network,
+    Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
+    RootDisk, Service, Setting, System, Volume, files, network,
 };
+use crate::facts::Survey;
 use crate::habits::Habits;
 use crate::paths::Paths;
 
@@ -138,6 +140,14 @@ impl<P: Processes> Host for Debian<P> {
             .append(path, content, mode, sync, &self.paths())
     }
 
+    fn overwrite(&self, path: &Path, content: &[u8]) -> Result<(), HostError> {
+        self.machine.overwrite(path, content)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        self.machine.rename(from, to)
+    }
+
     fn list(&self, folder: &Path) -> Result<Vec<String>, HostError> {
         self.machine.list(folder)
     }
@@ -228,6 +238,42 @@ impl<P: Processes> Host for Debian<P> {
         } else {
             self.machine.print(active.split_whitespace(), text);
         }
+    }
+
+    fn survey(&self) -> Survey {
+        self.find_out()
+    }
+
+    fn diagnose(&self) -> Vec<Diagnosis> {
+        let unit = unit(Service::ColibriDaemon);
+        vec![
+            self.machine.said(
+                "services",
+                [
+                    &["systemctl", "--no-pager", "--full", "status", unit],
+                    &["systemctl", "--no-pager", "--failed"],
+                ],
+            ),
+            self.machine.said(
+                "log",
+                [&[
+                    "journalctl",
+                    "--unit=clawdie-firstboot-early",
+                    "--unit=clawdie-firstboot-late",
+                    "--unit=colibri-daemon",
+                    "--output=short-iso",
+                    "--lines=5000",
+                    "--no-pager",
+                    "--quiet",
+                ]],
+            ),
+            self.machine.said("disks", [&["df", "-h"], &["lsblk"]]),
+            self.machine.said(
+                "network",
+                [&["ip", "address"], &["ip", "route"], &["ip", "-6", "route"]],
+            ),
+            self.machine.said("system", [&["uname", "-a"], &["uptime"]]),
+        ]
     }
 
     fn boot_id(&self) -> Result<String, HostError> {

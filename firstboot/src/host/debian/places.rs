@@ -30,7 +30,7 @@ fn normal(locale: &str) -> String {
 }
 
 /// The value of `NAME=value` or `NAME="value"` in a file of assignments.
-fn assigned<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn assigned<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let value = text
         .lines()
         .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;

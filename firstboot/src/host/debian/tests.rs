@@ -724,3 +724,129 @@ fn every_active_console_gets_the_text_and_a_missing_one_does_no_harm() {
     );
     assert!(!bench.at("/dev/ttyS9").exists());
 }
+
+#[test]
+fn the_kernel_tells_what_the_machine_is() {
+    let bench = Bench::new(&[("systemd-detect-virt --vm", 0, "kvm\n")]);
+    for (path, text) in [
+        (
+            "/etc/os-release",
+            "NAME=Debian\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n",
+        ),
+        ("/proc/sys/kernel/osrelease", "6.12.48+deb13-amd64\n"),
+        (
+            "/proc/cpuinfo",
+            "processor\t: 0\nmodel name\t: Intel(R) N100\n\nprocessor\t: 1\nmodel name\t: Intel(R) N100\n",
+        ),
+        (
+            "/proc/meminfo",
+            "MemTotal:        7954364 kB\nMemFree:         1 kB\n",
+        ),
+        (
+            "/proc/self/mountinfo",
+            "22 1 0:21 / /proc rw - proc proc rw\n24 1 259:3 / / rw,relatime shared:1 - ext4 /dev/root rw\n",
+        ),
+        ("/sys/class/dmi/id/sys_vendor", "QEMU\n"),
+        ("/sys/class/dmi/id/product_name", "Standard PC\n"),
+        ("/sys/class/dmi/id/product_uuid", "4c4c4544-0042\n"),
+        ("/sys/block/nvme0n1/size", "1000215216\n"),
+        ("/sys/block/nvme0n1/wwid", "eui.002538b801400d1c\n"),
+        ("/sys/block/nvme0n1/device/model", "Samsung SSD 970\n"),
+        ("/sys/block/sda/size", "8388608\n"),
+        ("/sys/block/sda/device/model", "Ultra Fit\n"),
+        ("/sys/block/sdb/size", "0\n"),
+        ("/sys/block/loop0/size", "100\n"),
+        ("/sys/class/net/enp1s0/address", "52:54:00:12:34:56\n"),
+        ("/sys/class/net/enp1s0/device/vendor", "0x8086\n"),
+        ("/sys/class/net/lo/address", "00:00:00:00:00:00\n"),
+        ("/sys/class/net/virbr0/address", "52:54:00:ff:ff:ff\n"),
+        ("/sys/firmware/efi/fw_platform_size", "64\n"),
+        ("/sys/dev/block/README", ""),
+    ] {
+        bench.put(path, text);
+    }
+    symlink(
+        "../../devices/pci0000:00/0000:00:1d.0/nvme/nvme0/nvme0n1/nvme0n1p3",
+        bench.at("/sys/dev/block/259:3"),
+    )
+    .expect("linked");
+    let survey = bench.host.survey();
+    let system = &survey.system;
+    assert_eq!(system.release, "Debian GNU/Linux 13 (trixie)");
+    assert_eq!(system.kernel, "6.12.48+deb13-amd64");
+    assert_eq!(system.machine, "QEMU Standard PC");
+    assert_eq!((&*system.cpu, system.cpus), ("Intel(R) N100", 2));
+    assert_eq!(system.memory, 7_954_364 * 1024);
+    assert_eq!(
+        (&*system.firmware, system.virtualisation.as_deref()),
+        ("uefi", Some("kvm"))
+    );
+    let disks: Vec<(&str, u64, &str)> = system
+        .disks
+        .iter()
+        .map(|disk| (&*disk.path, disk.bytes, &*disk.model))
+        .collect();
+    assert_eq!(
+        disks,
+        [
+            ("/dev/nvme0n1", 512_110_190_592, "Samsung SSD 970"),
+            ("/dev/sda", 4 << 30, "Ultra Fit"),
+        ]
+    );
+    let names: Vec<&str> = system.interfaces.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["enp1s0"]);
+    assert_eq!(survey.ids["root disk"], "eui.002538b801400d1c");
+    assert_eq!(survey.ids["product_uuid"], "4c4c4544-0042");
+    assert!(survey.ids.contains_key("mac 52:54:00:12:34:56"));
+    bench.done();
+}
+
+#[test]
+fn a_machine_that_tells_nothing_is_described_all_the_same() {
+    let bench = Bench::new(&[("systemd-detect-virt --vm", 1, "none\n")]);
+    let system = bench.host.survey().system;
+    assert_eq!((&*system.flavour, &*system.firmware), ("debian", "bios"));
+    assert_eq!(
+        (system.virtualisation, system.disks, system.cpus),
+        (None, vec![], 0)
+    );
+}
+
+#[test]
+fn a_diagnosis_keeps_what_a_failing_program_says() {
+    let bench = Bench::new(&[
+        (
+            "systemctl --no-pager --full status colibri-daemon.service",
+            3,
+            "inactive (dead)\n",
+        ),
+        (
+            "systemctl --no-pager --failed",
+            0,
+            "0 loaded units listed.\n",
+        ),
+        (
+            "journalctl --unit=clawdie-firstboot-early --unit=clawdie-firstboot-late --unit=colibri-daemon \
+             --output=short-iso --lines=5000 --no-pager --quiet",
+            0,
+            "a line\n",
+        ),
+        ("df -h", 0, "/dev/sda4\n"),
+        ("lsblk", 0, "sda\n"),
+        ("ip address", 0, "192.0.2.7\n"),
+        ("ip route", 0, ""),
+        ("ip -6 route", 0, ""),
+        ("uname -a", 0, "Linux\n"),
+        ("uptime", 0, "up\n"),
+    ]);
+    let found = bench.host.diagnose();
+    let names: Vec<&str> = found.iter().map(|one| one.name).collect();
+    assert_eq!(names, ["services", "log", "disks", "network", "system"]);
+    assert!(
+        found[0]
+            .text
+            .contains("status colibri-daemon.service\ninactive (dead)\n")
+    );
+    assert!(found[1].text.ends_with("--quiet\na line\n\n"));
+    bench.done();
+}

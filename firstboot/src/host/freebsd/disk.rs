@@ -10,8 +10,8 @@ use crate::host::{Access, GrowMove, Host as _, RootDisk, Volume};
 use crate::seed;
 
 /// A line of `mount -p`: device, point, type, and the rest.
-struct Mount<'a> {
-    device: &'a str,
+pub(super) struct Mount<'a> {
+    pub(super) device: &'a str,
     point: &'a str,
     kind: &'a str,
 }
@@ -59,7 +59,7 @@ impl<P: Processes> Freebsd<P> {
         geom::disks(&output.stdout)
     }
 
-    fn mounted(&self) -> Result<String, HostError> {
+    pub(super) fn mounted(&self) -> Result<String, HostError> {
         let output = self
             .machine
             .processes
@@ -223,7 +223,7 @@ impl<P: Processes> Freebsd<P> {
     }
 }
 
-fn root_mount(mounted: &str) -> Option<Mount<'_>> {
+pub(super) fn root_mount(mounted: &str) -> Option<Mount<'_>> {
     mounts(mounted).find(|mount| mount.point == "/")
 }
 

@@ -62,6 +62,8 @@ struct EntryConfig {
     index: Option<u32>,
     offset: Option<u64>,
     label: Option<String>,
+    descr: Option<String>,
+    ident: Option<String>,
 }
 
 /// A disk with its table. Names are those below `/dev`; sizes and offsets in bytes.
@@ -69,6 +71,10 @@ struct EntryConfig {
 pub(super) struct Disk {
     pub(super) name: String,
     pub(super) bytes: u64,
+    /// What its maker calls it.
+    pub(super) model: String,
+    /// Its serial number, where it tells one.
+    pub(super) serial: Option<String>,
     /// Scheme of the partition table, `GPT` or `MBR`.
     pub(super) scheme: Option<String>,
     pub(super) partitions: Vec<Partition>,
@@ -173,9 +179,18 @@ pub(super) fn disks(xml: &str) -> Result<Vec<Disk>, HostError> {
                 labels: labels.remove(entry.id.as_str()).unwrap_or_default(),
             });
         }
+        let told = |what: fn(&EntryConfig) -> &Option<String>| {
+            let told = provider
+                .config
+                .as_ref()
+                .and_then(|config| what(config).clone());
+            told.filter(|text| !text.trim().is_empty())
+        };
         disks.push(Disk {
             name: provider.name.clone(),
             bytes: provider.bytes,
+            model: told(|config| &config.descr).unwrap_or_default(),
+            serial: told(|config| &config.ident),
             scheme: table
                 .and_then(|table| table.config.as_ref())
                 .and_then(|config| config.scheme.clone()),

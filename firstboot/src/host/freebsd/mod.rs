@@ -7,6 +7,7 @@ mod geom;
 mod packages;
 mod places;
 mod rc_conf;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,10 @@ use jiff::Timestamp;
 
 use super::machine::Machine;
 use super::{
-    Access, Address, BecomeRoot, Command, GrowMove, Host, HostError, Order, Processes, RootDisk,
-    Service, Setting, System, Volume, files, network,
+    Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
+    RootDisk, Service, Setting, System, Volume, files, network,
 };
+use crate::facts::Survey;
 use crate::habits::Habits;
 use crate::paths::Paths;
 
@@ -160,6 +162,14 @@ impl<P: Processes> Host for Freebsd<P> {
             .append(path, content, mode, sync, &self.paths())
     }
 
+    fn overwrite(&self, path: &Path, content: &[u8]) -> Result<(), HostError> {
+        self.machine.overwrite(path, content)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HostError> {
+        self.machine.rename(from, to)
+    }
+
     fn list(&self, folder: &Path) -> Result<Vec<String>, HostError> {
         self.machine.list(folder)
     }
@@ -245,6 +255,41 @@ impl<P: Processes> Host for Freebsd<P> {
         } else {
             self.machine.print(active, text);
         }
+    }
+
+    fn survey(&self) -> Survey {
+        self.find_out()
+    }
+
+    fn diagnose(&self) -> Vec<Diagnosis> {
+        // newsyslog begins a new one before it grows beyond what is read here.
+        let log = match self.machine.text_at("/var/log/messages") {
+            Ok(text) => text
+                .unwrap_or_default()
+                .split_inclusive('\n')
+                .filter(|line| line.contains("clawdie") || line.contains("colibri"))
+                .collect(),
+            Err(error) => format!("{error}\n"),
+        };
+        let script = script(Service::ColibriDaemon).0;
+        vec![
+            self.machine.said(
+                "services",
+                [
+                    &["service", script, "onestatus"],
+                    &["tail", "-n", "2000", "/var/log/colibri-daemon.log"],
+                ],
+            ),
+            Diagnosis {
+                name: "log",
+                text: log,
+            },
+            self.machine
+                .said("disks", [&["df", "-h"], &["gpart", "show"]]),
+            self.machine
+                .said("network", [&["ifconfig", "-a"], &["netstat", "-rn"]]),
+            self.machine.said("system", [&["uname", "-a"], &["uptime"]]),
+        ]
     }
 
     fn boot_id(&self) -> Result<String, HostError> {

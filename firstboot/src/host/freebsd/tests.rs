@@ -840,3 +840,86 @@ fn a_repository_that_pkg_does_not_believe_is_told() {
     assert!(error.to_string().contains("tampered"), "{error}");
     bench.done();
 }
+
+#[test]
+fn the_kernel_and_the_loader_tell_what_the_machine_is() {
+    let bench = Bench::new(&[
+        (
+            "sysctl -ie kern.osrelease hw.machine_arch hw.model hw.ncpu hw.physmem machdep.bootmethod kern.vm_guest",
+            0,
+            "kern.osrelease=15.0-RELEASE-p1\nhw.machine_arch=amd64\nhw.model=Intel(R) N100\nhw.ncpu=4\n\
+             hw.physmem=8290942976\nmachdep.bootmethod=UEFI\nkern.vm_guest=none\n",
+        ),
+        (
+            "kenv",
+            0,
+            "boot_serial=\"NO\"\nsmbios.planar.serial=\"PF0X\"\nsmbios.system.maker=\"LENOVO\"\n\
+             smbios.system.product=\"M70q\"\nsmbios.system.serial=\"AB12\"\nsmbios.system.uuid=\"4c4c4544-0042\"\n",
+        ),
+        ("freebsd-version -u", 0, "15.0-RELEASE-p2\n"),
+        ("mount -p", 0, MOUNTS),
+        (GEOM, 0, STICKS),
+        ("ifconfig -a", 0, include_str!("transcripts/ifconfig.txt")),
+    ]);
+    let survey = bench.host.survey();
+    let system = &survey.system;
+    assert_eq!(system.release, "FreeBSD 15.0-RELEASE-p2");
+    assert_eq!(system.kernel, "15.0-RELEASE-p1");
+    assert_eq!(
+        (&*system.machine, &*system.architecture),
+        ("LENOVO M70q", "amd64")
+    );
+    assert_eq!(
+        (&*system.cpu, system.cpus, system.memory),
+        ("Intel(R) N100", 4, 8_290_942_976)
+    );
+    assert_eq!((&*system.firmware, &system.virtualisation), ("uefi", &None));
+    let nda = system.disks.iter().find(|disk| disk.path == "/dev/nda0");
+    let nda = nda.expect("the disk inside");
+    assert_eq!(
+        (nda.bytes, &*nda.model),
+        (512_110_190_592, "Samsung SSD 970")
+    );
+    assert_eq!(system.disks.len(), 4);
+    assert_eq!(survey.ids["smbios.system.serial"], "AB12");
+    assert!(
+        survey.ids.contains_key("root disk"),
+        "{:?}",
+        survey.ids.keys()
+    );
+    assert!(survey.ids.contains_key("mac a8:b8:e0:01:02:03"));
+    assert!(
+        !survey.ids.contains_key("mac 0c:7a:15:aa:bb:cc"),
+        "Wi-Fi is made by rc"
+    );
+    bench.done();
+}
+
+#[test]
+fn a_diagnosis_holds_our_lines_of_the_system_log_alone() {
+    let bench = Bench::new(&[
+        (
+            "service colibri_daemon onestatus",
+            1,
+            "colibri_daemon is not running.\n",
+        ),
+        ("tail -n 2000 /var/log/colibri-daemon.log", 0, "said\n"),
+        ("df -h", 0, ""),
+        ("gpart show", 0, ""),
+        ("ifconfig -a", 0, ""),
+        ("netstat -rn", 0, ""),
+        ("uname -a", 0, ""),
+        ("uptime", 0, ""),
+    ]);
+    bench.put(
+        "/var/log/messages",
+        "Nov 26 10:00:00 zoe clawdie-firstboot[99]: early\nNov 26 10:00:01 zoe su: ada to root\n",
+    );
+    let found = bench.host.diagnose();
+    assert!(found[0].text.contains("is not running"));
+    assert_eq!(
+        (found[1].name, &*found[1].text),
+        ("log", "Nov 26 10:00:00 zoe clawdie-firstboot[99]: early\n")
+    );
+    bench.done();
+}

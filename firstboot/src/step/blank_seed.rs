@@ -1,0 +1,136 @@
+//! `SEED_SECRETS=blank`: once everything is set up, the stick need not hold secrets any more.
+//!
+//! First blanks are written over the secrets where they lie, so that no sector of the file holds them; then a file
+//! without anything behind the `=` takes its place. In the other order a cut would leave the old sectors, which no file
+//! owns any more, with the secrets for ever.
+//!
+//! What this cannot reach: copies that an editor made elsewhere on the stick, and worn-out flash cells that the stick's
+//! own controller has put aside.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+
+use super::{Context, Step, StepError, Wanted};
+use crate::emptied::Record;
+use crate::host::{Access, Host, HostError, Volume};
+use crate::seed::{self, Files};
+use crate::setup::{self, Blanked, Key};
+
+pub(super) struct BlankSeed;
+
+/// Its name in the journal, by which the report knows whether the stick is empty of secrets.
+pub const NAME: &str = "blank-seed";
+
+impl Step for BlankSeed {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn title(&self) -> &'static str {
+        "Empty the seed"
+    }
+
+    fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
+        if cx.setup()?.get(Key::SeedSecrets) != Some("blank") {
+            return Ok(Wanted::Nothing("no `SEED_SECRETS=blank`".into()));
+        }
+        // A step that failed needs the secrets once more.
+        if !cx.all_good.get() {
+            return Err(StepError::Waits(
+                "waits until every step has gone well".into(),
+            ));
+        }
+        let name = &files(cx)?.setup_name;
+        Ok(Wanted::Work(format!(
+            "the secret lines of {name} on the stick are empty"
+        )))
+    }
+
+    fn check(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
+        let files = files(cx)?;
+        let is_finished = Record::read(cx.host)?.is_none_or(|record| record.is_finished());
+        Ok(is_finished && is_clean(files)?)
+    }
+
+    fn act(&self, cx: &Context, _wanted: &Wanted) -> Result<(), StepError> {
+        let (files, volume) = (files(cx)?, volume(cx)?);
+        let mark = cx.intake.mark().ok_or(StepError::NoSetup)?;
+        let blanked = blanked(files)?;
+        let record = match Record::read(cx.host)? {
+            // Begun, and cut.
+            Some(last) if last.is_begun_for(mark) => last,
+            last => {
+                let record = Record::of(files, &blanked, mark, cx.intake.agent(), last.as_ref());
+                record.write(cx.host)?;
+                record
+            }
+        };
+        seed::with_volume(cx.host, volume, Access::ReadWrite, |folder| {
+            let path = folder.join(&files.setup_name);
+            exchange(cx.host, &path, files, &blanked)
+        })?;
+        record.finished().write(cx.host)?;
+        if !blanked.left.is_empty() {
+            let lines: Vec<String> = blanked.left.iter().map(ToString::to_string).collect();
+            cx.warn(format!(
+                "line(s) {} of {} still hold what looks like a secret, in a remark or behind a name that is not used: \
+                 remove them by hand",
+                lines.join(", "),
+                files.setup_name
+            ));
+        }
+        Ok(())
+    }
+
+    fn verify(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
+        let (files, volume) = (files(cx)?, volume(cx)?);
+        let now = seed::with_volume(cx.host, volume, Access::ReadOnly, |folder| {
+            cx.host.read(&folder.join(&files.setup_name))
+        })?;
+        Ok(now.is_some_and(|now| setup::blank(&now).is_some_and(|blanked| blanked.clean == now)))
+    }
+}
+
+fn files<'a>(cx: &Context<'a>) -> Result<&'a Files, StepError> {
+    cx.intake.files().ok_or(StepError::NoSetup)
+}
+
+fn volume<'a>(cx: &Context<'a>) -> Result<&'a Volume, StepError> {
+    cx.intake.volume.as_ref().ok_or(StepError::NoSetup)
+}
+
+fn blanked(files: &Files) -> Result<Blanked, StepError> {
+    // It has been read and judged, so it is a text.
+    setup::blank(files.setup.expose_secret()).ok_or(StepError::NoSetup)
+}
+
+fn is_clean(files: &Files) -> Result<bool, StepError> {
+    Ok(blanked(files)?.clean == files.setup.expose_secret())
+}
+
+/// Exchanges the file, unless it has become another one since it was read.
+fn exchange(
+    host: &dyn Host,
+    path: &Path,
+    files: &Files,
+    wanted: &Blanked,
+) -> Result<(), HostError> {
+    let now = host.read(path)?.unwrap_or_default();
+    if now == wanted.clean {
+        return Ok(());
+    }
+    let read = files.setup.expose_secret();
+    // Where a cut left it half overwritten, it was read as if it were overwritten whole.
+    let ours = setup::blank(&now).filter(|blanked| now == read || blanked.overlaid == read);
+    let Some(blanked) = ours else {
+        return Err(HostError::Refused(format!(
+            "{} has been changed while this machine started; nothing of it was emptied, and the next start reads it \
+             again",
+            files.setup_name
+        )));
+    };
+    host.overwrite(path, &blanked.overlaid)?;
+    // As for RESULT.txt: FAT knows no modes but the mount's.
+    host.write(path, &blanked.clean, 0o700)
+}
