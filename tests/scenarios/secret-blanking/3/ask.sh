@@ -1,0 +1,2 @@
+readlink /etc/localtime
+colibri service-check
