@@ -129,7 +129,11 @@ fn the_compressed_image_goes_onto_a_larger_stick_with_a_setup() {
         .unwrap();
     file.file().write_all_at(b"EFI PART", end - 512).unwrap();
     let key = KeyPair::generate(stick.folder());
-    let text = format!("SSH_AUTHORIZED_KEY=\"{}\"\r\n", key.public);
+    let provider = format!("sk-or-v1-{}", "0123456789abcdef".repeat(4));
+    let text = format!(
+        "SSH_AUTHORIZED_KEY=\"{}\"\r\nOPENROUTER_API_KEY={provider}\r\nTELEGRAM=none\r\n",
+        key.public
+    );
     let setup = stick.folder().join("my-setup.txt");
     fs_err::write(&setup, &text).unwrap();
 

@@ -102,9 +102,11 @@ impl Image {
                 let error = Error::bad_input(format!(
                     "`{shown}` is not what was built: something changed in bytes {start:#x} to {end:#x}"
                 ));
+                // The first ranges hold the table and the seed together, so that the seed's are those that
+                // touch it; a changed table was found out above.
                 let in_seed = bad
                     .iter()
-                    .all(|bad| seed.start <= bad.bytes.start && bad.bytes.end <= seed.end);
+                    .all(|bad| seed.start < bad.bytes.end && bad.bytes.end <= seed.end);
                 return Err(error.hint(if in_seed {
                     "a `setup.txt` was put into it after it was built, and its checksums no longer \
                      hold. Take a fresh copy (or the `.img.xz`) and flash that with `--seed setup.txt`"
