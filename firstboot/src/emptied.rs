@@ -160,6 +160,11 @@ impl Record {
             .then(|| known(Some(overlaid), false))?
     }
 
+    /// The settings that were emptied.
+    pub fn emptied(&self) -> impl Iterator<Item = Key> + '_ {
+        self.keys.iter().filter_map(|name| Key::from_name(name))
+    }
+
     /// What this host holds for the emptied settings.
     pub fn kept(&self, host: &dyn Host) -> Kept {
         let environment = host
@@ -169,7 +174,7 @@ impl Record {
             .map(|bytes| environment::read(&String::from_utf8_lossy(&bytes)))
             .unwrap_or_default();
         let mut kept = Kept::new();
-        for key in self.keys.iter().filter_map(|name| Key::from_name(name)) {
+        for key in self.emptied() {
             let value = environment
                 .iter()
                 .find(|(name, _)| name == key.name())

@@ -13,8 +13,14 @@ pub fn read(text: &str) -> Vec<(String, SecretString)> {
         .collect()
 }
 
-/// Takes the double quotes and the backslashes away that `sh` and systemd would take away.
+/// Takes the quotes and the backslashes away that `sh` and systemd would take away.
 fn unquoted(value: &str) -> String {
+    if let Some(inner) = value
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''))
+    {
+        return inner.to_owned();
+    }
     let Some(inner) = value
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
@@ -43,12 +49,12 @@ mod tests {
 
     #[test]
     fn foreign_lines_are_passed_over_and_bare_values_read() {
-        let text = "# KEY=\"old\"\n\nexport\nA=1\n  B=\"two \\\"words\\\"\"\n";
+        let text = "# KEY=\"old\"\n\nexport\nA=1\n  B=\"two \\\"words\\\"\"\nC='a\\b'\n";
         let read: Vec<(String, String)> = read(text)
             .into_iter()
             .map(|(name, value)| (name, value.expose_secret().to_owned()))
             .collect();
-        let expected = [("A", "1"), ("B", "two \"words\"")];
+        let expected = [("A", "1"), ("B", "two \"words\""), ("C", "a\\b")];
         assert_eq!(
             read,
             expected.map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
+use crate::adoption::{self, Adoption};
 use crate::emptied::Record;
 use crate::host::{Host, Volume};
 use crate::profile::Profiles;
 use crate::seed::{self, Files, SeedError};
-use crate::setup::{self, Input, Problem, Setup, Verdict};
+use crate::setup::{self, Input, Key, Problem, Setup, Verdict};
 
 /// Everything that steps decide by.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Intake {
     pub notes: Vec<String>,
     files: Result<Files, SeedError>,
     verdict: Option<Verdict>,
+    adoption: Option<Result<Adoption, String>>,
     profiles: Result<Profiles, String>,
     agent: String,
     mark: Option<String>,
@@ -55,6 +57,7 @@ impl Intake {
             notes: found.notes,
             files: found.files,
             verdict: None,
+            adoption: None,
             profiles: Err("the profiles have not been read".into()),
             agent: agent.to_owned(),
             mark,
@@ -85,7 +88,7 @@ impl Intake {
         self.mark = None;
     }
 
-    /// Validates `setup.txt` and reads the profiles.
+    /// Validates `setup.txt`, holds it against this host and reads the profiles.
     pub fn judge(&mut self, host: &dyn Host) {
         if let Ok(files) = &self.files {
             let kept = self.emptied.as_ref().map(|record| record.kept(host));
@@ -96,6 +99,14 @@ impl Intake {
             };
             self.verdict = Some(setup::check_emptied(input, &kept.unwrap_or_default()));
         }
+        self.adoption = self
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.setup.as_ref())
+            .map(|setup| {
+                let emptied = self.emptied.iter().flat_map(Record::emptied);
+                adoption::judge(host, setup, emptied)
+            });
         let path = host.paths().profiles;
         self.profiles = match host.read(Path::new(path)) {
             Ok(Some(bytes)) => {
@@ -117,14 +128,46 @@ impl Intake {
             && matches!(self.files, Err(SeedError::NoVolume | SeedError::NoFile(_)))
     }
 
-    /// The valid settings.
+    /// The valid settings as this host takes them.
     pub fn setup(&self) -> Option<&Setup> {
+        self.adoption().map(|adoption| &adoption.setup)
+    }
+
+    /// Whether the seed itself has a line for this setting.
+    pub fn has_line(&self, key: Key) -> bool {
+        let setup = self
+            .verdict
+            .as_ref()
+            .and_then(|verdict| verdict.setup.as_ref());
+        setup.is_some_and(|setup| setup.has(key))
+    }
+
+    /// How valid settings go together with this host, if they do.
+    pub fn adoption(&self) -> Option<&Adoption> {
         if self.blocked.is_some() {
             return None;
         }
-        self.verdict
-            .as_ref()
-            .and_then(|verdict| verdict.setup.as_ref())
+        self.adoption.as_ref()?.as_ref().ok()
+    }
+
+    /// Why the settings are not for this host, or how they go together with it.
+    pub fn adoption_text(&self) -> Result<String, String> {
+        match &self.adoption {
+            Some(Ok(adoption)) => Ok(adoption.text()),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err("there are no valid settings".into()),
+        }
+    }
+
+    /// What the seed says otherwise than this host, which stays as it is.
+    pub fn differences(&self) -> &[String] {
+        self.adoption()
+            .map_or(&[], |adoption| &adoption.differences)
+    }
+
+    /// Whether this was somebody's host before, whose system is not ours to change.
+    pub fn is_adopted(&self) -> bool {
+        self.adoption().is_some_and(Adoption::is_adopted)
     }
 
     /// Everything that is to be said about `setup.txt`.

@@ -1,5 +1,6 @@
 //! The first boot: reads `setup.txt` from the seed and turns a fresh image into the operator's host.
 
+pub mod adoption;
 pub mod collect;
 pub mod emptied;
 pub mod environment;

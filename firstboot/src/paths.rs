@@ -18,6 +18,8 @@ pub struct Paths {
     pub state: &'static str,
     /// The journal inside [`Paths::state`].
     pub journal: &'static str,
+    /// What this host is, once a seed has been applied in full.
+    pub identity: &'static str,
     /// What is known of a seed that was emptied of secrets.
     pub emptied: &'static str,
     /// What is known of this machine.
@@ -56,6 +58,7 @@ impl Paths {
         provider_env: "/etc/colibri/provider.env",
         state: "/var/lib/clawdie",
         journal: "/var/lib/clawdie/journal",
+        identity: "/var/lib/clawdie/identity.json",
         emptied: "/var/lib/clawdie/emptied.json",
         facts: "/var/lib/clawdie/facts.json",
         operator: "/etc/colibri/operator.json",
@@ -79,6 +82,7 @@ impl Paths {
         provider_env: "/usr/local/etc/colibri/provider.env",
         state: "/var/db/clawdie",
         journal: "/var/db/clawdie/journal",
+        identity: "/var/db/clawdie/identity.json",
         emptied: "/var/db/clawdie/emptied.json",
         facts: "/var/db/clawdie/facts.json",
         operator: "/usr/local/etc/colibri/operator.json",
@@ -96,13 +100,14 @@ impl Paths {
     };
 
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 19] {
+    pub fn all(&self) -> [&'static Path; 20] {
         [
             self.config,
             self.colibri_config,
             self.provider_env,
             self.state,
             self.journal,
+            self.identity,
             self.emptied,
             self.facts,
             self.operator,
@@ -134,6 +139,7 @@ mod tests {
             }
             for (inner, outer) in [
                 (paths.journal, paths.state),
+                (paths.identity, paths.state),
                 (paths.emptied, paths.state),
                 (paths.facts, paths.state),
                 (paths.provider_env, paths.colibri_config),

@@ -140,11 +140,11 @@ impl Report {
     fn next(&self) -> Vec<String> {
         let mut next = Vec::new();
         if self.refused {
-            next.push(if self.problems.is_empty() {
-                "Put a stick with a good setup.txt into this machine and start it again.".into()
-            } else {
+            next.push(if self.has_seed {
                 "Correct setup.txt on the stick as told above, save it and start this machine again."
                     .into()
+            } else {
+                "Put a stick with a good setup.txt into this machine and start it again.".into()
             });
             next.push(if self.was_set_up {
                 "Until then this machine stays as an earlier seed set it up. Root is locked.".into()

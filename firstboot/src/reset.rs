@@ -1,7 +1,8 @@
 //! `clawdie-firstboot reset`: the next boot applies the seed as if it had never been seen.
 //!
 //! What was made stays: accounts, keys, passwords, Colibri's data, and the record of a seed that was emptied of secrets,
-//! without which its empty lines would be faults. Only the journal is put aside.
+//! without which its empty lines would be faults. Put aside are the journal, and what the host is: without that a seed may
+//! give it another name, and set again what it has.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ pub struct Reset {
     pub journal: PathBuf,
     /// The name that it gets.
     pub aside: PathBuf,
+    /// What this host is known to be, if it is, and the name that gets.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl Reset {
@@ -35,7 +38,16 @@ impl Reset {
                 aside.display()
             )));
         }
-        Ok(Some(Self { journal, aside }))
+        let identity = PathBuf::from(host.paths().identity);
+        let identity = host.read(&identity)?.map(|_| {
+            let aside = identity.with_file_name(format!("identity-{time}.json"));
+            (identity, aside)
+        });
+        Ok(Some(Self {
+            journal,
+            aside,
+            identity,
+        }))
     }
 
     /// What will happen, for the one who decides.
@@ -43,6 +55,7 @@ impl Reset {
         format!(
             "The next start applies setup.txt on the stick as if for the first time:\n\
              * {} is renamed to {}\n\
+             * what this host is may change: its name, its assistant, the values in provider.env\n\
              * what is as setup.txt wants it stays untouched, the rest is set again\n\
              * accounts, home folders, passwords, host keys and Colibri's data are kept\n",
             self.journal.display(),
@@ -55,6 +68,10 @@ impl Reset {
     /// # Errors
     /// The journal cannot be renamed; it stays as it was then.
     pub fn carry_out(&self, host: &dyn Host) -> Result<(), HostError> {
+        // In this order: without its journal a host looks at every line again, and then must not hold on to what it was.
+        if let Some((identity, aside)) = &self.identity {
+            host.rename(identity, aside)?;
+        }
         host.rename(Path::new(&self.journal), &self.aside)
     }
 }

@@ -70,6 +70,11 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
         tracing::error!("root could not be locked: {error}");
     }
 
+    let clock_showed = step::clock::mend(host).unwrap_or_else(|error| {
+        tracing::error!("the clock could not be set: {error}");
+        None
+    });
+
     let boot = host.boot_id().unwrap_or_default();
     let journal = Journal::open(host);
     let handover = read_handover(host, &boot).filter(|_| phase == Phase::Late);
@@ -126,6 +131,7 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
         .is_some_and(|mark| journal.history.is_complete(Phase::Early, mark));
     let cx = Context {
         root_was_open,
+        clock_showed,
         was_set_up,
         all_good: Cell::new(phase == Phase::Early || is_early_done),
         ..Context::new(host, &intake)
@@ -156,6 +162,9 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
         }
     });
     let ending = ending(&intake, &finished);
+    if phase == Phase::Late && ending == Ending::Complete {
+        remember(&cx, &journal, seed.as_deref());
+    }
     let earlier = earlier_steps(&journal, phase, seed.as_deref(), &boot);
     report(&cx, phase, ending, earlier, &finished);
     // Last of all: only a run whose report is out counts as complete.
@@ -179,6 +188,20 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
         },
     );
     Result::Ended(ending)
+}
+
+/// Writes down what this host is, once both phases have done everything.
+fn remember(cx: &Context, journal: &Journal, seed: Option<&str>) {
+    let is_all = seed.is_some_and(|seed| journal.history.is_complete(Phase::Early, seed));
+    let (true, Some(adoption), Ok(profiles)) = (is_all, cx.intake.adoption(), cx.intake.profiles())
+    else {
+        return;
+    };
+    if let Err(error) = adoption.remember(cx.host, profiles) {
+        cx.warn(format!(
+            "what this host is could not be written down, so a later seed could set it up anew: {error}"
+        ));
+    }
 }
 
 fn ending(intake: &Intake, finished: &[Finished]) -> Ending {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nix::fcntl::OFlag;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -17,6 +18,9 @@ const READ_LIMIT: u64 = 1 << 20;
 
 /// The journal alone may grow beyond that.
 const JOURNAL_LIMIT: u64 = 64 << 20;
+
+/// This program, where both flavours have it.
+const PROGRAM: &str = "/usr/local/bin/clawdie-firstboot";
 
 /// How long a console may keep us waiting before it is given up on.
 const CONSOLE_PATIENCE: Duration = Duration::from_secs(2);
@@ -138,6 +142,18 @@ impl<P: Processes> Machine<P> {
             }
         }
         Ok(())
+    }
+
+    /// The time of our own program: the image's build, or when it was laid on this host.
+    pub(super) fn installed_at(&self) -> Result<Option<Timestamp>, HostError> {
+        let Ok(meta) = fs::metadata(self.at(PROGRAM)) else {
+            return Ok(None);
+        };
+        let time = Timestamp::from_second(meta.mtime()).map_err(|error| HostError::Unexpected {
+            what: format!("the time of {PROGRAM}"),
+            detail: error.to_string(),
+        })?;
+        Ok(Some(time))
     }
 
     /// Names in a folder, sorted; none when there is no such folder.

@@ -12,11 +12,13 @@ mod files;
 pub mod freebsd;
 mod machine;
 mod network;
+mod own_file;
 #[cfg(test)]
 mod played;
 #[cfg(test)]
 pub(crate) mod recording;
 mod ssh;
+mod wifi;
 mod zone;
 
 use std::fmt;
@@ -30,6 +32,7 @@ use secrecy::SecretString;
 use colibri_protocol::client::ClientError;
 
 pub use command::{Command, Output, Processes, System};
+pub use network::{Fixed, Network, Wifi};
 
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -71,6 +74,10 @@ pub enum Setting {
     Locale(String),
     /// A console keyboard layout such as `us`.
     Keymap(String),
+    /// How the machine reaches the network.
+    Network(Network),
+    /// The clock shows no time before this one.
+    ClockNotBefore(Timestamp),
     /// A human's login with a home of its own, member of Colibri's group.
     Account {
         /// Login name.
@@ -122,6 +129,8 @@ impl fmt::Display for Setting {
             Self::TimeZone(zone) => write!(f, "time zone `{zone}`"),
             Self::Locale(locale) => write!(f, "locale `{locale}`"),
             Self::Keymap(keymap) => write!(f, "console keyboard `{keymap}`"),
+            Self::Network(network) => write!(f, "{network}"),
+            Self::ClockNotBefore(time) => write!(f, "clock not before {time:.0}"),
             Self::Account { login } => write!(f, "account `{login}`"),
             Self::Password { login, .. } => write!(f, "a password for `{login}`"),
             Self::AuthorizedKeys { login, keys } => {
@@ -377,7 +386,7 @@ pub trait Host {
 
     /// The flavour's way to become root; `ask_password` is a wish that not every way can fulfil.
     fn become_root(&self, ask_password: bool) -> BecomeRoot;
-    /// The running host name.
+    /// The running host name; the configured one while none is set yet.
     fn host_name(&self) -> Result<String, HostError>;
     /// Whether the account has a password that could log in.
     fn has_password(&self, login: &str) -> Result<bool, HostError>;
@@ -395,6 +404,8 @@ pub trait Host {
     fn boot_id(&self) -> Result<String, HostError>;
     /// The clock.
     fn now(&self) -> Timestamp;
+    /// When this program was put on the image or the host: no clock that shows an earlier time is right.
+    fn installed_at(&self) -> Result<Option<Timestamp>, HostError>;
     /// Waits.
     fn sleep(&self, time: Duration);
 }

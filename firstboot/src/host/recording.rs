@@ -50,6 +50,10 @@ pub(crate) struct Recording {
     pub(crate) slept: Cell<Duration>,
     /// Settings whose `apply` fails, by the start of their key.
     pub(crate) broken: RefCell<Vec<String>>,
+    /// What the clock shows.
+    pub(crate) clock: Cell<Timestamp>,
+    /// When the image was built.
+    pub(crate) built: Cell<Option<Timestamp>>,
     /// What machine it is.
     pub(crate) survey: RefCell<Survey>,
     /// What the system says of itself.
@@ -105,6 +109,8 @@ impl Recording {
             boot: Cell::new(1),
             slept: Cell::default(),
             broken: RefCell::default(),
+            clock: Cell::new(Timestamp::from_second(1_764_000_000).expect("a time")),
+            built: Cell::new(None),
             survey: RefCell::default(),
             said: RefCell::default(),
             freed: RefCell::default(),
@@ -196,6 +202,18 @@ fn record(setting: &Setting) -> (String, String) {
         Setting::TimeZone(zone) => ("time-zone".into(), zone.clone()),
         Setting::Locale(locale) => ("locale".into(), locale.clone()),
         Setting::Keymap(keymap) => ("keymap".into(), keymap.clone()),
+        Setting::Network(network) => {
+            let password = network
+                .wifi
+                .as_ref()
+                .and_then(|wifi| wifi.password.as_ref())
+                .map_or("", |password| password.expose_secret());
+            (
+                "network".into(),
+                format!("{network} {password}").trim_end().to_owned(),
+            )
+        }
+        Setting::ClockNotBefore(time) => ("clock".into(), time.to_string()),
         Setting::Account { login } => (format!("account {login}"), "there".into()),
         Setting::Password { login, password } => (
             format!("password {login}"),
@@ -232,6 +250,11 @@ impl Host for Recording {
         Ok(match setting {
             // As on a real host, whose hash nobody can compare.
             Setting::Password { .. } => disk.settings.contains_key(&key),
+            // As the image comes.
+            Setting::Network(network) if network.is_usual() => {
+                disk.settings.get(&key).is_none_or(|is| *is == value)
+            }
+            Setting::ClockNotBefore(time) => self.clock.get() >= *time,
             _ => disk.settings.get(&key) == Some(&value),
         })
     }
@@ -247,6 +270,10 @@ impl Host for Recording {
             return Err(HostError::Refused(format!("{key} is broken here")));
         }
         self.effect(format!("set {key}"))?;
+        if let Setting::ClockNotBefore(time) = setting {
+            self.clock.set(*time);
+            return Ok(());
+        }
         let mut disk = self.disk.borrow_mut();
         disk.enabled |= matches!(setting, Setting::ServiceEnabled(_));
         disk.settings.insert(key, value);
@@ -474,7 +501,12 @@ impl Host for Recording {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_second(1_764_000_000).expect("a time")
+        self.clock.get()
+    }
+
+    fn installed_at(&self) -> Result<Option<Timestamp>, HostError> {
+        self.powered()?;
+        Ok(self.built.get())
     }
 
     fn sleep(&self, time: Duration) {

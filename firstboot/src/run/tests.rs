@@ -113,22 +113,22 @@ fn without_the_stick_a_host_that_was_set_up_stays_as_it_is() {
 }
 
 #[test]
-fn an_edited_seed_changes_what_it_names_and_keeps_the_password() {
+fn an_edited_seed_fills_blanks_and_what_the_host_has_stays_and_is_told() {
     let host = Recording::fresh(Some(&setup()));
     boot(&host);
     host.reboot();
-    let edited = setup().replace(
-        "PASSWORD=CANARY horse # battery",
-        "PASSWORD=CANARY another one",
-    );
-    host.edit_seed(&(edited + "HOSTNAME=otter\n"));
+    let edited = setup()
+        .replace(
+            "PASSWORD=CANARY horse # battery",
+            "PASSWORD=CANARY another one",
+        )
+        .replace("Europe/Ljubljana", "Europe/Vienna")
+        .replace("sk-or-v1-CANARY", "sk-or-v1-CANARY2")
+        + "KEYMAP=de\nOPERATOR_USER=bob\nWIFI_SSID=Home\nWIFI_PASSWORD=CANARY-wifi\n";
+    host.edit_seed(&edited);
     let ended = Result::Ended(Ending::Complete);
     assert_eq!(boot(&host), (ended, ended));
-    assert_eq!(host.setting("host-name").as_deref(), Some("otter"));
-    assert_eq!(
-        host.setting("password clawdie").as_deref(),
-        Some("CANARY horse # battery")
-    );
+    // Blank so far, or first boot's own: filled in, and followed.
     let set: Vec<String> = host
         .effects
         .borrow()
@@ -136,20 +136,390 @@ fn an_edited_seed_changes_what_it_names_and_keeps_the_password() {
         .filter(|effect| effect.starts_with("set"))
         .cloned()
         .collect();
-    assert_eq!(set, ["set host-name"]);
+    assert_eq!(set, ["set keymap", "set network"]);
+    assert_eq!(
+        host.setting("password clawdie").as_deref(),
+        Some("CANARY horse # battery")
+    );
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    for told in [
+        "this host keeps its own; setup.txt asks for time zone `Europe/Vienna`, which is not used",
+        "OPERATOR_USER: this host keeps `clawdie`; setup.txt says `bob`",
+        "OPENROUTER_API_KEY: /etc/colibri/provider.env keeps what it has",
+    ] {
+        assert!(result.contains(told), "no `{told}` in:\n{result}");
+    }
+    assert!(!result.contains(CANARY), "{result}");
+
+    // Without the lines, DHCP by cable is back; what was filled in stays.
+    host.reboot();
+    host.edit_seed(&setup());
+    assert_eq!(boot(&host), (ended, ended));
+    assert_eq!(
+        host.setting("network").as_deref(),
+        Some("wired network, DHCP")
+    );
+    assert_eq!(host.setting("keymap").as_deref(), Some("de"));
 }
 
 #[test]
-fn a_new_key_restarts_a_running_daemon() {
+fn another_provider_s_key_is_added_and_restarts_a_running_daemon() {
     let host = Recording::fresh(Some(&setup()));
     boot(&host);
     host.reboot();
-    host.edit_seed(&setup().replace("sk-or-v1-CANARY", "sk-or-v1-CANARY2"));
+    let key = format!("DEEPSEEK_API_KEY=sk-{}\n", "0a".repeat(16));
+    host.edit_seed(&(setup() + &key));
     boot(&host);
     let effects = host.effects.borrow();
     assert!(
         effects.contains(&"Restart colibri-daemon".to_owned()),
         "{effects:?}"
+    );
+    let environment = host
+        .setting("file /etc/colibri/provider.env")
+        .expect("there");
+    assert!(environment.contains("OPENROUTER_API_KEY=\"sk-or-v1-CANARY"));
+    assert!(environment.contains("DEEPSEEK_API_KEY=\"sk-0a"));
+}
+
+#[test]
+fn a_default_of_ours_gives_way_to_a_choice_and_a_choice_does_not() {
+    let blank = setup().replace("PROFILE=balanced\n", "");
+    let host = Recording::fresh(Some(&blank));
+    boot(&host);
+    let model = || {
+        let text = host.setting("file /etc/colibri/provider.env");
+        text.expect("there")
+            .lines()
+            .find(|line| line.starts_with("PI_MODEL="))
+            .expect("a model")
+            .to_owned()
+    };
+    assert_eq!(model(), "PI_MODEL=\"anthropic/claude-sonnet-4.6\"");
+    for profile in ["quality", "economy"] {
+        host.reboot();
+        host.edit_seed(&(blank.clone() + "PROFILE=" + profile + "\n"));
+        boot(&host);
+        assert_eq!(
+            model(),
+            "PI_MODEL=\"anthropic/claude-opus-4.7\"",
+            "{profile}"
+        );
+    }
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(
+        result.contains("PROFILE: this host keeps `quality`; setup.txt says `economy`"),
+        "{result}"
+    );
+}
+
+#[test]
+fn a_seed_of_another_host_changes_nothing() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let before = state(&host);
+    for (line, told) in [
+        (
+            "HOSTNAME=otter",
+            "HOSTNAME is `zoe` on this host and `otter` in setup.txt",
+        ),
+        (
+            "TENANT_ID=acme",
+            "TENANT_ID is `main` on this host and `acme` in setup.txt",
+        ),
+    ] {
+        host.reboot();
+        host.edit_seed(&(setup() + line + "\nTIMEZONE=UTC\n").replacen(
+            "TIMEZONE=Europe",
+            "#TIMEZONE=Europe",
+            1,
+        ));
+        let refused = Result::Ended(Ending::Refused);
+        assert_eq!(boot(&host), (refused, refused), "{line}");
+        let mut after = state(&host);
+        after.sticks = before.sticks.clone();
+        // The greeting tells of it.
+        after.files.clone_from(&before.files);
+        assert_eq!(after, before, "{line}");
+        let result = flat(&host.on_seed(report::FILE).expect("a report"));
+        assert!(result.contains(told), "no `{told}` in:\n{result}");
+        assert!(
+            result.contains("Correct setup.txt on the stick"),
+            "{result}"
+        );
+        assert!(
+            result.contains("stays as an earlier seed set it up"),
+            "{result}"
+        );
+    }
+    // Put back, all is well.
+    host.reboot();
+    host.edit_seed(&(setup() + "# put back\n"));
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+}
+
+#[test]
+fn the_assistant_moves_to_another_bot_only_when_that_is_meant() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let record = host.text(Path::new(Paths::DEBIAN.identity));
+    let bot = |text: &str| text.contains("\"telegram_bot\": \"987654321\"");
+    assert!(!bot(&record), "{record}");
+    let other: String = setup()
+        .lines()
+        .map(|line| match line.split_once(':') {
+            Some((start, rest)) if start.starts_with("TELEGRAM_BOT_TOKEN") => {
+                format!("TELEGRAM_BOT_TOKEN=987654321:{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    host.reboot();
+    host.edit_seed(&other);
+    let refused = Result::Ended(Ending::Refused);
+    assert_eq!(boot(&host), (refused, refused));
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(result.contains("ALLOW_TELEGRAM_CHANGE=yes"), "{result}");
+    assert!(!result.contains(CANARY));
+
+    host.reboot();
+    host.edit_seed(&(other.clone() + "ALLOW_TELEGRAM_CHANGE=yes\n"));
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    let environment = host
+        .setting("file /etc/colibri/provider.env")
+        .expect("there");
+    assert!(environment.contains("TELEGRAM_BOT_TOKEN=\"987654321:"));
+    assert!(bot(&host.text(Path::new(Paths::DEBIAN.identity))));
+    // From now on that is the host's own.
+    host.reboot();
+    host.edit_seed(&other);
+    assert_eq!(boot(&host), (ended, ended));
+}
+
+#[test]
+fn telegram_is_switched_off_only_when_that_is_meant() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let without: String = setup()
+        .lines()
+        .filter(|line| !line.starts_with("TELEGRAM"))
+        .map(|line| format!("{line}\n"))
+        .chain(["TELEGRAM=none\n".to_owned()])
+        .collect();
+    for (line, ended, is_there) in [
+        ("", Result::Ended(Ending::Refused), true),
+        (
+            "ALLOW_TELEGRAM_CHANGE=yes\n",
+            Result::Ended(Ending::Complete),
+            false,
+        ),
+    ] {
+        host.reboot();
+        host.edit_seed(&(without.clone() + line));
+        assert_eq!(boot(&host), (ended, ended));
+        let environment = host
+            .setting("file /etc/colibri/provider.env")
+            .expect("there");
+        assert_eq!(environment.contains("TELEGRAM_"), is_there, "{environment}");
+        let record = host.text(Path::new(Paths::DEBIAN.identity));
+        assert_eq!(record.contains("\"7712345678\""), is_there, "{record}");
+    }
+    // And on again, which fills a blank.
+    host.reboot();
+    host.edit_seed(&setup());
+    let ended = Result::Ended(Ending::Complete);
+    assert_eq!(boot(&host), (ended, ended));
+    let record = host.text(Path::new(Paths::DEBIAN.identity));
+    assert!(record.contains("\"7712345678\""), "{record}");
+}
+
+/// The power goes after every single effect of applying an edit; what is known of the host must not be ahead of it.
+#[test]
+fn a_cut_while_an_edit_is_applied_is_mended() {
+    let first = setup().replace("PROFILE=balanced\n", "");
+    let edited = first.replace("7712345678:", "987654321:")
+        + "ALLOW_TELEGRAM_CHANGE=yes\nPROFILE=quality\nKEYMAP=de\nDNS=9.9.9.9\n";
+    let edit = |fuel: Option<usize>| {
+        let host = Recording::fresh(Some(&first));
+        boot(&host);
+        host.reboot();
+        host.edit_seed(&edited);
+        host.fuel.set(fuel);
+        boot(&host);
+        host
+    };
+    let whole = edit(None);
+    let effects = whole.effects.borrow().len();
+    assert!(effects > 10, "{effects} effects");
+    for fuel in 0..effects {
+        let host = edit(Some(fuel));
+        host.reboot();
+        boot(&host);
+        assert_eq!(
+            state(&host),
+            state(&whole),
+            "after a cut behind effect {fuel}"
+        );
+    }
+}
+
+/// A host that somebody else set up: it has a name, a time zone, an assistant and a key.
+fn anothers_host(setup: &str) -> Recording {
+    let host = Recording::fresh(Some(setup));
+    let mut disk = host.disk.borrow_mut();
+    for (key, value) in [
+        ("host-name", "hive.example.org"),
+        ("time-zone", "Asia/Tokyo"),
+        ("locale", "ja_JP.UTF-8"),
+        ("keymap", "jp"),
+        ("network", "their own"),
+        (
+            "file /etc/colibri/provider.env",
+            "# theirs\nASSISTANT_NAME=Zo\u{eb}\nOPENROUTER_API_KEY=\"theirs\"\nexport X=1\n",
+        ),
+    ] {
+        disk.settings.insert(key.into(), value.into());
+    }
+    drop(disk);
+    host
+}
+
+#[test]
+fn a_host_that_is_adopted_keeps_all_it_has() {
+    let host = anothers_host(&(setup() + "INSTALL_MODE=adopt\n"));
+    let root = host.disk.borrow().root.clone();
+    let ended = Result::Ended(Ending::Complete);
+    for _ in 0..2 {
+        assert_eq!(boot(&host), (ended, ended));
+        for (key, value) in [
+            ("host-name", "hive.example.org"),
+            ("time-zone", "Asia/Tokyo"),
+            ("locale", "ja_JP.UTF-8"),
+            ("keymap", "jp"),
+            ("network", "their own"),
+        ] {
+            assert_eq!(host.setting(key).as_deref(), Some(value), "{key}");
+        }
+        assert_eq!(host.disk.borrow().root, root);
+        // An edit later changes none of that either.
+        host.reboot();
+        host.edit_seed(&(setup() + "DNS=9.9.9.9\n"));
+    }
+    let environment = host
+        .setting("file /etc/colibri/provider.env")
+        .expect("there");
+    assert!(
+        environment.starts_with(
+            "# theirs\nASSISTANT_NAME=Zo\u{eb}\nOPENROUTER_API_KEY=\"theirs\"\nexport X=1\n"
+        ),
+        "{environment}"
+    );
+    assert!(environment.contains("TELEGRAM_BOT_TOKEN="), "{environment}");
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(!result.contains("setup.txt asks for host name"), "{result}");
+    assert!(
+        result.contains("setup.txt asks for time zone `Europe/Ljubljana`, which is not used"),
+        "{result}"
+    );
+    assert!(
+        result.contains("OPENROUTER_API_KEY: /etc/colibri"),
+        "{result}"
+    );
+    assert_eq!(host.setting("account clawdie").as_deref(), Some("there"));
+}
+
+#[test]
+fn adopting_a_host_of_another_name_is_refused_before_anything_is_provisioned() {
+    for line in ["HOSTNAME=otter", "ASSISTANT_NAME=Ada"] {
+        let text = setup().replace("ASSISTANT_NAME", "#ASSISTANT_NAME") + line;
+        let host = anothers_host(&(text + "\nINSTALL_MODE=adopt\n"));
+        let refused = Result::Ended(Ending::Refused);
+        assert_eq!(boot(&host), (refused, refused), "{line}");
+        assert_eq!(host.setting("account clawdie"), None);
+        let disk = host.disk.borrow();
+        assert!(!disk.files.contains_key(Path::new(Paths::DEBIAN.identity)));
+    }
+}
+
+#[test]
+fn a_record_of_this_host_that_cannot_be_read_stops_the_run() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    for record in [
+        "{\"version\":2,\"adopted\":false,\"settings\":{},\"telegram_bot\":null,\"environment\":{}}",
+        "{",
+    ] {
+        host.reboot();
+        host.edit_seed(&(setup() + "# " + record + "\n"));
+        let path = Path::new(Paths::DEBIAN.identity);
+        let bytes = record.as_bytes().to_vec();
+        host.disk
+            .borrow_mut()
+            .files
+            .insert(path.into(), (0o600, bytes));
+        let refused = Result::Ended(Ending::Refused);
+        assert_eq!(boot(&host), (refused, refused));
+        assert!(flat(&host.printed.borrow()).contains("identity.json"));
+    }
+}
+
+#[test]
+fn the_record_of_a_host_holds_no_secret_and_only_root_may_read_it() {
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let path = Path::new(Paths::DEBIAN.identity);
+    assert_eq!(host.disk.borrow().files[path].0, 0o600);
+    let text = host.text(path);
+    let record: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(record["version"], 1);
+    assert_eq!(record["settings"]["HOSTNAME"], "zoe");
+    assert_eq!(record["settings"]["TENANT_ID"], "main");
+    assert!(!text.contains(CANARY), "{text}");
+}
+
+#[test]
+fn a_clock_that_was_never_set_is_set_before_the_first_line_is_written() {
+    let built = jiff::Timestamp::from_second(1_765_000_000).expect("a time");
+    let host = Recording::fresh(Some(&setup()));
+    host.built.set(Some(built));
+    host.clock.set(jiff::Timestamp::UNIX_EPOCH);
+    boot(&host);
+    assert_eq!(host.clock.get(), built);
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(
+        result.contains("it showed 1970-01-01T00:00:00Z"),
+        "{result}"
+    );
+    assert!(!String::from_utf8_lossy(&host.journal()).contains("1970-01-01T00:00:00Z\",\"event"));
+
+    // It is so again at the next boot, when nothing else is to be done.
+    host.reboot();
+    host.clock.set(jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+    assert_eq!(host.clock.get(), built);
+}
+
+#[test]
+fn a_network_that_fails_is_told_and_nothing_waits_for_it() {
+    let host = Recording::fresh(Some(&(setup() + "WIFI_SSID=Home\n")));
+    host.broken.borrow_mut().push("network".into());
+    assert_eq!(
+        boot(&host),
+        (
+            Result::Ended(Ending::Incomplete),
+            Result::Ended(Ending::Complete)
+        )
+    );
+    assert_eq!(host.setting("account clawdie").as_deref(), Some("there"));
+    assert!(host.running.get());
+    let result = host.on_seed(report::FILE).expect("a report");
+    assert!(result.contains("network is broken here"), "{result}");
+    let disk = host.disk.borrow();
+    assert!(
+        !disk.files.contains_key(Path::new(Paths::DEBIAN.identity)),
+        "not all is applied"
     );
 }
 
@@ -658,9 +1028,9 @@ fn an_empty_line_of_an_edited_emptied_seed_keeps_what_the_host_has() {
     let environment = host.setting(PROVIDER_ENV);
     host.reboot();
     let emptied = host.on_seed("SETUP.TXT").expect("the file");
-    host.edit_seed(&(emptied.clone() + "HOSTNAME=otter\r\n"));
+    host.edit_seed(&(emptied.clone() + "KEYMAP=de\r\n"));
     assert_eq!(boot(&host), (COMPLETE, COMPLETE));
-    assert_eq!(host.setting("host-name").as_deref(), Some("otter"));
+    assert_eq!(host.setting("keymap").as_deref(), Some("de"));
     assert_eq!(host.setting(PROVIDER_ENV), environment);
     assert_eq!(
         host.setting("password clawdie").as_deref(),
@@ -679,7 +1049,7 @@ fn an_empty_line_of_an_edited_emptied_seed_keeps_what_the_host_has() {
 
     // Without the host's own, an empty line is a fault again.
     host.reboot();
-    host.edit_seed(&(emptied + "HOSTNAME=otter\r\n"));
+    host.edit_seed(&(emptied + "KEYMAP=de\r\n"));
     host.disk.borrow_mut().settings.remove(PROVIDER_ENV);
     assert_eq!(boot(&host).0, Result::Ended(Ending::Refused));
     let printed = flat(&host.printed.borrow());
@@ -745,7 +1115,7 @@ fn the_dashboard_operator_is_set_once_and_a_difference_is_told() {
     // The emptied line is not missing beside its other half.
     host.reboot();
     let emptied = host.on_seed("SETUP.TXT").expect("the file");
-    host.edit_seed(&(emptied + "HOSTNAME=otter\n"));
+    host.edit_seed(&(emptied + "KEYMAP=de\n"));
     assert_eq!(boot(&host), (COMPLETE, COMPLETE));
     let result = flat(&host.on_seed(report::FILE).expect("a report"));
     assert!(!result.contains("operator was set before"), "{result}");

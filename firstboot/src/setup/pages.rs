@@ -6,7 +6,7 @@ use super::decode::FILE_LIMIT;
 use super::lines::{LINE_LIMIT, VALUE_LIMIT};
 use super::rules::Rule;
 use super::rules::names::RESERVED;
-use super::schema::{Applied, Key, Row, TABLE, Tier};
+use super::schema::{Applied, Key, OnAdopt, Row, TABLE, Tier};
 
 /// Windows line endings: Notepad is the editor this file is most often opened in.
 fn crlf(text: &str) -> String {
@@ -175,6 +175,9 @@ pub fn reference() -> String {
                 text.push_str(&format!("* example: `{}`\n", row.example));
             }
             text.push_str(&format!("* kind: {}\n", row.class.word()));
+            if row.applied != Applied::Never {
+                text.push_str(&format!("* on a later edit: {}\n", row.on_adopt.word()));
+            }
             match row.applied {
                 Applied::Since(version) => text.push_str(&format!("* since: {version}\n")),
                 Applied::NotYet => text.push_str(
@@ -185,8 +188,32 @@ pub fn reference() -> String {
             text.push('\n');
         }
     }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
+    text.push_str(&adoption_table());
+    text
+}
+
+/// What each setting may change on a host that has been set up.
+fn adoption_table() -> String {
+    let mut text = String::from(
+        "## Later edits, and hosts that exist already\n\n\
+         Once everything in `setup.txt` has been applied, this machine is somebody's. A later edit of the file fills\n\
+         blanks, and so does `INSTALL_MODE=adopt` on a host that somebody else has set up: what the host has stays, and\n\
+         `RESULT.txt` says where it differs from `setup.txt`. Passwords, keys and certificates that were made on the\n\
+         machine are never made again.\n\n\
+         | word | what happens |\n|---|---|\n",
+    );
+    for kind in OnAdopt::ALL {
+        text.push_str(&format!("| {} | {} |\n", kind.word(), kind.text()));
+    }
+    text.push_str("\n| setting | on a later edit, or `INSTALL_MODE=adopt` |\n|---|---|\n");
+    for kind in OnAdopt::ALL {
+        let rows = TABLE
+            .iter()
+            .filter(|row| row.applied != Applied::Never && row.on_adopt == kind);
+        for row in rows {
+            text.push_str(&format!("| `{}` | {} |\n", row.name, kind.word()));
+        }
+    }
     text
 }
 

@@ -207,7 +207,7 @@ impl Setup {
     }
 
     /// Records a checked value, already normalised.
-    pub(super) fn put(&mut self, key: Key, value: String) {
+    pub(crate) fn put(&mut self, key: Key, value: String) {
         if key.class() == Class::Secret {
             self.secret.insert(key, value.into());
         } else {

@@ -15,7 +15,7 @@ impl Step for StartDaemon {
     }
 
     fn needs(&self) -> &'static [&'static str] {
-        &["validate", "provider-env"]
+        &["adoption", "provider-env"]
     }
 
     fn wanted(&self, _cx: &Context) -> Result<Wanted, StepError> {
@@ -73,7 +73,7 @@ impl Step for DaemonAnswers {
     }
 
     fn needs(&self) -> &'static [&'static str] {
-        &["validate", "daemon"]
+        &["adoption", "daemon"]
     }
 
     /// With the doubling pauses about a minute and a half: a slow stick on an old machine.

@@ -37,6 +37,9 @@ impl Step for GrowRoot {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
+        if cx.intake.is_adopted() {
+            return Ok(Wanted::Nothing("this host keeps its own partitions".into()));
+        }
         Ok(match cx.host.root_disk()? {
             None => Wanted::Nothing(
                 "the root is not on a partition that can grow; it stays as it is".into(),

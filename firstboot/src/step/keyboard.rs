@@ -2,6 +2,7 @@
 
 use super::{Context, Step, StepError, Wanted};
 use crate::host::Setting;
+use crate::setup::Key;
 
 pub(super) struct Keyboard;
 
@@ -15,8 +16,7 @@ impl Step for Keyboard {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        Ok(Wanted::Settings(vec![Setting::Keymap(
-            cx.setup()?.keymap().to_owned(),
-        )]))
+        let keymap = cx.setup()?.keymap().to_owned();
+        cx.unless_kept(Key::Keymap, Setting::Keymap(keymap))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, Step, StepError, Wanted};
 use crate::host::Setting;
+use crate::setup::Key;
 
 /// Every system has it built in, and it knows all letters.
 const DEFAULT: &str = "C.UTF-8";
@@ -18,8 +19,7 @@ impl Step for Locale {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        Ok(Wanted::Settings(vec![Setting::Locale(
-            cx.setup()?.locale().unwrap_or(DEFAULT).to_owned(),
-        )]))
+        let locale = cx.setup()?.locale().unwrap_or(DEFAULT).to_owned();
+        cx.unless_kept(Key::Locale, Setting::Locale(locale))
     }
 }

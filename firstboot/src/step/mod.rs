@@ -4,7 +4,9 @@
 //! move to the journal first. A failing step stops those that need it, and no others.
 
 mod account;
+mod adoption;
 mod blank_seed;
+pub(crate) mod clock;
 mod daemon;
 mod dashboard_operator;
 mod facts;
@@ -12,6 +14,7 @@ mod grow_root;
 mod keyboard;
 mod locale;
 mod name;
+mod network;
 mod packages;
 mod password;
 mod provider_env;
@@ -26,12 +29,14 @@ mod validate;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::host::{Host, HostError, Setting};
 use crate::intake::Intake;
 use crate::journal::{Event, Journal, Outcome, Phase};
 use crate::operator::OperatorError;
 use crate::profile::ProfileError;
-use crate::setup::Setup;
+use crate::setup::{Key, Setup};
 
 pub use blank_seed::NAME as EMPTY_SEED;
 
@@ -44,14 +49,17 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
         Phase::Early => vec![
             // These need no seed: whatever the stick holds, root is locked and sshd can start.
             Box::new(root_lock::RootLock),
+            Box::new(clock::Clock),
             Box::new(ssh_host_keys::SshHostKeys),
             Box::new(facts::StoreFacts),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
+            Box::new(adoption::Adoption),
             Box::new(name::HostName),
             Box::new(time_zone::TimeZone),
             Box::new(locale::Locale),
             Box::new(keyboard::Keyboard),
+            Box::new(network::Network),
             Box::new(account::OperatorAccount),
             Box::new(ssh_keys::SshKeys),
             Box::new(password::Password),
@@ -62,6 +70,7 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
             Box::new(root_lock::RootLock),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
+            Box::new(adoption::Adoption),
             Box::new(packages::Packages),
             Box::new(provider_env::ProviderEnv),
             Box::new(daemon::StartDaemon),
@@ -81,6 +90,8 @@ pub struct Context<'a> {
     pub intake: &'a Intake,
     /// Root was found open before the first step and locked at once.
     pub root_was_open: bool,
+    /// What the clock showed when it was set forward before the first step.
+    pub clock_showed: Option<Timestamp>,
     /// Some seed has once been applied in full.
     pub was_set_up: bool,
     /// Every step so far has gone well, those of the early phase included.
@@ -98,6 +109,7 @@ impl<'a> Context<'a> {
             host,
             intake,
             root_was_open: false,
+            clock_showed: None,
             was_set_up: false,
             all_good: Cell::new(true),
             environment_changed: Cell::new(false),
@@ -115,9 +127,27 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The validated settings; the steps that ask for them need `validate`.
+    /// The validated settings; the steps that ask for them need `adoption`.
     fn setup(&self) -> Result<&'a Setup, StepError> {
         self.intake.setup().ok_or(StepError::NoSetup)
+    }
+
+    /// A setting of the system itself, which a host that has its own keeps.
+    fn unless_kept(&self, key: Key, setting: Setting) -> Result<Wanted, StepError> {
+        if !self
+            .intake
+            .adoption()
+            .is_some_and(|adoption| adoption.keeps(key))
+        {
+            return Ok(Wanted::Settings(vec![setting]));
+        }
+        if self.intake.has_line(key) && !self.host.holds(&setting)? {
+            // Said as the step's own outcome, which the report of the late phase shows as well.
+            return Ok(Wanted::Nothing(format!(
+                "this host keeps its own; setup.txt asks for {setting}, which is not used"
+            )));
+        }
+        Ok(Wanted::Nothing("this host keeps its own".into()))
     }
 }
 
@@ -205,7 +235,7 @@ pub trait Step {
     fn title(&self) -> &'static str;
     /// Names of the steps that must have gone well.
     fn needs(&self) -> &'static [&'static str] {
-        &["validate"]
+        &["adoption"]
     }
     /// How often to try while time alone may heal the failure: the pauses double from a quarter of a second.
     fn attempts(&self) -> u32 {

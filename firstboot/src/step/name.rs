@@ -2,6 +2,7 @@
 
 use super::{Context, Step, StepError, Wanted};
 use crate::host::Setting;
+use crate::setup::Key;
 
 pub(super) struct HostName;
 
@@ -15,8 +16,7 @@ impl Step for HostName {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        Ok(Wanted::Settings(vec![Setting::HostName(
-            cx.setup()?.hostname(),
-        )]))
+        let name = cx.setup()?.hostname();
+        cx.unless_kept(Key::Hostname, Setting::HostName(name))
     }
 }

@@ -1,9 +1,15 @@
 //! The one file through which the provider's key reaches the daemon.
 
+use std::path::Path;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Context, Step, StepError, Wanted};
+use crate::adoption::{Adoption, allows_telegram_change};
+use crate::environment;
 use crate::host::Setting;
+use crate::setup::Key;
+use crate::setup::schema::OnAdopt;
 
 pub(super) struct ProviderEnv;
 
@@ -19,9 +25,22 @@ impl Step for ProviderEnv {
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
         let setup = cx.setup()?;
         let variables = setup.provider_env(cx.intake.profiles().map_err(StepError::Seed)?)?;
-        let content = environment_file(&variables);
+        let path = cx.host.paths().provider_env;
+        let here = cx.host.read(Path::new(path))?;
+        let adoption = cx.intake.adoption().ok_or(StepError::NoSetup)?;
+        let content = match here {
+            Some(here) if !adoption.is_fresh() => {
+                let here = String::from_utf8_lossy(&here);
+                let (content, kept) = filled_in(&here, &variables, adoption);
+                for name in kept {
+                    cx.warn(difference(&name, path, cx.host.habits().become_root));
+                }
+                content
+            }
+            _ => environment_file(&variables),
+        };
         Ok(Wanted::Settings(vec![Setting::SecretFile {
-            path: cx.host.paths().provider_env,
+            path,
             content,
         }]))
     }
@@ -39,26 +58,93 @@ impl Step for ProviderEnv {
     }
 }
 
+/// Tells of a variable that stays, without its value.
+fn difference(name: &str, path: &str, become_root: &str) -> String {
+    let is_telegram =
+        Key::from_name(name).is_some_and(|key| key.row().on_adopt == OnAdopt::Consent);
+    let how = if is_telegram {
+        "To use it, add the line ALLOW_TELEGRAM_CHANGE=yes".to_owned()
+    } else {
+        format!(
+            "To use it, write it into that file (with {become_root}) and restart colibri-daemon"
+        )
+    };
+    format!(
+        "{name}: {path} keeps what it has; setup.txt asks for another, which is not used. {how}"
+    )
+}
+
+/// The file with its blanks filled in, and the names whose value stays although the seed has another. What is there
+/// stays as it stands, remarks included.
+fn filled_in(
+    here: &str,
+    wanted: &[(String, SecretString)],
+    adoption: &Adoption,
+) -> (SecretString, Vec<String>) {
+    let setup = &adoption.setup;
+    let telegram_goes = setup.telegram_off() && allows_telegram_change(setup);
+    let (mut text, mut seen, mut kept) = (String::new(), Vec::new(), Vec::new());
+    for line in here.lines() {
+        let assigned = environment::read(line).into_iter().next();
+        let Some((name, value)) = assigned else {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        };
+        let value = value.expose_secret();
+        match wanted.iter().find(|(wanted, _)| *wanted == name) {
+            Some((_, new))
+                if value.is_empty()
+                    || (value != new.expose_secret() && adoption.may_replace(&name, value)) =>
+            {
+                text.push_str(&assignment(&name, new));
+            }
+            None if telegram_goes
+                && [Key::TelegramBotToken, Key::TelegramAdminId]
+                    .iter()
+                    .any(|key| key.name() == name) => {}
+            new => {
+                if new.is_some_and(|(_, new)| new.expose_secret() != value) {
+                    kept.push(name.clone());
+                }
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        seen.push(name);
+    }
+    for (name, value) in wanted.iter().filter(|(name, _)| !seen.contains(name)) {
+        text.push_str(&assignment(name, value));
+    }
+    (text.into(), kept)
+}
+
 /// The text of an environment file that systemd's `EnvironmentFile=` and `sh` read back to the same bytes.
 ///
 /// Both know four characters that a backslash protects inside double quotes (systemd: `SHELL_NEED_ESCAPE` in
 /// `src/basic/escape.h`; POSIX shell, 2.2.3): the quote, the backslash, the back quote and the dollar sign.
 fn environment_file(variables: &[(String, SecretString)]) -> SecretString {
     let mut text = String::from(
-        "# Written by clawdie-firstboot from setup.txt. Changes here are overwritten.\n",
+        "# Written by clawdie-firstboot from setup.txt. Once the host is set up, a later setup.txt only adds what is\n\
+         # missing here.\n",
     );
     for (name, value) in variables {
-        text.push_str(name);
-        text.push_str("=\"");
-        for letter in value.expose_secret().chars() {
-            if matches!(letter, '"' | '\\' | '`' | '$') {
-                text.push('\\');
-            }
-            text.push(letter);
-        }
-        text.push_str("\"\n");
+        text.push_str(&assignment(name, value));
     }
     text.into()
+}
+
+/// One line of it.
+fn assignment(name: &str, value: &SecretString) -> String {
+    let mut text = format!("{name}=\"");
+    for letter in value.expose_secret().chars() {
+        if matches!(letter, '"' | '\\' | '`' | '$') {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text.push_str("\"\n");
+    text
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ impl Step for SshKeys {
     }
 
     fn needs(&self) -> &'static [&'static str] {
-        &["validate", "operator-account"]
+        &["adoption", "operator-account"]
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {

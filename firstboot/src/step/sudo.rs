@@ -16,7 +16,7 @@ impl Step for Sudo {
     }
 
     fn needs(&self) -> &'static [&'static str] {
-        &["validate", "operator-account"]
+        &["adoption", "operator-account"]
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {

@@ -2,6 +2,7 @@
 
 use super::{Context, Step, StepError, Wanted};
 use crate::host::Setting;
+use crate::setup::Key;
 
 pub(super) struct TimeZone;
 
@@ -15,8 +16,7 @@ impl Step for TimeZone {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        Ok(Wanted::Settings(vec![Setting::TimeZone(
-            cx.setup()?.timezone().to_owned(),
-        )]))
+        let zone = cx.setup()?.timezone().to_owned();
+        cx.unless_kept(Key::Timezone, Setting::TimeZone(zone))
     }
 }

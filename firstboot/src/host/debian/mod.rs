@@ -2,6 +2,7 @@
 
 mod accounts;
 mod disk;
+mod network;
 mod places;
 mod survey;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use super::machine::Machine;
 use super::{
     Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
-    RootDisk, Service, Setting, System, Volume, files, network,
+    RootDisk, Service, Setting, System, Volume, files,
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -72,6 +73,8 @@ impl<P: Processes> Host for Debian<P> {
             Setting::TimeZone(zone) => self.machine.is_time_zone(zone),
             Setting::Locale(locale) => self.is_locale(locale),
             Setting::Keymap(keymap) => self.is_keymap(keymap),
+            Setting::Network(network) => self.is_network(network),
+            Setting::ClockNotBefore(time) => Ok(self.now() >= *time),
             Setting::Account { login } => self.account_is_there(login),
             Setting::Password { login, .. } => self.password_opens(login),
             Setting::AuthorizedKeys { login, keys } => self.keys_are_there(login, keys),
@@ -98,6 +101,14 @@ impl<P: Processes> Host for Debian<P> {
             Setting::TimeZone(zone) => self.set_time_zone(zone),
             Setting::Locale(locale) => self.set_locale(locale),
             Setting::Keymap(keymap) => self.set_keymap(keymap),
+            Setting::Network(network) => self.set_network(network),
+            Setting::ClockNotBefore(time) => {
+                self.machine.processes.demand(&Command::new([
+                    "date".to_owned(),
+                    format!("--set=@{}", time.as_second()),
+                ]))?;
+                Ok(())
+            }
             Setting::Account { login } => self.make_account(login),
             Setting::Password { login, password } => self.set_password(login, password),
             Setting::AuthorizedKeys { login, keys } => self.install_keys(login, keys),
@@ -219,7 +230,7 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn addresses(&self) -> Result<Vec<Address>, HostError> {
-        network::addresses()
+        super::network::addresses()
     }
 
     fn ssh_fingerprints(&self) -> Result<Vec<String>, HostError> {
@@ -283,6 +294,10 @@ impl<P: Processes> Host for Debian<P> {
 
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn installed_at(&self) -> Result<Option<Timestamp>, HostError> {
+        self.machine.installed_at()
     }
 
     fn sleep(&self, time: Duration) {

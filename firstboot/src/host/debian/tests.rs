@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::host::played::Played;
+use crate::host::{Fixed, Network, Wifi};
 
 const LSBLK: &str = "lsblk --exclude 1,2,11 --json --bytes --tree --properties-by blkid --output PATH,TYPE,PARTLABEL,LABEL,FSTYPE,SIZE,MOUNTPOINTS";
 
@@ -849,4 +850,255 @@ fn a_diagnosis_keeps_what_a_failing_program_says() {
     );
     assert!(found[1].text.ends_with("--quiet\na line\n\n"));
     bench.done();
+}
+
+/// A card of the machine, as sysfs shows it.
+fn card(bench: &Bench, name: &str, is_wifi: bool) {
+    bench.put(&format!("/sys/class/net/{name}/type"), "1\n");
+    fs::create_dir_all(bench.at(&format!("/sys/class/net/{name}/device"))).expect("made");
+    if is_wifi {
+        fs::create_dir_all(bench.at(&format!("/sys/class/net/{name}/phy80211"))).expect("made");
+    }
+}
+
+const SETTLE: (&str, i32, &str) = ("udevadm settle --timeout=20", 0, "");
+const NOT_YET: (&str, i32, &str) = (
+    "systemctl is-active --quiet systemd-networkd.service",
+    3,
+    "",
+);
+const WIRED: &str = "/etc/systemd/network/10-clawdie-wired.network";
+const WLAN: &str = "/etc/systemd/network/10-clawdie-wifi.network";
+const SUPPLICANT: &str = "/etc/wpa_supplicant/wpa_supplicant-wlp2s0.conf";
+
+fn fixed() -> Fixed {
+    Fixed {
+        address: [192, 168, 1, 50].into(),
+        prefix: 24,
+        gateway: [192, 168, 1, 1].into(),
+    }
+}
+
+fn network(fixed: Option<Fixed>, dns: &[[u8; 4]], wifi: Option<&str>) -> Setting {
+    Setting::Network(Network {
+        fixed,
+        dns: dns.iter().map(|server| (*server).into()).collect(),
+        wifi: wifi.map(|ssid| Wifi {
+            ssid: ssid.into(),
+            password: Some("canary horse".into()),
+        }),
+    })
+}
+
+#[test]
+fn a_fixed_address_goes_to_the_wired_card_and_dhcp_comes_back_without_it() {
+    let bench = Bench::new(&[SETTLE, NOT_YET]);
+    card(&bench, "enp1s0", false);
+    card(&bench, "wlp2s0", true);
+    bench.put("/sys/class/net/lo/type", "772\n");
+    bench.put("/sys/class/net/ve-main/type", "1\n");
+    let usual = network(None, &[], None);
+    assert!(
+        bench.host.holds(&usual).expect("checked"),
+        "as the image comes"
+    );
+    bench.becomes(&network(Some(fixed()), &[], None));
+    assert_eq!(
+        bench.text(WIRED),
+        format!(
+            "{}[Match]\nName=enp1s0\n\n[Network]\nDHCP=no\nAddress=192.168.1.50/24\nDNS=192.168.1.1\n\n\
+             [Route]\nGateway=192.168.1.1\n\n[DHCPv4]\nUseDomains=yes\n\n[Link]\nRequiredForOnline=no\n",
+            crate::host::own_file::MARK
+        )
+    );
+    assert_eq!(bench.mode(WIRED), 0o644);
+    bench.host.machine.processes.then(NOT_YET.0, NOT_YET.1, "");
+    bench.becomes(&usual);
+    assert!(!bench.at(WIRED).exists());
+    bench.done();
+}
+
+#[test]
+fn of_several_cards_the_one_with_a_cable_is_taken_else_the_first() {
+    for (carrier, chosen) in [(Some("enp2s0"), "enp2s0"), (None, "enp1s0")] {
+        let bench = Bench::new(&[
+            ("ip link set dev enp1s0 up", 0, ""),
+            ("ip link set dev enp2s0 up", 0, ""),
+        ]);
+        for name in ["enp1s0", "enp2s0"] {
+            card(&bench, name, false);
+            let has = u8::from(carrier == Some(name));
+            bench.put(
+                &format!("/sys/class/net/{name}/carrier"),
+                &format!("{has}\n"),
+            );
+        }
+        let cards = ["enp1s0", "enp2s0"].map(str::to_owned);
+        let found = bench.host.choose_wired(&cards, 1).expect("looked");
+        assert_eq!(found.as_deref(), Some(chosen));
+        bench.done();
+    }
+}
+
+#[test]
+fn wifi_is_joined_by_a_file_that_root_alone_may_read() {
+    let unit = "wpa_supplicant@wlp2s0.service";
+    let link = format!("/etc/systemd/system/multi-user.target.wants/{unit}");
+    let bench = Bench::new(&[SETTLE]);
+    card(&bench, "enp1s0", false);
+    card(&bench, "wlp2s0", true);
+    let enable = format!("systemctl enable --quiet --no-reload {unit}");
+    let put = bench.at(&link);
+    let played = &bench.host.machine.processes;
+    played.does(&enable, move || {
+        fs::create_dir_all(put.parent().expect("a folder")).expect("made");
+        symlink("/usr/lib/systemd/system/wpa_supplicant@.service", &put).expect("linked");
+    });
+    played.then(&format!("systemctl --no-block restart {unit}"), 0, "");
+    played.then(NOT_YET.0, NOT_YET.1, "");
+    let setting = network(None, &[[9, 9, 9, 9]], Some("Home"));
+    bench.becomes(&setting);
+    assert_eq!(bench.mode(SUPPLICANT), 0o600);
+    let text = bench.text(SUPPLICANT);
+    assert!(
+        text.contains("ssid=486f6d65\n") && !text.contains("canary"),
+        "{text}"
+    );
+    let text = bench.text(WLAN);
+    assert!(
+        text.contains("Name=wlp2s0\n") && text.contains("RouteMetric=600\n"),
+        "{text}"
+    );
+    // Name servers are for the wire as well.
+    let text = bench.text(WIRED);
+    assert!(
+        text.contains("Name=en* eth*\n") && text.contains("DNS=9.9.9.9\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("[DHCPv4]\nUseDomains=yes\nUseDNS=no\n"),
+        "{text}"
+    );
+    assert!(!format!("{setting:?} {setting}").contains("canary"));
+
+    // An edit that drops it, with networkd running: by hand, or from the wizard.
+    let disable = format!("systemctl disable --quiet --no-reload {unit}");
+    let gone = bench.at(&link);
+    played.does(&disable, move || fs::remove_file(&gone).expect("removed"));
+    played.then(&format!("systemctl --no-block stop {unit}"), 0, "");
+    played.then(NOT_YET.0, 0, "");
+    played.then("networkctl reload", 0, "");
+    bench.becomes(&network(None, &[], None));
+    for path in [SUPPLICANT, WLAN, WIRED] {
+        assert!(!bench.at(path).exists(), "{path}");
+    }
+    bench.done();
+}
+
+#[test]
+fn without_a_card_or_over_another_s_file_the_network_is_left_as_it_is() {
+    let bench = Bench::new(&[SETTLE]);
+    card(&bench, "enp1s0", false);
+    let setting = network(None, &[], Some("Home"));
+    assert!(!bench.host.holds(&setting).expect("checked"));
+    let error = bench.host.apply(&setting).expect_err("no card").to_string();
+    assert!(
+        error.contains("no Wi-Fi card") && error.contains("firmware"),
+        "{error}"
+    );
+    bench.done();
+
+    let bench = Bench::new(&[SETTLE]);
+    card(&bench, "wlp2s0", true);
+    bench.put(SUPPLICANT, "# mine\n");
+    let error = bench
+        .host
+        .apply(&setting)
+        .expect_err("another's")
+        .to_string();
+    assert!(
+        error.contains(SUPPLICANT) && error.contains("not first boot's"),
+        "{error}"
+    );
+    assert_eq!(bench.text(SUPPLICANT), "# mine\n");
+    bench.done();
+}
+
+/// Runs the real networkd over the folder `$1`, with a card whose other end lies in the same room, and shows what came.
+///
+/// With a read-only /sys it does not wait for udev to know the card.
+const NETWORKD: &str = r#"
+mount -t sysfs -o ro sysfs /sys
+mount -t tmpfs tmpfs /etc/systemd/network
+cp "$1"/* /etc/systemd/network/
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/netif
+chown systemd-network:systemd-network /run/systemd/netif
+ip link add enp1s0 type veth peer name far
+ip link set far up
+timeout 60 /usr/lib/systemd/systemd-networkd &
+networkd=$!
+tries=0
+while [ -z "$(ip route)" ] && [ $((tries += 1)) -lt 100 ]; do sleep 0.25; done
+ip -4 -oneline address show dev enp1s0
+ip route
+kill "$networkd"
+"#;
+
+/// Where it can be run: root, and a network of its own.
+#[test]
+fn networkd_itself_takes_our_file_before_the_image_s() {
+    let room = ["--net", "--mount", "--propagation", "private"];
+    let unshare = || {
+        let mut command = std::process::Command::new("unshare");
+        command.args(room);
+        command
+    };
+    let has_room = unshare().args(["ip", "link"]).output();
+    if !has_room.is_ok_and(|output| output.status.success())
+        || !Path::new("/usr/lib/systemd/systemd-networkd").exists()
+    {
+        println!("NOT CHECKED: needs root, ip and systemd-networkd");
+        return;
+    }
+    let bench = Bench::new(&[SETTLE, NOT_YET]);
+    card(&bench, "enp1s0", false);
+    bench.becomes(&network(Some(fixed()), &[[9, 9, 9, 9]], None));
+    bench.put(
+        "/etc/systemd/network/80-wired.network",
+        include_str!("../../../../overlays/debian/etc/systemd/network/80-wired.network"),
+    );
+    let output = unshare()
+        .args(["sh", "-euc", NETWORKD, "sh"])
+        .arg(bench.at("/etc/systemd/network"))
+        .output()
+        .expect("run");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(shown.contains("inet 192.168.1.50/24"), "{shown}{said}");
+    assert!(
+        shown.contains("default via 192.168.1.1 dev enp1s0"),
+        "{shown}{said}"
+    );
+    for complaint in ["Unknown", "Failed to parse", "ignoring"] {
+        assert!(!said.contains(complaint), "{said}");
+    }
+}
+
+#[test]
+fn the_clock_is_set_by_date_and_only_forward() {
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let line = format!("date --set=@{}", later.as_second());
+    let bench = Bench::new(&[(&line, 0, "")]);
+    let setting = Setting::ClockNotBefore(later);
+    assert!(!bench.host.holds(&setting).expect("checked"));
+    bench.host.apply(&setting).expect("set");
+    let earlier = Setting::ClockNotBefore(later - jiff::SignedDuration::from_hours(2));
+    assert!(bench.host.holds(&earlier).expect("checked"));
+    bench.done();
+
+    assert_eq!(bench.host.installed_at().expect("asked"), None);
+    bench.put("/usr/local/bin/clawdie-firstboot", "");
+    let at = bench.host.installed_at().expect("asked").expect("a time");
+    assert!((Timestamp::now() - at).get_seconds() < 60);
 }

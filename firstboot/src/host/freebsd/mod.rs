@@ -4,6 +4,7 @@
 mod accounts;
 mod disk;
 mod geom;
+mod network;
 mod packages;
 mod places;
 mod rc_conf;
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use super::machine::Machine;
 use super::{
     Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
-    RootDisk, Service, Setting, System, Volume, files, network,
+    RootDisk, Service, Setting, System, Volume, files,
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -93,6 +94,8 @@ impl<P: Processes> Host for Freebsd<P> {
             Setting::TimeZone(zone) => self.machine.is_time_zone(zone),
             Setting::Locale(locale) => self.is_locale(locale),
             Setting::Keymap(keymap) => self.is_keymap(keymap),
+            Setting::Network(network) => self.is_network(network),
+            Setting::ClockNotBefore(time) => Ok(self.now() >= *time),
             Setting::Account { login } => self.account_is_there(login),
             Setting::Password { login, .. } => self.password_opens(login),
             Setting::AuthorizedKeys { login, keys } => self.keys_are_there(login, keys),
@@ -116,6 +119,16 @@ impl<P: Processes> Host for Freebsd<P> {
             Setting::TimeZone(zone) => self.set_time_zone(zone),
             Setting::Locale(locale) => self.set_locale(locale),
             Setting::Keymap(keymap) => self.set_keymap(keymap),
+            Setting::Network(network) => self.set_network(network),
+            Setting::ClockNotBefore(time) => {
+                self.machine.processes.demand(&Command::new([
+                    "date".to_owned(),
+                    "-f".into(),
+                    "%s".into(),
+                    time.as_second().to_string(),
+                ]))?;
+                Ok(())
+            }
             Setting::Account { login } => self.make_account(login),
             Setting::Password { login, password } => self.set_password(login, password),
             Setting::AuthorizedKeys { login, keys } => self.install_keys(login, keys),
@@ -224,7 +237,13 @@ impl<P: Processes> Host for Freebsd<P> {
     }
 
     fn host_name(&self) -> Result<String, HostError> {
-        self.running_host_name()
+        // The early phase runs before rc.d/hostname.
+        let running = self.running_host_name()?;
+        if running.is_empty() {
+            Ok(self.knob("hostname")?.unwrap_or_default())
+        } else {
+            Ok(running)
+        }
     }
 
     fn has_password(&self, login: &str) -> Result<bool, HostError> {
@@ -232,7 +251,7 @@ impl<P: Processes> Host for Freebsd<P> {
     }
 
     fn addresses(&self) -> Result<Vec<Address>, HostError> {
-        network::addresses()
+        super::network::addresses()
     }
 
     fn ssh_fingerprints(&self) -> Result<Vec<String>, HostError> {
@@ -306,6 +325,10 @@ impl<P: Processes> Host for Freebsd<P> {
 
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn installed_at(&self) -> Result<Option<Timestamp>, HostError> {
+        self.machine.installed_at()
     }
 
     fn sleep(&self, time: Duration) {

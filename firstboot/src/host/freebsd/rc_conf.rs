@@ -35,21 +35,32 @@ impl<P: Processes> Freebsd<P> {
     }
 
     /// Sets a knob in rc.conf and leaves the rest of the file as it is.
-    ///
+    pub(super) fn set_knob(&self, name: &str, value: &str) -> Result<(), HostError> {
+        self.edit_rc_conf(&[&format!("{name}={value}")])?;
+        if self.knob(name)?.as_deref() != Some(value) {
+            return Err(HostError::Refused(format!(
+                "`{name}` is set to something else after {RC_CONF}, perhaps in /etc/rc.conf.local; remove it there"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes a knob out of rc.conf; one that is not in it is fine.
+    pub(super) fn unset_knob(&self, name: &str) -> Result<(), HostError> {
+        self.edit_rc_conf(&["-i", "-x", name])
+    }
+
     /// sysrc moves its result from `/tmp`, unsynced and perhaps from another file system: a cut could leave half an
     /// rc.conf, and a machine without sshd. So it works on a copy, which then takes the file's place as a whole.
-    pub(super) fn set_knob(&self, name: &str, value: &str) -> Result<(), HostError> {
+    fn edit_rc_conf(&self, change: &[&str]) -> Result<(), HostError> {
         let doing = || HostError::io(format!("writing {RC_CONF}"));
         let at = self.machine.at(RC_CONF);
         let text = self.machine.read_at(RC_CONF)?.unwrap_or_default();
         let copy = files::temporary_name(&at).map_err(doing())?;
         files::write_new(&copy, &text, 0o644, None).map_err(doing())?;
-        let edit = Command::new([
-            "sysrc".to_owned(),
-            "-f".into(),
-            copy.display().to_string(),
-            format!("{name}={value}"),
-        ]);
+        let copy_name = copy.display().to_string();
+        let words = ["sysrc", "-f", &copy_name];
+        let edit = Command::new(words.iter().chain(change).copied());
         if let Err(error) = self.machine.processes.demand(&edit) {
             // Best effort: what stays behind is a name that nobody reads.
             let _ = fs::remove_file(&copy);
@@ -59,12 +70,6 @@ impl<P: Processes> Freebsd<P> {
             .and_then(|copy| copy.sync_all())
             .and_then(|()| fs::rename(&copy, &at))
             .and_then(|()| files::sync_folder(&at))
-            .map_err(doing())?;
-        if self.knob(name)?.as_deref() != Some(value) {
-            return Err(HostError::Refused(format!(
-                "`{name}` is set to something else after {RC_CONF}, perhaps in /etc/rc.conf.local; remove it there"
-            )));
-        }
-        Ok(())
+            .map_err(doing())
     }
 }

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::host::played::Played;
+use crate::host::{Fixed, Network, Wifi};
 
 const GEOM: &str = "sysctl -n kern.geom.confxml";
 const STICKS: &str = include_str!("transcripts/geom-stick-and-others.xml");
@@ -921,5 +922,171 @@ fn a_diagnosis_holds_our_lines_of_the_system_log_alone() {
         (found[1].name, &*found[1].text),
         ("log", "Nov 26 10:00:00 zoe clawdie-firstboot[99]: early\n")
     );
+    bench.done();
+}
+
+/// What sysrc does to the copy that it is given; the name is that of the copy in this bench.
+fn sysrc_copy(bench: &Bench) -> String {
+    format!("sysrc -f {}", bench.at("/etc/.rc.conf.new").display())
+}
+
+/// A knob is looked up, found otherwise, set and looked up again.
+fn sets(bench: &Bench, name: &str, value: &str) {
+    let ask = format!("sysrc -i -n {name}");
+    bench.played().then(&ask, 1, "");
+    bench
+        .played()
+        .then(&format!("{} {name}={value}", sysrc_copy(bench)), 0, "");
+    bench.played().then(&ask, 0, value);
+}
+
+fn network(fixed: Option<Fixed>, dns: &[[u8; 4]], wifi: Option<&str>) -> Setting {
+    Setting::Network(Network {
+        fixed,
+        dns: dns.iter().map(|server| (*server).into()).collect(),
+        wifi: wifi.map(|ssid| Wifi {
+            ssid: ssid.into(),
+            password: Some("canary horse".into()),
+        }),
+    })
+}
+
+const OWN_KNOBS: &str = "/var/db/clawdie/network-knobs";
+
+#[test]
+fn a_fixed_address_is_a_few_lines_of_rc_conf_and_goes_without_a_trace() {
+    let bench = Bench::new(&[]);
+    bench.put("/etc/rc.conf", "hostname=\"x\"\n");
+    let usual = network(None, &[], None);
+    assert!(bench.holds(&usual), "as the image comes");
+    let fixed = Fixed {
+        address: [192, 168, 1, 50].into(),
+        prefix: 24,
+        gateway: [192, 168, 1, 1].into(),
+    };
+    let setting = network(Some(fixed), &[], None);
+    let ask = |name: &str, value: &str| {
+        bench
+            .played()
+            .then(&format!("sysrc -i -n {name}"), 0, value);
+    };
+    bench.played().then("ifconfig -l ether", 0, "em0 bridge0\n");
+    assert!(!bench.holds(&setting));
+    bench.played().then("ifconfig -l ether", 0, "em0 bridge0\n");
+    sets(&bench, "ifconfig_em0", "inet 192.168.1.50/24");
+    sets(&bench, "ifconfig_em0_ipv6", "inet6 accept_rtadv");
+    sets(&bench, "defaultrouter", "192.168.1.1");
+    bench.played().then("resolvconf -u", 0, "");
+    bench.host.apply(&setting).expect("applied");
+    bench.done();
+    assert_eq!(
+        bench.text(OWN_KNOBS),
+        "ifconfig_em0\nifconfig_em0_ipv6\ndefaultrouter\n"
+    );
+    assert!(
+        bench
+            .text("/etc/resolvconf.conf")
+            .ends_with("\nname_servers=\"192.168.1.1\"\n")
+    );
+
+    bench.played().then("ifconfig -l ether", 0, "em0\n");
+    ask("ifconfig_em0", "inet 192.168.1.50/24");
+    ask("ifconfig_em0_ipv6", "inet6 accept_rtadv");
+    ask("defaultrouter", "192.168.1.1");
+    assert!(bench.holds(&setting));
+    bench.done();
+
+    for name in ["ifconfig_em0", "ifconfig_em0_ipv6", "defaultrouter"] {
+        bench
+            .played()
+            .then(&format!("{} -i -x {name}", sysrc_copy(&bench)), 0, "");
+    }
+    bench.played().then("resolvconf -u", 0, "");
+    assert!(!bench.holds(&usual));
+    bench.host.apply(&usual).expect("applied");
+    assert!(bench.holds(&usual));
+    assert_eq!(bench.text(OWN_KNOBS), "");
+    assert!(!bench.at("/etc/resolvconf.conf").exists());
+    bench.done();
+}
+
+#[test]
+fn wifi_is_a_card_of_its_own_and_a_link_local_router_needs_it_named() {
+    let bench = Bench::new(&[]);
+    bench.put("/etc/rc.conf", "");
+    let fixed = Fixed {
+        address: "2001:db8::5".parse().expect("an address"),
+        prefix: 64,
+        gateway: "fe80::1".parse().expect("an address"),
+    };
+    bench
+        .played()
+        .then("sysctl -in net.wlan.devices", 0, "iwlwifi0\n");
+    sets(&bench, "wlans_iwlwifi0", "wlan0");
+    sets(&bench, "ifconfig_wlan0", "WPA SYNCDHCP");
+    sets(
+        &bench,
+        "ifconfig_wlan0_ipv6",
+        "inet6 2001:db8::5 prefixlen 64",
+    );
+    sets(&bench, "ipv6_defaultrouter", "fe80::1%wlan0");
+    bench.played().then("resolvconf -u", 0, "");
+    let setting = network(Some(fixed), &[], Some("Home"));
+    bench.host.apply(&setting).expect("applied");
+    assert_eq!(bench.mode("/etc/wpa_supplicant.conf"), 0o600);
+    let text = bench.text("/etc/wpa_supplicant.conf");
+    // The base's wpa_supplicant knows no WPA3 and refuses a file that names it.
+    assert!(
+        text.contains("key_mgmt=WPA-PSK\n") && !text.contains("sae"),
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "{text}");
+    assert!(bench.text("/etc/resolvconf.conf").contains("fe80::1%wlan0"));
+    bench.done();
+
+    let bench = Bench::new(&[("sysctl -in net.wlan.devices", 0, "")]);
+    let error = bench.host.apply(&setting).expect_err("no card").to_string();
+    assert!(
+        error.contains("no Wi-Fi card") && error.contains("fwget"),
+        "{error}"
+    );
+    bench.done();
+}
+
+#[test]
+fn of_several_cards_the_one_with_a_cable_is_taken() {
+    let bench = Bench::new(&[
+        ("ifconfig em0 up", 0, ""),
+        ("ifconfig em1 up", 0, ""),
+        ("ifconfig em0", 0, "\tstatus: no carrier\n"),
+        ("ifconfig em1", 0, "\tstatus: active\n"),
+        ("ifconfig em0", 0, "\tstatus: no carrier\n"),
+        ("ifconfig em1", 0, "\tstatus: active\n"),
+    ]);
+    let cards = ["em0", "em1"].map(str::to_owned);
+    let found = bench.host.choose_wired(&cards, 1).expect("looked");
+    assert_eq!(found.as_deref(), Some("em1"));
+    bench.done();
+}
+
+#[test]
+fn the_clock_is_set_by_date() {
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let bench = Bench::new(&[(&format!("date -f %s {}", later.as_second()), 0, "")]);
+    let setting = Setting::ClockNotBefore(later);
+    assert!(!bench.holds(&setting));
+    bench.host.apply(&setting).expect("set");
+    bench.done();
+}
+
+#[test]
+fn before_the_host_has_its_name_the_configured_one_counts() {
+    let bench = Bench::new(&[
+        ("/bin/hostname", 0, "\n"),
+        ("sysrc -i -n hostname", 0, "hive.example.org\n"),
+        ("/bin/hostname", 0, "hive\n"),
+    ]);
+    assert_eq!(bench.host.host_name().expect("asked"), "hive.example.org");
+    assert_eq!(bench.host.host_name().expect("asked"), "hive");
     bench.done();
 }
