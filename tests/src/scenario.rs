@@ -169,7 +169,9 @@ impl Scenario {
         let disk = Disk::copy_of(&Built::get());
         disk.grow_by(self.stages[0].1.spare);
         let typed = Typed::new(&disk);
+        let mut replaces_setup = false;
         for (number, (folder, terms)) in self.stages.iter().enumerate() {
+            replaces_setup |= number > 0 && folder.join("setup.txt").exists();
             let name = format!("scenario-{}-{}", self.name, number + 1);
             Stage {
                 name,
@@ -177,6 +179,7 @@ impl Scenario {
                 terms,
                 disk: &disk,
                 typed: &typed,
+                replaces_setup,
             }
             .play();
         }
@@ -190,6 +193,8 @@ struct Stage<'a> {
     terms: &'a Terms,
     disk: &'a Disk,
     typed: &'a Typed,
+    /// The operator has put another `setup.txt` in the place of an earlier one.
+    replaces_setup: bool,
 }
 
 impl Stage<'_> {
@@ -289,7 +294,7 @@ impl Stage<'_> {
 
     /// Every secret that was typed lies only where it may, and in nothing that people come to read.
     fn look_for_secrets(&self) {
-        let meant: BTreeSet<Owner> = self
+        let mut meant: BTreeSet<Owner> = self
             .terms
             .secrets
             .iter()
@@ -298,6 +303,10 @@ impl Stage<'_> {
                 None => Owner::RootFile(place.clone()),
             })
             .collect();
+        if self.replaces_setup {
+            // An editor leaves the bytes of the file that it replaced.
+            meant.insert(Owner::SeedFree);
+        }
         for (_, secret) in &self.typed.secrets {
             let owners = secret.owners(self.disk);
             let astray: Vec<_> = owners.difference(&meant).map(Owner::to_string).collect();

@@ -1,0 +1,2 @@
+hostname
+colibri service-check

@@ -1,0 +1,1 @@
+colibri service-check

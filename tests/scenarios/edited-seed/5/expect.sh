@@ -1,0 +1,2 @@
+. "$LIB"
+root_has /etc/colibri/provider.env "$OTHER_BOT_TOKEN"
