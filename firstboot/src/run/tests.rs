@@ -1060,6 +1060,30 @@ fn an_empty_line_of_an_edited_emptied_seed_keeps_what_the_host_has() {
 }
 
 #[test]
+fn a_wifi_that_was_emptied_stays_until_its_password_is_written_again() {
+    let wifi = "WIFI_SSID=Home\r\nWIFI_PASSWORD=CANARY-wifi\r\n";
+    let host = Recording::fresh(Some(&(emptying() + wifi)));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    let joined = host.setting("network");
+    assert_eq!(joined.as_deref(), Some("Wi-Fi `Home`, DHCP CANARY-wifi"));
+    let emptied = host.on_seed("SETUP.TXT").expect("the file");
+    assert!(emptied.contains("WIFI_PASSWORD=\r\n"), "{emptied}");
+    host.reboot();
+    host.edit_seed(&(emptied.clone() + "KEYMAP=de\r\n"));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    assert_eq!(host.setting("network"), joined);
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(result.contains("WIFI_PASSWORD was emptied"), "{result}");
+    host.reboot();
+    host.edit_seed(&emptied.replace("WIFI_PASSWORD=", "WIFI_PASSWORD=CANARY-other"));
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    assert_eq!(
+        host.setting("network").as_deref(),
+        Some("Wi-Fi `Home`, DHCP CANARY-other")
+    );
+}
+
+#[test]
 fn a_seed_that_comes_back_filled_is_emptied_again() {
     let host = Recording::fresh(Some(&emptying()));
     boot(&host);
