@@ -424,7 +424,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
 
         /// Wherever the work ends before the table is begun, there is no table; a second try mends all.
         #[test]
