@@ -53,7 +53,7 @@ impl Reset {
     /// What will happen, for the one who decides.
     pub fn text(&self) -> String {
         format!(
-            "The next start applies setup.txt on the stick as if for the first time:\n\
+            "The next start applies setup.txt on the stick, which must be plugged in, as if for the first time:\n\
              * {} is renamed to {}\n\
              * what this host is may change: its name, its assistant, the values in provider.env\n\
              * what is as setup.txt wants it stays untouched, the rest is set again\n\

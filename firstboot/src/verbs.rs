@@ -16,6 +16,8 @@ use clawdie_firstboot::operator::{self, OperatorError};
 use clawdie_firstboot::reset::Reset;
 use clawdie_firstboot::status::{self, Status};
 use miette::{Context as _, IntoDiagnostic as _, miette};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Arguments, BAD_INPUT, STILL_RUNNING, lock, print, require_root};
@@ -151,6 +153,7 @@ pub(super) fn set_operator(host: &dyn Host, email: &str) -> miette::Result<ExitC
         return Ok(bad_input(&complaint));
     }
     operator::require_none(host).map_err(with_remedy)?;
+    let quiet = Quiet::begin().into_diagnostic()?;
     let ask = |prompt: &str| {
         rpassword::prompt_password(prompt)
             .map(SecretString::from)
@@ -162,6 +165,7 @@ pub(super) fn set_operator(host: &dyn Host, email: &str) -> miette::Result<ExitC
         return Ok(bad_input(&complaint));
     }
     let again = ask("The same again: ")?;
+    drop(quiet);
     if password.expose_secret() != again.expose_secret() {
         eprintln!("The two differ. Nothing was set.");
         return Ok(ExitCode::from(BAD_INPUT));
@@ -172,6 +176,36 @@ pub(super) fn set_operator(host: &dyn Host, email: &str) -> miette::Result<ExitC
         "{email} is the dashboard's operator now ({}).\n",
         host.paths().operator
     ))
+}
+
+/// A terminal that shows nothing of what is typed, from before the first question to after the last answer: `rpassword`
+/// silences it only once it has asked, and who types faster than that would see the first letters. Ctrl-C waits until the
+/// terminal is as it was, which `rpassword` alone would leave silent.
+struct Quiet(Termios);
+
+fn ctrl_c() -> SigSet {
+    SigSet::from(Signal::SIGINT)
+}
+
+impl Quiet {
+    fn begin() -> io::Result<Self> {
+        let was = termios::tcgetattr(io::stdin())?;
+        ctrl_c().thread_block()?;
+        let begun = Self(was.clone());
+        let mut quiet = was;
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        // What was typed before anybody asked is no answer.
+        termios::tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &quiet)?;
+        Ok(begun)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that has gone away needs nothing any more.
+        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+        let _ = ctrl_c().thread_unblock();
+    }
 }
 
 fn with_remedy(error: OperatorError) -> miette::Report {
