@@ -264,7 +264,7 @@ fn a_bad_seed_sets_up_nothing_and_names_every_fault() {
 
     let mut guest = Guest::start(&disk, Attach::UsbStick, Firmware::Bios, "bad-seed");
     guest.wait_for_report("NOT SET UP");
-    guest.wait_for_login();
+    guest.leave_wizard();
     assert_eq!(guest.offered_methods("root"), "publickey");
     let console = guest.console_text();
     guest.power_off();

@@ -47,6 +47,18 @@ enum Verb {
         /// The file; an `authorized_keys` beside it is checked too
         file: PathBuf,
     },
+    /// Fill in or correct setup.txt in a dialogue on this terminal
+    ///
+    /// Without --file it is the one on the stick: what was saved is applied at once, as a boot would (needs root).
+    #[command(after_help = WIZARD_EXAMPLES)]
+    Wizard {
+        /// Only write this file, which need not be there yet; an `authorized_keys` beside it counts
+        #[arg(long)]
+        file: Option<PathBuf>,
+        /// What the boot calls: one of the machine's consoles, and only until it is set up
+        #[arg(long, hide = true, conflicts_with = "file")]
+        console: bool,
+    },
     /// Show what the last boots did (needs root)
     Status {
         /// For programs
@@ -81,6 +93,10 @@ enum Verb {
         email: String,
     },
 }
+
+const WIZARD_EXAMPLES: &str = "Examples:
+  clawdie-firstboot wizard --file setup.txt
+  sudo clawdie-firstboot wizard";
 
 /// Exit codes, as everywhere in this house: 0 ok, 1 failed, 2 usage, 3 bad input.
 const BAD_INPUT: u8 = 3;
@@ -117,6 +133,7 @@ fn main() -> miette::Result<ExitCode> {
         Verb::Reset { yes, dry_run } => verbs::reset(&host, yes, dry_run),
         Verb::CollectLogs { out } => verbs::collect_logs(&host, out),
         Verb::SetOperator { email } => verbs::set_operator(&host, &email),
+        Verb::Wizard { file, console } => verbs::wizard::run(&host, file, console),
     }
 }
 

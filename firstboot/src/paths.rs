@@ -40,6 +40,8 @@ pub struct Paths {
     pub run: &'static str,
     /// What the early phase tells the late phase of the same boot.
     pub handover: &'static str,
+    /// Has something in it while the console should offer to correct `setup.txt`.
+    pub wizard_wanted: &'static str,
     /// Where the seed is mounted while it is read or reported to.
     pub seed_mount: &'static str,
     /// Shown at every login.
@@ -69,6 +71,7 @@ impl Paths {
         log: "/var/log/clawdie-firstboot.log",
         run: "/run/clawdie",
         handover: "/run/clawdie/early.json",
+        wizard_wanted: "/run/clawdie/wizard-wanted",
         seed_mount: "/run/clawdie/seed",
         motd: "/etc/motd",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
@@ -93,6 +96,7 @@ impl Paths {
         log: "/var/log/clawdie-firstboot.log",
         run: "/var/run/clawdie",
         handover: "/var/run/clawdie/early.json",
+        wizard_wanted: "/var/run/clawdie/wizard-wanted",
         seed_mount: "/var/run/clawdie/seed",
         motd: "/etc/motd.template",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
@@ -100,7 +104,7 @@ impl Paths {
     };
 
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 20] {
+    pub fn all(&self) -> [&'static Path; 21] {
         [
             self.config,
             self.colibri_config,
@@ -118,6 +122,7 @@ impl Paths {
             self.log,
             self.run,
             self.handover,
+            self.wizard_wanted,
             self.seed_mount,
             self.motd,
             self.profiles,
@@ -146,6 +151,7 @@ mod tests {
                 (paths.operator, paths.colibri_config),
                 (paths.colibri_socket, paths.colibri_run),
                 (paths.handover, paths.run),
+                (paths.wizard_wanted, paths.run),
                 (paths.seed_mount, paths.run),
             ] {
                 assert!(

@@ -11,6 +11,7 @@ use crate::intake::Intake;
 use crate::journal::{Ending, Event, History, Journal, JournalError, Outcome, Phase};
 use crate::report::{self, Report};
 use crate::step::{self, Context, Finished};
+use crate::wizard::place;
 
 /// How long a stick may take to appear at a first boot.
 const STICK: Duration = Duration::from_secs(20);
@@ -187,6 +188,13 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
             unchanged: false,
         },
     );
+    // A host that was set up once belongs to somebody: whoever stands at its console is not asked how it should be.
+    // And a journal that only a newer version understands is no fault of setup.txt.
+    let is_newer = matches!(refused, Some(JournalError::Newer { .. }));
+    let wanted = ending == Ending::Refused && !was_set_up && !is_newer;
+    if let Err(error) = place::want(host, wanted) {
+        tracing::warn!("the console will not offer to correct setup.txt: {error}");
+    }
     Result::Ended(ending)
 }
 

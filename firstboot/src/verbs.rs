@@ -1,5 +1,7 @@
 //! What an operator asks of `clawdie-firstboot` beside a run: the edges of the terminal round the library.
 
+pub(super) mod wizard;
+
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -152,6 +152,16 @@ impl Guest {
         found.unwrap_or_else(|error| panic!("{error}\n(all of it: {})", self.log.display()));
     }
 
+    /// Leaves the wizard, which a bad seed brings to every console, for the login prompt.
+    pub fn leave_wizard(&mut self) {
+        self.wait_for_text("Clawdie set-up");
+        // Only what differs is drawn: the button does in each of its letters, as it is reversed now.
+        for (keys, answer) in [("\u{1b}", ">[ Login prompt ]<"), ("\r", "login: ")] {
+            self.running.console().type_text(keys).unwrap();
+            self.wait_for_text(answer);
+        }
+    }
+
     /// Everything that the console has shown.
     pub fn console_text(&mut self) -> String {
         self.running.console().text()

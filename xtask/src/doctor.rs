@@ -234,6 +234,12 @@ const NEEDS: &[Need] = &[
         "shellcheck",
         "checks shell scripts",
     ),
+    tool(
+        Purpose::Test,
+        "tmux",
+        "tmux",
+        "a terminal whose keys are pressed and whose screen is read",
+    ),
     Need {
         purpose: Purpose::Test,
         what: What::Cargo(

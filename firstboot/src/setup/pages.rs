@@ -2,6 +2,10 @@
 //!
 //! All are made from the table, so that none can say something the parser does not do.
 
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+
 use super::decode::FILE_LIMIT;
 use super::lines::{LINE_LIMIT, VALUE_LIMIT};
 use super::rules::Rule;
@@ -40,51 +44,116 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 /// The `setup.txt` that the image carries: what has to be filled in on top, the rest commented
 /// out below. CRLF.
 pub fn template(release: &str, commit: &str) -> String {
-    let mut text = String::from(
-        "# Fill in the lines below, save the file, eject the stick, boot from it.\n\
-         # Lines that begin with # are remarks. README.txt says more.\n\n",
-    );
-    let top = [
+    page(&[
         (Key::OpenrouterApiKey, "<paste your OpenRouter key here>"),
         (Key::TelegramBotToken, "<paste your bot's token here>"),
         (Key::TelegramAdminId, "<paste your Telegram id here>"),
-        (Key::AssistantName, ""),
-    ];
-    for (key, value) in top {
-        text.push_str(&help_comment(key.row()));
-        text.push_str(&format!("{}={value}\n\n", key.name()));
+        (Key::Profile, "balanced"),
+        (Key::IsoRelease, &one_line(release)),
+        (Key::IsoGitCommit, &one_line(commit)),
+    ])
+}
+
+/// The template with these values in their places, written so that the check reads back each of
+/// them to the byte. Values are of one line; a key that may repeat may be there several times. CRLF.
+pub fn filled(values: &[(Key, &str)]) -> SecretString {
+    page(values).into()
+}
+
+/// The remarks that such a page may have: none of them is the operator's own.
+pub(super) fn remarks() -> BTreeSet<String> {
+    let all: Vec<_> = TABLE.iter().map(|row| (row.key, row.example)).collect();
+    let pages = [page(&[]), page(&all)];
+    let lines = pages.iter().flat_map(|page| page.lines());
+    lines
+        .filter(|line| line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn page(values: &[(Key, &str)]) -> String {
+    // In one piece: a text that grows leaves copies of its secrets behind.
+    let mut text = String::with_capacity(FILE_LIMIT);
+    text.push_str(
+        "# Fill in the lines below, save the file, eject the stick, boot from it.\n\
+         # Lines that begin with # are remarks. README.txt says more.\n\n",
+    );
+    for key in TOP {
+        setting(&mut text, key.row(), values, &format!("{}=\n", key.name()));
     }
-    text.push_str(&help_comment(Key::SshAuthorizedKey.row()));
-    text.push_str("SSH_AUTHORIZED_KEY=\n\n");
     text.push_str(
         "\n# ---------------------------------------------------------------------------\n\
          # Nothing below has to be touched. To use a line, remove the # before it.\n\n",
     );
-    text.push_str(&help_comment(Key::Profile.row()));
-    text.push_str("PROFILE=balanced\n\n");
-    let shown = |key: Key| top.iter().any(|(top, _)| *top == key) || key == Key::SshAuthorizedKey;
     // Choosing single models is for the few who have read the reference.
     let special = |rule| matches!(rule, Rule::Provider | Rule::Model | Rule::Seconds { .. });
-    for row in TABLE.iter().filter(|row| {
-        matches!(
-            row.tier,
-            Tier::Required | Tier::Recommended | Tier::Optional
-        ) && !shown(row.key)
-            && !special(row.rule)
-            && row.applied != Applied::NotYet
-    }) {
-        text.push_str(&help_comment(row));
-        text.push_str(&format!("#{}={}\n\n", row.name, row.example));
+    let below = |row: &&Row| !TOP.contains(&row.key) && row.key != Key::Profile;
+    for row in [Key::Profile.row()]
+        .into_iter()
+        .chain(TABLE.iter().filter(below))
+    {
+        let example = format!("#{}={}\n", row.name, row.example);
+        let is_given = values.iter().any(|(key, _)| *key == row.key);
+        let is_shown = match row.tier {
+            Tier::Header | Tier::Gone => false,
+            _ => is_given || !(special(row.rule) || row.applied == Applied::NotYet),
+        };
+        if is_shown {
+            setting(&mut text, row, values, &example);
+        }
     }
     text.push_str("# There are more settings: see docs/setup-reference.md of the project.\n\n");
     text.push_str("# Written by the build; leave these as they are.\n");
     text.push_str(&format!(
-        "SETUP_SCHEMA_VERSION={}\nISO_RELEASE={}\nISO_GIT_COMMIT={}\n",
+        "{}={}\n",
+        Key::SetupSchemaVersion.name(),
         super::schema::SCHEMA_VERSION,
-        one_line(release),
-        one_line(commit),
     ));
+    for key in [Key::IsoRelease, Key::IsoGitCommit] {
+        lines_of(&mut text, key, values);
+    }
     crlf(&text)
+}
+
+/// What is filled in on top.
+const TOP: [Key; 5] = [
+    Key::OpenrouterApiKey,
+    Key::TelegramBotToken,
+    Key::TelegramAdminId,
+    Key::AssistantName,
+    Key::SshAuthorizedKey,
+];
+
+/// A setting with its help: the lines of its values, or another line when it has none.
+fn setting(text: &mut String, row: &Row, values: &[(Key, &str)], otherwise: &str) {
+    text.push_str(&help_comment(row));
+    if !lines_of(text, row.key, values) {
+        text.push_str(otherwise);
+    }
+    text.push('\n');
+}
+
+/// Whether there was a value to write.
+fn lines_of(text: &mut String, key: Key, values: &[(Key, &str)]) -> bool {
+    let mut written = false;
+    for (_, value) in values.iter().filter(|(held, _)| *held == key) {
+        for part in [key.name(), "=", quote(value), value, quote(value), "\n"] {
+            text.push_str(part);
+        }
+        written = true;
+    }
+    written
+}
+
+/// The quote that a value needs on either side. The reader takes off blanks, and then one pair of
+/// quotes: a value that has either at its ends gets a pair that may be taken.
+fn quote(value: &str) -> &'static str {
+    let at_risk = [' ', '\t', '"', '\''];
+    if value.starts_with(at_risk) || value.ends_with([' ', '\t']) {
+        "\""
+    } else {
+        ""
+    }
 }
 
 /// A build's own words on one line, whatever they are.

@@ -1,0 +1,229 @@
+//! The terminal: raw while the dialogue runs, and as it was afterwards, come what may.
+
+use std::io::{self, IsTerminal as _, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once, OnceLock};
+use std::time::Duration;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{
+    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind,
+    KeyModifiers,
+};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+};
+use ratatui::layout::Rect;
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::model::Press;
+use super::view::{Frames, SIZE};
+
+/// How long nothing may happen before the dialogue looks around.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long the rest of an arrow key's sequence may take on a slow line.
+const REST_OF_KEY: Duration = Duration::from_millis(50);
+
+/// What came next.
+pub(super) enum Happened {
+    /// A press.
+    Press(Press),
+    /// The screen has to be drawn anew as a whole.
+    Redraw,
+    /// Nothing, for a while.
+    Nothing,
+    /// The program is to end.
+    Stop,
+}
+
+/// The terminal while it is ours.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    _raw: Raw,
+    signals: &'static Signals,
+    /// What frames are drawn with.
+    pub(super) frames: Frames,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(super) fn open() -> io::Result<Self> {
+        if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+            return Err(io::Error::other(
+                "standard input and output must be a terminal",
+            ));
+        }
+        let signals = Signals::caught()?;
+        signals.end_at_once.store(false, Ordering::Relaxed);
+        restore_on_panic();
+        enable_raw_mode()?;
+        // From here on whatever fails gives the terminal back.
+        let raw = Raw;
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        // A serial line often does not know how large the terminal at its other end is.
+        let viewport = match size() {
+            Ok((columns, rows)) if columns > 0 && rows > 0 => Viewport::Fullscreen,
+            _ => Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)),
+        };
+        let backend = CrosstermBackend::new(io::stdout());
+        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
+        terminal.clear()?;
+        Ok(Self {
+            terminal,
+            _raw: raw,
+            signals,
+            frames: Frames::of(|name| std::env::var(name).ok()),
+        })
+    }
+
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw).map(|_| ())
+    }
+
+    /// Clears what others have printed over it.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Waits for something to happen.
+    pub(super) fn next(&self) -> io::Result<Happened> {
+        if self.signals.stop.load(Ordering::Relaxed) {
+            return Ok(Happened::Stop);
+        }
+        if !event::poll(TICK)? {
+            return Ok(Happened::Nothing);
+        }
+        Ok(match event::read()? {
+            Event::Key(key) if key.kind == KeyEventKind::Release => Happened::Nothing,
+            Event::Key(key) if key.code == KeyCode::Esc => Happened::Press(rest_of_key()?),
+            Event::Key(key) if is_control(key, 'l') => Happened::Redraw,
+            Event::Key(key) => press_of(key).map_or(Happened::Nothing, Happened::Press),
+            Event::Paste(text) => Happened::Press(Press::Paste(text.into())),
+            Event::Resize(..) => Happened::Redraw,
+            _ => Happened::Nothing,
+        })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Consoles without a second screen would keep the last picture.
+        let _ = self.terminal.clear();
+        self.signals.end_at_once.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Signals that end a program. While the terminal is ours it is given back first; not after SIGHUP, which says that
+/// there is no terminal any more.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    /// Without a terminal to give back a signal does what it always does.
+    end_at_once: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn caught() -> io::Result<&'static Self> {
+        static CAUGHT: OnceLock<Signals> = OnceLock::new();
+        if let Some(signals) = CAUGHT.get() {
+            return Ok(signals);
+        }
+        let signals = Self {
+            stop: Arc::default(),
+            end_at_once: Arc::default(),
+        };
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_default(signal, signals.end_at_once.clone())?;
+            flag::register(signal, signals.stop.clone())?;
+        }
+        Ok(CAUGHT.get_or_init(|| signals))
+    }
+}
+
+/// Gives the terminal back when it is dropped.
+struct Raw;
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// As it was before. What cannot be undone cannot be helped either.
+fn restore() {
+    let _ = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
+    let _ = disable_raw_mode();
+}
+
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+    });
+}
+
+fn is_control(key: KeyEvent, letter: char) -> bool {
+    key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char(letter)
+}
+
+fn press_of(key: KeyEvent) -> Option<Press> {
+    Some(match key.code {
+        _ if is_control(key, 'r') => Press::Reveal,
+        _ if is_control(key, 'u') => Press::Clear,
+        _ if is_control(key, 'c') => Press::Escape,
+        // How some terminals send Backspace and Enter.
+        _ if is_control(key, 'h') => Press::Backspace,
+        _ if is_control(key, 'j') => Press::Enter,
+        KeyCode::Char(_) if key.modifiers.contains(KeyModifiers::CONTROL) => return None,
+        KeyCode::Char(letter) => Press::Char(letter),
+        KeyCode::Enter => Press::Enter,
+        KeyCode::Tab | KeyCode::Down => Press::Next,
+        KeyCode::BackTab | KeyCode::Up => Press::Previous,
+        KeyCode::Left => Press::Left,
+        KeyCode::Right => Press::Right,
+        KeyCode::Home => Press::Home,
+        KeyCode::End => Press::End,
+        KeyCode::Backspace => Press::Backspace,
+        KeyCode::Delete => Press::Delete,
+        _ => return None,
+    })
+}
+
+/// An Esc may be the first byte of an arrow key whose others come late over a serial line.
+fn rest_of_key() -> io::Result<Press> {
+    let next = || -> io::Result<Option<KeyCode>> {
+        if !event::poll(REST_OF_KEY)? {
+            return Ok(None);
+        }
+        Ok(match event::read()? {
+            Event::Key(key) => Some(key.code),
+            _ => None,
+        })
+    };
+    let Some(KeyCode::Char('[' | 'O')) = next()? else {
+        return Ok(Press::Escape);
+    };
+    Ok(match next()? {
+        Some(KeyCode::Char('A')) => Press::Previous,
+        Some(KeyCode::Char('B')) => Press::Next,
+        Some(KeyCode::Char('C')) => Press::Right,
+        Some(KeyCode::Char('D')) => Press::Left,
+        Some(KeyCode::Char('H')) => Press::Home,
+        Some(KeyCode::Char('F')) => Press::End,
+        Some(KeyCode::Char('Z')) => Press::Previous,
+        _ => Press::Escape,
+    })
+}
