@@ -170,6 +170,7 @@ impl Scenario {
         disk.grow_by(self.stages[0].1.spare);
         let typed = Typed::new(&disk);
         let mut replaces_setup = false;
+        let mut is_set_up = false;
         for (number, (folder, terms)) in self.stages.iter().enumerate() {
             replaces_setup |= number > 0 && folder.join("setup.txt").exists();
             let name = format!("scenario-{}-{}", self.name, number + 1);
@@ -180,8 +181,10 @@ impl Scenario {
                 disk: &disk,
                 typed: &typed,
                 replaces_setup,
+                is_set_up,
             }
             .play();
+            is_set_up |= terms.report.as_deref() == Some("READY");
         }
     }
 }
@@ -195,6 +198,8 @@ struct Stage<'a> {
     typed: &'a Typed,
     /// The operator has put another `setup.txt` in the place of an earlier one.
     replaces_setup: bool,
+    /// An earlier boot has set this host up.
+    is_set_up: bool,
 }
 
 impl Stage<'_> {
@@ -216,6 +221,9 @@ impl Stage<'_> {
         let mut guest = Guest::switch_on(&machine, self.disk, &self.name);
         if let Some(headline) = &self.terms.report {
             guest.wait_for_report(headline);
+            if headline == "NOT SET UP" && !self.is_set_up {
+                guest.leave_wizard();
+            }
         }
         guest.wait_for_login();
         let ask = self.folder.join("ask.sh");
