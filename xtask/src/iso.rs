@@ -406,7 +406,7 @@ fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
         anstream::println!("Note       the tree has changes that are not committed");
     }
     anstream::println!();
-    anstream::println!("Next:  edit setup.txt, then  cargo xtask seed put setup.txt {image}");
-    anstream::println!("       try it in a window    cargo xtask boot {image}");
+    anstream::println!("Next:  try it here     cargo xtask boot --seed setup.txt {image}");
+    anstream::println!("       write a stick   cargo xtask flash --seed setup.txt {image}");
     Ok(())
 }

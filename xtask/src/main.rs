@@ -32,7 +32,7 @@ use clawdie_image::ErrorKind;
 
 Examples:
   cargo xtask iso                      build an image into target/iso
-  cargo xtask seed put setup.txt target/iso/clawdie-*.img
+  cargo xtask seed check setup.txt     find mistakes before it boots
   cargo xtask boot                     try the newest image in QEMU
   cargo xtask flash                    list the disks that it can be written to
   cargo xtask test                     everything that CI runs"
