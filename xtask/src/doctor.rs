@@ -240,6 +240,12 @@ const NEEDS: &[Need] = &[
         "tmux",
         "a terminal whose keys are pressed and whose screen is read",
     ),
+    tool(
+        Purpose::Test,
+        "wpa_supplicant",
+        "wpasupplicant",
+        "reads the Wi-Fi settings that first boot writes",
+    ),
     Need {
         purpose: Purpose::Test,
         what: What::Cargo(
