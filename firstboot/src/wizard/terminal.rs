@@ -71,14 +71,15 @@ impl Screen {
             _ => Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)),
         };
         let backend = CrosstermBackend::new(io::stdout());
-        let mut terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
-        terminal.clear()?;
-        Ok(Self {
+        let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
+        let mut screen = Self {
             terminal,
             _raw: raw,
             signals,
             frames: Frames::of(|name| std::env::var(name).ok()),
-        })
+        };
+        screen.clear()?;
+        Ok(screen)
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
@@ -86,8 +87,12 @@ impl Screen {
     }
 
     /// Clears what others have printed over it.
+    ///
+    /// Not by the terminal's own `clear`, which asks where the cursor is: whatever listens at the other end of a serial
+    /// line may never answer.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let area = self.terminal.get_frame().area();
+        self.terminal.resize(area)
     }
 
     /// Waits for something to happen.
@@ -113,7 +118,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // Consoles without a second screen would keep the last picture.
-        let _ = self.terminal.clear();
+        let _ = self.clear();
         self.signals.end_at_once.store(true, Ordering::Relaxed);
     }
 }
