@@ -17,6 +17,8 @@ use crate::setup::{self, Input, Key, Problem, Setup, Verdict};
 pub struct Intake {
     /// Where the report goes.
     pub volume: Option<Volume>,
+    /// Further volumes with the same seed.
+    pub copies: Vec<Volume>,
     /// What the operator should know about the seed besides its content.
     pub notes: Vec<String>,
     files: Result<Files, SeedError>,
@@ -54,6 +56,7 @@ impl Intake {
         }
         Self {
             volume: found.volume,
+            copies: found.copies,
             notes: found.notes,
             files: found.files,
             verdict: None,

@@ -13,6 +13,9 @@ use sha2::{Digest as _, Sha256};
 use crate::host::{Access, Host, HostError, Volume};
 use crate::setup;
 
+/// What the wizard keeps of a `setup.txt` that it replaced, beside the new one.
+pub const OLD_SETUP: &str = "setup.old.txt";
+
 /// Pause between two looks for a stick that is slow to appear.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -110,8 +113,22 @@ pub struct Found {
     pub volume: Option<Volume>,
     /// The files, or why there are none.
     pub files: Result<Files, SeedError>,
+    /// Further volumes with the very same files.
+    pub copies: Vec<Volume>,
     /// What the operator should know besides: other candidates and so on.
     pub notes: Vec<String>,
+}
+
+impl Found {
+    /// Nothing to read, for the reason given.
+    fn nothing(volume: Option<Volume>, error: SeedError, notes: Vec<String>) -> Self {
+        Self {
+            volume,
+            files: Err(error),
+            copies: Vec::new(),
+            notes,
+        }
+    }
 }
 
 impl fmt::Display for Volume {
@@ -141,15 +158,10 @@ pub fn find(host: &dyn Host, patience: Duration) -> Found {
 fn look_once(host: &dyn Host) -> Found {
     let volumes = match host.volumes() {
         Ok(volumes) => volumes,
-        Err(error) => {
-            return Found {
-                volume: None,
-                files: Err(SeedError::Search(error)),
-                notes: Vec::new(),
-            };
-        }
+        Err(error) => return Found::nothing(None, SeedError::Search(error), Vec::new()),
     };
     let mut notes = Vec::new();
+    let mut copies = Vec::new();
     let mut chosen: Option<(Volume, Files)> = None;
     let mut failed: Option<(Volume, SeedError)> = None;
     for volume in &volumes {
@@ -161,17 +173,14 @@ fn look_once(host: &dyn Host) -> Found {
                     notes.push(format!(
                         "{volume} holds the same setup.txt as {first}, which was used"
                     ));
+                    copies.push(volume.clone());
                 }
                 Some((first, _)) if first.on_boot_disk => {
                     notes.push(format!("{volume} holds another setup.txt; the one on the boot disk, {first}, was used"));
                 }
                 Some((first, _)) => {
                     let error = SeedError::TwoSeeds(first.to_string(), volume.to_string());
-                    return Found {
-                        volume: None,
-                        files: Err(error),
-                        notes,
-                    };
+                    return Found::nothing(None, error, notes);
                 }
             },
             // The boot disk's own seed comes first, and when that cannot be read no other may stand in for it: the
@@ -182,11 +191,7 @@ fn look_once(host: &dyn Host) -> Found {
                     source,
                 };
                 if volume.on_boot_disk {
-                    return Found {
-                        volume: Some(volume.clone()),
-                        files: Err(error),
-                        notes,
-                    };
+                    return Found::nothing(Some(volume.clone()), error, notes);
                 }
                 failed = Some((volume.clone(), error));
             }
@@ -198,14 +203,11 @@ fn look_once(host: &dyn Host) -> Found {
             Found {
                 volume: Some(volume),
                 files: Ok(files),
+                copies,
                 notes,
             }
         }
-        (None, Some((volume, error))) => Found {
-            volume: Some(volume),
-            files: Err(error),
-            notes,
-        },
+        (None, Some((volume, error))) => Found::nothing(Some(volume), error, notes),
         (None, None) => {
             let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
             let error = if names.is_empty() {
@@ -213,11 +215,7 @@ fn look_once(host: &dyn Host) -> Found {
             } else {
                 SeedError::NoFile(names.join(", "))
             };
-            Found {
-                volume: volumes.into_iter().next(),
-                files: Err(error),
-                notes,
-            }
+            Found::nothing(volumes.into_iter().next(), error, notes)
         }
     }
 }
@@ -252,13 +250,8 @@ fn read_volume(
     read
 }
 
-fn read_mounted(
-    host: &dyn Host,
-    volume: &Volume,
-    notes: &mut Vec<String>,
-) -> Result<Option<Files>, HostError> {
-    let folder = Path::new(host.paths().seed_mount);
-    let names = host.list(folder)?;
+/// The names that `setup.txt` goes by among `names`, the one that counts first.
+pub fn setup_names(names: &[String]) -> Vec<&String> {
     let mut setups: Vec<&String> = names
         .iter()
         .filter(|name| setup::is_setup_name(name))
@@ -269,6 +262,17 @@ fn read_mounted(
         "setup.txt.txt" => 1,
         _ => 2,
     });
+    setups
+}
+
+fn read_mounted(
+    host: &dyn Host,
+    volume: &Volume,
+    notes: &mut Vec<String>,
+) -> Result<Option<Files>, HostError> {
+    let folder = Path::new(host.paths().seed_mount);
+    let names = host.list(folder)?;
+    let setups = setup_names(&names);
     let Some((first, others)) = setups.split_first() else {
         return Ok(None);
     };

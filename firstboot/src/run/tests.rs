@@ -1010,6 +1010,40 @@ fn a_seed_is_emptied_of_secrets_and_is_the_same_seed_afterwards() {
 }
 
 #[test]
+fn copies_of_the_seed_and_what_the_wizard_kept_are_emptied_too() {
+    let mut host = Recording::fresh(Some(&emptying()));
+    let second = Volume {
+        device: "/dev/sdb1".into(),
+        on_boot_disk: false,
+        ..host.volumes[0].clone()
+    };
+    let old = "OPENROUTER_API_KEY=sk-or-v1-CANARYold\n# was sk-or-v1-0123456789abcdef0123456789abcdef\n";
+    {
+        let sticks = &mut host.disk.get_mut().sticks;
+        let files = [("setup", emptying()), ("SETUP.OLD.TXT", old.to_owned())]
+            .map(|(name, text)| (name.to_owned(), text.into_bytes()));
+        sticks.insert(second.device.clone(), files.into_iter().collect());
+    }
+    host.volumes.push(second.clone());
+    assert_eq!(boot(&host), (COMPLETE, COMPLETE));
+    {
+        let disk = host.disk.borrow();
+        let files = &disk.sticks[&second.device];
+        assert_eq!(files["setup"], disk.sticks["/dev/sda1"]["SETUP.TXT"]);
+        let old = String::from_utf8_lossy(&files["SETUP.OLD.TXT"]);
+        assert!(old.starts_with("OPENROUTER_API_KEY=\n"), "{old}");
+    }
+    assert!(!holds_canary(&host.freed.borrow()), "in sectors set free");
+    let result = flat(&host.on_seed(report::FILE).expect("a report"));
+    assert!(
+        result.contains("line(s) 2 of setup.old.txt on /dev/sdb1 (CLAWDIESEED) still hold"),
+        "{result}"
+    );
+    host.reboot();
+    assert_eq!(boot(&host), (Result::NothingToDo, Result::NothingToDo));
+}
+
+#[test]
 fn without_the_wish_a_seed_keeps_its_secrets_and_the_report_offers_it() {
     let host = Recording::fresh(Some(&setup()));
     boot(&host);

@@ -4,6 +4,8 @@
 //! without anything behind the `=` takes its place. In the other order a cut would leave the old sectors, which no file
 //! owns any more, with the secrets for ever.
 //!
+//! The same is done to every other stick with this very seed, and to what the wizard kept of an earlier one.
+//!
 //! What this cannot reach: copies that an editor made elsewhere on the stick, and worn-out flash cells that the stick's
 //! own controller has put aside.
 
@@ -14,7 +16,7 @@ use secrecy::ExposeSecret as _;
 use super::{Context, Step, StepError, Wanted};
 use crate::emptied::Record;
 use crate::host::{Access, Host, HostError, Volume};
-use crate::seed::{self, Files};
+use crate::seed::{self, Files, OLD_SETUP};
 use crate::setup::{self, Blanked, Key};
 
 pub(super) struct BlankSeed;
@@ -66,29 +68,47 @@ impl Step for BlankSeed {
                 record
             }
         };
-        seed::with_volume(cx.host, volume, Access::ReadWrite, |folder| {
-            let path = folder.join(&files.setup_name);
-            exchange(cx.host, &path, files, &blanked)
-        })?;
-        record.finished().write(cx.host)?;
-        if !blanked.left.is_empty() {
-            let lines: Vec<String> = blanked.left.iter().map(ToString::to_string).collect();
-            cx.warn(format!(
-                "line(s) {} of {} still hold what looks like a secret, in a remark or behind a name that is not used: \
-                 remove them by hand",
-                lines.join(", "),
-                files.setup_name
-            ));
+        // Copies first: after a cut the seed itself is still there to be taken up again.
+        for volume in cx.intake.copies.iter().chain([volume]) {
+            let left = seed::with_volume(cx.host, volume, Access::ReadWrite, |folder| {
+                let names = cx.host.list(folder)?;
+                let left = empty_old(cx.host, folder, &names)?;
+                exchange(cx.host, folder, &names, files, &blanked)?;
+                Ok(left)
+            })?;
+            warn_of_left(cx, &format!("{OLD_SETUP} on {volume}"), &left);
         }
+        record.finished().write(cx.host)?;
+        warn_of_left(cx, &files.setup_name, &blanked.left);
         Ok(())
     }
 
     fn verify(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
-        let (files, volume) = (files(cx)?, volume(cx)?);
-        let now = seed::with_volume(cx.host, volume, Access::ReadOnly, |folder| {
-            cx.host.read(&folder.join(&files.setup_name))
-        })?;
-        Ok(now.is_some_and(|now| setup::blank(&now).is_some_and(|blanked| blanked.clean == now)))
+        for volume in cx.intake.copies.iter().chain([volume(cx)?]) {
+            let is_emptied = seed::with_volume(cx.host, volume, Access::ReadOnly, |folder| {
+                let names = cx.host.list(folder)?;
+                let Some(name) = seed::setup_names(&names).into_iter().next() else {
+                    return Ok(false);
+                };
+                let now = cx.host.read(&folder.join(name))?.unwrap_or_default();
+                Ok(setup::blank(&now).is_some_and(|blanked| blanked.clean == now))
+            })?;
+            if !is_emptied {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn warn_of_left(cx: &Context, file: &str, left: &[usize]) {
+    if !left.is_empty() {
+        let lines: Vec<String> = left.iter().map(ToString::to_string).collect();
+        cx.warn(format!(
+            "line(s) {} of {file} still hold what looks like a secret, in a remark or behind a name that is not used: \
+             remove them by hand",
+            lines.join(", "),
+        ));
     }
 }
 
@@ -109,27 +129,54 @@ fn is_clean(files: &Files) -> Result<bool, StepError> {
     Ok(blanked(files)?.clean == files.setup.expose_secret())
 }
 
-/// Exchanges the file, unless it has become another one since it was read.
+/// Empties what the wizard kept of an earlier `setup.txt`, and gives the lines that may still hold a secret. What is
+/// no text at all holds no setting.
+fn empty_old(host: &dyn Host, folder: &Path, names: &[String]) -> Result<Vec<usize>, HostError> {
+    let name = names
+        .iter()
+        .find(|name| name.eq_ignore_ascii_case(OLD_SETUP));
+    let Some(path) = name.map(|name| folder.join(name)) else {
+        return Ok(Vec::new());
+    };
+    let old = host.read(&path)?.unwrap_or_default();
+    let Some(blanked) = setup::blank(&old) else {
+        return Ok(Vec::new());
+    };
+    if blanked.clean != old {
+        put(host, &path, &blanked)?;
+    }
+    Ok(blanked.left)
+}
+
+/// Exchanges `setup.txt`, unless it has become another one since it was read.
 fn exchange(
     host: &dyn Host,
-    path: &Path,
+    folder: &Path,
+    names: &[String],
     files: &Files,
     wanted: &Blanked,
 ) -> Result<(), HostError> {
-    let now = host.read(path)?.unwrap_or_default();
+    let changed = || {
+        HostError::Refused(format!(
+            "{} has been changed while this machine started; nothing of it was emptied, and the next start reads it \
+             again",
+            files.setup_name
+        ))
+    };
+    let name = seed::setup_names(names).into_iter().next();
+    let path = folder.join(name.ok_or_else(changed)?);
+    let now = host.read(&path)?.unwrap_or_default();
     if now == wanted.clean {
         return Ok(());
     }
     let read = files.setup.expose_secret();
     // Where a cut left it half overwritten, it was read as if it were overwritten whole.
     let ours = setup::blank(&now).filter(|blanked| now == read || blanked.overlaid == read);
-    let Some(blanked) = ours else {
-        return Err(HostError::Refused(format!(
-            "{} has been changed while this machine started; nothing of it was emptied, and the next start reads it \
-             again",
-            files.setup_name
-        )));
-    };
+    put(host, &path, &ours.ok_or_else(changed)?)
+}
+
+/// Blanks over the secrets where they lie, then the file without them.
+fn put(host: &dyn Host, path: &Path, blanked: &Blanked) -> Result<(), HostError> {
     host.overwrite(path, &blanked.overlaid)?;
     // As for RESULT.txt: FAT knows no modes but the mount's.
     host.write(path, &blanked.clean, 0o700)

@@ -103,7 +103,7 @@ fn tell_old(saved: &place::Saved) {
         println!(
             "The old file is kept beside it as {}: it says something that the new one does not. \
              It may hold keys and passwords; delete it when you have looked.",
-            model::OLD
+            clawdie_firstboot::seed::OLD_SETUP
         );
     }
 }

@@ -5,12 +5,10 @@
 
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretString};
 
+use crate::seed::OLD_SETUP;
 use crate::setup::rules::{Rule, keys};
 use crate::setup::schema::{Row, TABLE, Tier};
 use crate::setup::{self, Input, Key, Problem, Provider, VALUE_LIMIT};
-
-/// What an old file becomes when it says something that the new one does not.
-pub const OLD: &str = "setup.old.txt";
 
 /// What the operator did. No `Debug`: what is typed may be a secret.
 pub enum Press {
@@ -358,7 +356,7 @@ impl Wizard {
         );
         if leftovers {
             text.push_str(&format!(
-                " What is no setting (a remark, a line that makes no sense) stays in {OLD} beside it."
+                " What is no setting (a remark, a line that makes no sense) stays in {OLD_SETUP} beside it."
             ));
         }
         text

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
-use super::model::{OLD, Origin, Purpose, Wizard};
+use super::model::{Origin, Purpose, Wizard};
 use crate::host::{Access, Host, HostError, Volume};
-use crate::seed;
+use crate::seed::{self, OLD_SETUP};
 use crate::setup::{self, Input};
 
 /// What lies at a place now. `Debug` shows no content.
@@ -207,7 +207,7 @@ pub fn begin(held: &Held, purpose: Purpose) -> Wizard {
 pub struct Saved {
     /// What the check says of the new file.
     pub report: String,
-    /// Whether the old one is kept as [`OLD`].
+    /// Whether the old one is kept as [`OLD_SETUP`].
     pub kept_old: bool,
 }
 
@@ -241,7 +241,7 @@ pub fn save(place: &dyn Place, wizard: &Wizard, first: &Held) -> Result<Saved, S
         (is_changed || setup::salvage(there).leftovers) && !is_to_blank
     });
     let mut files: Vec<(&str, &[u8])> = Vec::new();
-    files.extend(old.as_deref().map(|old| (OLD, old)));
+    files.extend(old.as_deref().map(|old| (OLD_SETUP, old)));
     files.push((&now.name, text.expose_secret().as_bytes()));
     place.write(&now, &files)?;
     Ok(Saved {
@@ -310,7 +310,7 @@ mod tests {
             new.contains(&format!("TELEGRAM_BOT_TOKEN={TOKEN}\r\n")),
             "under the name that it had"
         );
-        assert_eq!(host.on_seed(OLD).as_deref(), Some(old));
+        assert_eq!(host.on_seed(OLD_SETUP).as_deref(), Some(old));
     }
 
     #[test]
@@ -327,7 +327,7 @@ mod tests {
             let wizard = begin(&held, place.purpose());
             let saved = save(&place, &wizard, &held).expect("saved");
             assert_eq!(saved.kept_old, is_kept, "{text}");
-            assert_eq!(host.on_seed(OLD).is_some(), is_kept, "{text}");
+            assert_eq!(host.on_seed(OLD_SETUP).is_some(), is_kept, "{text}");
         }
     }
 
@@ -340,7 +340,7 @@ mod tests {
         let wizard = begin(&held, place.purpose());
         host.edit_seed("TELEGRAM=none\nHOSTNAME=other\n");
         assert!(save(&place, &wizard, &held).expect("saved").kept_old);
-        let old = host.on_seed(OLD).expect("the copy");
+        let old = host.on_seed(OLD_SETUP).expect("the copy");
         assert!(old.contains("HOSTNAME=other"));
     }
 
