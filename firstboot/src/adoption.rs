@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::environment;
+use crate::facts::Facts;
 use crate::host::{Host, HostError};
 use crate::profile::Profiles;
 use crate::setup::schema::{OnAdopt, TABLE};
@@ -205,6 +206,15 @@ pub fn judge(
     setup: &Setup,
     emptied: impl Iterator<Item = Key>,
 ) -> Result<Adoption, String> {
+    if let Some(there) = setup.get(Key::HostFingerprint) {
+        let here = Facts::from(host.survey()).fingerprint;
+        if there != here {
+            return Err(format!(
+                "HOST_FINGERPRINT ties setup.txt to another machine: this one is {here}. Boot that machine from it, or, \
+                 if this one is meant, put its fingerprint there or remove the line. Nothing was changed"
+            ));
+        }
+    }
     let refilled = emptied
         .filter(|key| setup.has(*key) && !setup.is_kept(*key))
         .collect();

@@ -967,6 +967,22 @@ fn a_plan_changes_nothing_and_shows_no_secret() {
     assert!(!plan.contains(CANARY), "{plan}");
 }
 
+#[test]
+fn a_seed_tied_to_another_machine_is_not_used() {
+    let here = crate::facts::Facts::from(Recording::fresh(None).survey()).fingerprint;
+    let other = format!("machine:{}", "0f".repeat(32));
+    for (line, ending) in [(&here, Ending::Complete), (&other, Ending::Refused)] {
+        let host = Recording::fresh(Some(&(setup() + "HOST_FINGERPRINT=" + line + "\n")));
+        assert_eq!(boot(&host).1, Result::Ended(ending));
+        assert_eq!(host.setting("root").as_deref(), Some("locked"));
+        let is_named = host.setting("host-name").is_some();
+        assert_eq!(is_named, ending == Ending::Complete);
+        let result = flat(&host.on_seed(report::FILE).expect("a report"));
+        let told = result.contains(&format!("another machine: this one is {here}."));
+        assert_eq!(told, ending == Ending::Refused, "{result}");
+    }
+}
+
 /// A seed that asks to be emptied, with everything that holds secrets.
 fn emptying() -> String {
     setup().replace('\n', "\r\n") + "#OPENAI_API_KEY=sk-proj-CANARYold\r\nSEED_SECRETS=blank\r\n"
@@ -1017,7 +1033,8 @@ fn copies_of_the_seed_and_what_the_wizard_kept_are_emptied_too() {
         on_boot_disk: false,
         ..host.volumes[0].clone()
     };
-    let old = "OPENROUTER_API_KEY=sk-or-v1-CANARYold\n# was sk-or-v1-0123456789abcdef0123456789abcdef\n";
+    let old =
+        "OPENROUTER_API_KEY=sk-or-v1-CANARYold\n# was sk-or-v1-0123456789abcdef0123456789abcdef\n";
     {
         let sticks = &mut host.disk.get_mut().sticks;
         let files = [("setup", emptying()), ("SETUP.OLD.TXT", old.to_owned())]

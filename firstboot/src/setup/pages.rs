@@ -85,8 +85,13 @@ fn page(values: &[(Key, &str)]) -> String {
         "\n# ---------------------------------------------------------------------------\n\
          # Nothing below has to be touched. To use a line, remove the # before it.\n\n",
     );
-    // Choosing single models is for the few who have read the reference.
-    let special = |rule| matches!(rule, Rule::Provider | Rule::Model | Rule::Seconds { .. });
+    // Choosing single models or machines is for the few who have read the reference.
+    let special = |rule| {
+        matches!(
+            rule,
+            Rule::Provider | Rule::Model | Rule::Seconds { .. } | Rule::Fingerprint
+        )
+    };
     let below = |row: &&Row| !TOP.contains(&row.key) && row.key != Key::Profile;
     for row in [Key::Profile.row()]
         .into_iter()

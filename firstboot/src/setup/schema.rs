@@ -265,6 +265,8 @@ schema! {
 
     InstallMode "INSTALL_MODE" Optional Plain Rule::OneOf(&["fresh", "adopt"]), NOW, Read, "fresh",
         "fresh (default) sets up a new machine; adopt fills only what is missing on an existing one.";
+    HostFingerprint "HOST_FINGERPRINT" Optional Plain Rule::Fingerprint, NOW, Read, "machine:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "Ties this file to one machine, by the fingerprint that its RESULT.txt names: no other machine uses anything of this file.";
     SeedSecrets "SEED_SECRETS" Optional Plain Rule::OneOf(&["keep", "blank"]), NOW, Read, "keep",
         "keep (default) leaves this file alone; blank empties the secret lines after a successful set-up; an empty line then means that the machine keeps what it has.";
     AllowTelegramChange "ALLOW_TELEGRAM_CHANGE" Optional Plain Rule::YesNo, NOW, Read, "no",

@@ -20,8 +20,9 @@ impl Step for StoreFacts {
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
         Ok(Wanted::Work(format!(
-            "{} describes this machine",
-            cx.host.paths().facts
+            "{} describes this machine, {}",
+            cx.host.paths().facts,
+            Facts::from(cx.host.survey()).fingerprint
         )))
     }
 

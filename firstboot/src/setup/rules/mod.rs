@@ -73,6 +73,8 @@ pub enum Rule {
     AddressWithPrefix,
     /// Several IP addresses.
     AddressList,
+    /// What names a machine in its `facts.json`.
+    Fingerprint,
     /// A model provider.
     Provider,
     /// A model name.
@@ -178,6 +180,7 @@ impl Rule {
             Rule::Address => network::address(value).map(|_| ()),
             Rule::AddressWithPrefix => network::address_with_prefix(value).map(|_| ()),
             Rule::AddressList => network::address_list(value),
+            Rule::Fingerprint => names::fingerprint(value),
             Rule::Provider => provider(value),
             Rule::Model => model(value),
             Rule::Seconds { min, max } => seconds(min, max, value),
@@ -228,6 +231,7 @@ impl Rule {
             Rule::Address => "an IPv4 or IPv6 address",
             Rule::AddressWithPrefix => "an IPv4 or IPv6 address, a slash and a prefix length",
             Rule::AddressList => "1 to 4 IP addresses, separated by commas or spaces",
+            Rule::Fingerprint => "the word machine, a colon and 64 hexadecimal digits",
             Rule::Provider => "one of openrouter, deepseek, anthropic, openai, google",
             Rule::Model => "the model's name without spaces, up to 128 characters",
             Rule::Seconds { min, max } => {
@@ -241,7 +245,9 @@ impl Rule {
     /// The form in which a checked value is kept: one spelling for what has several.
     pub fn normalise(self, value: &str) -> String {
         match self {
-            Rule::OneOf(_) | Rule::TelegramSwitch | Rule::HostLabel => value.to_ascii_lowercase(),
+            Rule::OneOf(_) | Rule::TelegramSwitch | Rule::HostLabel | Rule::Fingerprint => {
+                value.to_ascii_lowercase()
+            }
             Rule::YesNo => if yes_no(value) == Some(true) {
                 "yes"
             } else {

@@ -306,6 +306,25 @@ pub fn keymap(value: &str) -> Outcome {
     Ok(())
 }
 
+/// The fingerprint of a machine, as `facts.json` and the report have it.
+pub fn fingerprint(value: &str) -> Outcome {
+    let digits = value
+        .to_ascii_lowercase()
+        .strip_prefix("machine:")
+        .map_or(0, |digits| {
+            let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_hex { digits.len() } else { 0 }
+        });
+    if digits == 64 {
+        return Ok(());
+    }
+    Err(
+        RuleError::new("fingerprint", "is not a machine's fingerprint").remedy(
+            "Copy it from RESULT.txt of that machine (`Facts of the machine`), or remove the line.",
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
