@@ -12,9 +12,10 @@ use clawdie_tests::{Built, Disk, Finished, program, xtask};
 
 const CONFIG: &str = "etc/systemd/system/colibri-daemon.service";
 
-fn stage(destdir: &Path, more: &[&str]) -> Finished {
+fn stage(flavour: &str, destdir: &Path, more: &[&str]) -> Finished {
+    // Which system a program is for makes no difference to where it is laid.
     let programs = programs();
-    let mut words = vec!["stage", "--flavour=debian", "--programs"];
+    let mut words = vec!["stage", "--flavour", flavour, "--programs"];
     words.push(programs.to_str().unwrap());
     words.push(destdir.to_str().unwrap());
     words.extend(more);
@@ -49,6 +50,21 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 #[test]
 fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
+    staging_keeps_what_was_edited("debian", &[CONFIG], CONFIG);
+}
+
+#[test]
+fn staging_for_freebsd_keeps_what_was_edited_too() {
+    let config = "usr/local/etc/newsyslog.conf.d/clawdie.conf";
+    let service = "usr/local/etc/rc.d/colibri_daemon";
+    let destdir = staging_keeps_what_was_edited("freebsd", &[config, service], config);
+    let mode = fs_err::metadata(destdir.path().join("dest dir").join(service)).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o755, "rc(8) runs it");
+    assert!(!destdir.path().join("dest dir/etc/systemd").exists());
+}
+
+fn staging_keeps_what_was_edited(flavour: &str, files: &[&str], config: &str) -> tempfile::TempDir {
+    let stage = |destdir: &Path, more: &[&str]| stage(flavour, destdir, more);
     let work = scratch();
     let destdir = work.path().join("dest dir");
     let planned = stage(&destdir, &["--plan", "--json"]);
@@ -58,11 +74,11 @@ fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
     let first = stage(&destdir, &["--json"]);
     let first: serde_json::Value = serde_json::from_slice(&first.output).unwrap();
     assert_eq!(planned["changes"], first["changes"]);
-    for path in [
+    let programs = [
         "usr/local/bin/colibri-daemon",
         "usr/local/bin/clawdie-firstboot",
-        CONFIG,
-    ] {
+    ];
+    for path in programs.iter().chain(files) {
         assert!(destdir.join(path).is_file(), "{path}");
     }
 
@@ -76,12 +92,12 @@ fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
     assert_eq!(everything(&destdir), before);
 
     // A program that broke is mended, a file that the admin edited is theirs.
-    let config = destdir.join(CONFIG);
-    fs_err::write(&config, "mine").unwrap();
+    let edited = destdir.join(config);
+    fs_err::write(&edited, "mine").unwrap();
     fs_err::write(destdir.join("usr/local/bin/colibri"), "broken").unwrap();
     let third = stage(&destdir, &[]).text();
     assert!(
-        third.contains(&format!("kept    /{CONFIG} (edited here)")),
+        third.contains(&format!("kept    /{config} (edited here)")),
         "{third}"
     );
     assert!(
@@ -89,10 +105,11 @@ fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
         "{third}"
     );
     assert!(third.contains("0 were created, 1 updated"), "{third}");
-    assert_eq!(fs_err::read_to_string(&config).unwrap(), "mine");
+    assert_eq!(fs_err::read_to_string(&edited).unwrap(), "mine");
     let fourth = stage(&destdir, &[]).text();
     assert!(fourth.contains("Nothing to change"), "{fourth}");
     assert!(fourth.contains("1 kept"), "{fourth}");
+    work
 }
 
 #[test]
@@ -104,7 +121,7 @@ fn the_running_system_is_not_changed_by_accident() {
     }
     let ours = Path::new("/usr/local/share/clawdie-iso");
     let before = ours.exists();
-    let plan = stage(Path::new("/"), &["--plan"]);
+    let plan = stage("debian", Path::new("/"), &["--plan"]);
     assert_eq!(ours.exists(), before, "a plan writes nothing");
     assert!(
         plan.text().contains("/usr/local/bin/colibri-daemon"),
