@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{Flavour, Recipe, User};
 
 /// Adds the recipe's users and their groups, without a password, to `/etc/passwd` and its companions,
-/// where that makes accounts.
+/// where that makes accounts; and locks root there, so that no first boot can fail to.
 ///
 /// # Errors
 /// When the base lacks one of the files, or already uses a name or a number.
@@ -57,7 +57,31 @@ fn write(tree: &mut Tree, users: &[User]) -> Result<()> {
         // No password, never changed: the fields that an ageing policy would fill stay empty.
         append(tree, "etc/shadow", name, None, &format!("{name}:!*:::::::"))?;
     }
-    Ok(())
+    let shadow = text_of(tree, "etc/shadow")?;
+    put(tree, "etc/shadow", lock_root(&shadow)?)
+}
+
+fn lock_root(shadow: &str) -> Result<String> {
+    let (mut text, mut found) = (String::with_capacity(shadow.len()), false);
+    for line in shadow.lines() {
+        let root = line
+            .strip_prefix("root:")
+            .and_then(|rest| rest.split_once(':'));
+        match root {
+            Some((_, rest)) => {
+                found = true;
+                text.push_str("root:!*:");
+                text.push_str(rest);
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    if found {
+        Ok(text)
+    } else {
+        Err(fault("etc/shadow", "has no line for root"))
+    }
 }
 
 fn fault(file: &str, what: impl std::fmt::Display) -> Error {
@@ -102,6 +126,10 @@ fn append(tree: &mut Tree, file: &str, name: &str, number: Option<u32>, line: &s
     }
     text.push_str(line);
     text.push('\n');
+    put(tree, file, text)
+}
+
+fn put(tree: &mut Tree, file: &str, text: String) -> Result<()> {
     let path = path_of(file)?;
     let mut node = tree
         .get(&path)
@@ -154,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_added_without_a_password() {
+    fn a_user_is_added_without_a_password_and_root_is_locked() {
         let mut tree = base();
         write(&mut tree, &[user("colibri", 820)]).unwrap();
         let text = |path: &str| {
@@ -164,7 +192,7 @@ mod tests {
         };
         let line = "\ncolibri:x:820:820:Colibri:/var/lib/colibri:/usr/sbin/nologin\n";
         assert!(text("etc/passwd").ends_with(line));
-        assert!(text("etc/shadow").ends_with("\ncolibri:!*:::::::\n"));
+        assert_eq!(text("etc/shadow"), "root:!*:1::::::\ncolibri:!*:::::::\n");
         assert!(text("etc/group").ends_with("\ncolibri:x:820:\n"));
     }
 

@@ -95,8 +95,6 @@ impl Guest {
         Machine {
             writes: Writes::Kept,
             network: Network::Isolated,
-            // Translated, one processor costs a quarter less than two, and two machines run at once.
-            cpus: 1,
             ..Machine::new(disk.path())
         }
     }

@@ -96,7 +96,7 @@ impl Typed {
                 ),
                 (
                     "OTHER_BOT_TOKEN",
-                    Canary::new("other bot's token", "987654321:", 35),
+                    Canary::new("other bot's token", "1122334455:", 35),
                 ),
                 ("PASSWORD", Canary::new("operator's password", "Pw-", 24)),
             ],

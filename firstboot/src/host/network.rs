@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Address, HostError};
+use super::{Address, Host, HostError};
 
 /// How the machine is to reach the network. Empty: DHCP on every wired card, as the image comes.
 #[derive(Debug, Clone, Default)]
@@ -97,13 +98,44 @@ pub(super) fn no_card(kind: &str, remedy: &str) -> HostError {
     ))
 }
 
-/// The card to give a fixed address to: the first with a cable in it, else the first by name.
-pub(super) fn choose(cards: &[String], has_carrier: impl Fn(&str) -> bool) -> Option<&str> {
-    cards
-        .iter()
-        .find(|card| has_carrier(card))
-        .or(cards.first())
-        .map(String::as_str)
+/// Why a fixed address cannot be given.
+pub(super) fn no_wired_card() -> HostError {
+    no_card(
+        "wired network",
+        "STATIC_IP needs one when there is no WIFI_SSID",
+    )
+}
+
+/// How often, and how long apart, a cable is looked for: a card needs some seconds to find the other end.
+pub(super) const LOOKS: u32 = 12;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// What has network cards.
+pub(super) trait Cards: Host {
+    /// Switches a card on: only then can it tell whether it has a cable.
+    fn switch_on(&self, card: &str) -> Result<(), HostError>;
+    /// Whether somebody is at the other end of its cable.
+    fn has_carrier(&self, card: &str) -> bool;
+
+    /// The wired card for a fixed address. One card needs no choice; of several it is the first with a cable, else the
+    /// first by name.
+    fn choose_wired(&self, cards: &[String], looks: u32) -> Result<Option<String>, HostError> {
+        let [first, _, ..] = cards else {
+            return Ok(cards.first().cloned());
+        };
+        for card in cards {
+            self.switch_on(card)?;
+        }
+        for look in 0..looks {
+            if look > 0 {
+                self.sleep(BETWEEN_LOOKS);
+            }
+            if let Some(card) = cards.iter().find(|card| self.has_carrier(card)) {
+                return Ok(Some(card.clone()));
+            }
+        }
+        Ok(Some(first.clone()))
+    }
 }
 
 /// Addresses of this machine that others can use.
@@ -144,15 +176,6 @@ pub(super) fn addresses() -> Result<Vec<Address>, HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cable_decides_and_without_one_the_name() {
-        let cards = ["em0", "em1"].map(str::to_owned);
-        assert_eq!(choose(&cards, |card| card == "em1"), Some("em1"));
-        assert_eq!(choose(&cards, |_| true), Some("em0"));
-        assert_eq!(choose(&cards, |_| false), Some("em0"));
-        assert_eq!(choose(&[], |_| true), None);
-    }
 
     #[test]
     fn it_is_told_in_words_without_the_password() {

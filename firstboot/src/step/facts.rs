@@ -19,11 +19,8 @@ impl Step for StoreFacts {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        Ok(Wanted::Work(format!(
-            "{} describes this machine, {}",
-            cx.host.paths().facts,
-            Facts::from(cx.host.survey()).fingerprint
-        )))
+        let path = cx.host.paths().facts;
+        Ok(Wanted::Work(format!("{path} describes this machine")))
     }
 
     fn check(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
@@ -34,8 +31,15 @@ impl Step for StoreFacts {
         Ok(facts::write(cx.host, &cx.host.survey().into())?)
     }
 
-    // Free memory and the like are not among them, yet a stick may be plugged in at this very moment.
+    // A stick may be plugged in at this very moment, so that another look would find another machine.
     fn verify(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
         Ok(facts::read(cx.host)?.is_some())
+    }
+
+    fn result(&self, cx: &Context, wanted: &Wanted) -> String {
+        match facts::read(cx.host) {
+            Ok(Some(facts)) => format!("{}, {}", wanted.describe(), facts.fingerprint),
+            _ => wanted.describe(),
+        }
     }
 }

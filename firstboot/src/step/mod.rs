@@ -51,7 +51,6 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
             Box::new(root_lock::RootLock),
             Box::new(clock::Clock),
             Box::new(ssh_host_keys::SshHostKeys),
-            Box::new(facts::StoreFacts),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
             Box::new(adoption::Adoption),
@@ -68,6 +67,8 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
         ],
         Phase::Late => vec![
             Box::new(root_lock::RootLock),
+            // Late, as only now every device is sure to be there.
+            Box::new(facts::StoreFacts),
             Box::new(seed::ReadSeed),
             Box::new(validate::Validate),
             Box::new(adoption::Adoption),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clawdie_firstboot::host::Host;
-use clawdie_firstboot::wizard::{Ending, hold, model, place};
+use clawdie_firstboot::wizard::{Ending, hold, place};
 use miette::{IntoDiagnostic as _, miette};
 
 use crate::{lock, print, require_root};

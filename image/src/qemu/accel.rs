@@ -114,6 +114,16 @@ impl Accel {
         }
     }
 
+    /// How many of the processors that a machine has in mind it gets. Translated it gets one: a second makes it
+    /// slower by a quarter, and Linux, which patches its own code as it runs, has died of it under QEMU 7.2 (`int3`
+    /// out of a jump label, as the other processor still runs the old translation).
+    pub(super) fn processors(self, wanted: u32) -> u32 {
+        match self {
+            Self::Kvm => wanted,
+            Self::Tcg | Self::TcgWithoutCx16 => 1,
+        }
+    }
+
     /// How many times longer than with KVM things may take: deadlines are multiplied by it.
     pub fn slowness(self) -> u32 {
         match self {

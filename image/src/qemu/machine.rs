@@ -59,7 +59,7 @@ pub struct Machine {
     pub sticks: Vec<PathBuf>,
     /// Memory in MiB.
     pub memory: u32,
-    /// Processors.
+    /// Processors, where they are real ones: a translated machine has one.
     pub cpus: u32,
     /// What the network leads to.
     pub network: Network,
@@ -205,7 +205,7 @@ impl Machine {
         }
         add(&[&"-display", &"none", &"-vga", &"std"]);
         add(&[&"-m", &format!("{}M", self.memory)]);
-        add(&[&"-smp", &self.cpus.to_string()]);
+        add(&[&"-smp", &accel.processors(self.cpus).to_string()]);
         let clock = self.clock.as_deref().unwrap_or("utc");
         add(&[&"-rtc", &format!("base={clock}")]);
         if let Some(uefi) = &places.uefi {
@@ -290,6 +290,10 @@ mod tests {
     use super::*;
 
     fn line(machine: &Machine) -> String {
+        line_with(Accel::TcgWithoutCx16, machine)
+    }
+
+    fn line_with(accel: Accel, machine: &Machine) -> String {
         let places = Places {
             folder: tempfile::tempdir().unwrap(),
             uefi: (machine.firmware != Firmware::Bios).then(|| Uefi {
@@ -297,7 +301,7 @@ mod tests {
                 variables: "/variables.fd".into(),
             }),
         };
-        let words = machine.arguments(Accel::TcgWithoutCx16, &places, 2222);
+        let words = machine.arguments(accel, &places, 2222);
         words.join(OsStr::new(" ")).into_string().unwrap()
     }
 
@@ -319,7 +323,6 @@ mod tests {
             writes: Writes::Kept,
             sticks: vec!["/second.img".into()],
             memory: 512,
-            cpus: 1,
             network: Network::Isolated,
             ..Machine::new("/a.img")
         });
@@ -329,6 +332,13 @@ mod tests {
         assert!(line.contains("usb-storage,bus=usb.0,removable=on,drive=stick0"));
         assert!(line.contains("-m 512M -smp 1") && line.contains("restrict=on"));
         assert!(line.contains("-rtc base=utc"));
+    }
+
+    #[test]
+    fn only_real_processors_are_several() {
+        let machine = Machine::new("/a.img");
+        assert!(line_with(Accel::Kvm, &machine).contains("-smp 2"));
+        assert!(line_with(Accel::Tcg, &machine).contains("-smp 1"));
     }
 
     #[test]

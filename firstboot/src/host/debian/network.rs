@@ -6,10 +6,9 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use super::{Command, Debian, Host as _, HostError, Processes};
-use crate::host::network::{Fixed, Network, choose, list, no_card};
+use super::{Command, Debian, HostError, Processes};
+use crate::host::network::{Cards, Fixed, LOOKS, Network, list, no_card, no_wired_card};
 use crate::host::own_file::OwnFile;
 use crate::host::wifi::{self, Supplicant};
 
@@ -22,13 +21,9 @@ const STARTED_AT_BOOT: &str = "/etc/systemd/system/multi-user.target.wants";
 /// ARPHRD_ETHER, which Wi-Fi cards have as well.
 const ETHERNET: &str = "1";
 
-/// How often, and how long apart, a cable is looked for: a card needs some seconds to find the other end.
-const LOOKS: u32 = 12;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-
 /// The cards of a machine, each sort by name.
 #[derive(Debug, Default)]
-struct Cards {
+struct Inventory {
     wired: Vec<String>,
     wifi: Vec<String>,
 }
@@ -42,7 +37,7 @@ struct Chosen {
 
 impl Chosen {
     /// Whether each card is there that the setting needs.
-    fn serves(&self, network: &Network, cards: &Cards) -> bool {
+    fn serves(&self, network: &Network, cards: &Inventory) -> bool {
         let is_there = |name: &Option<String>, cards: &[String]| {
             name.as_ref().is_some_and(|name| cards.contains(name))
         };
@@ -133,8 +128,8 @@ fn card_of(text: &str) -> Option<String> {
 
 impl<P: Processes> Debian<P> {
     /// The cards of flesh and blood: a bridge or the end of a tenant's cable has no device.
-    fn cards(&self) -> Result<Cards, HostError> {
-        let mut cards = Cards::default();
+    fn cards(&self) -> Result<Inventory, HostError> {
+        let mut cards = Inventory::default();
         for name in self.machine.list(Path::new(CARDS))? {
             let has = |what: &str| self.machine.at(format!("{CARDS}/{name}/{what}")).exists();
             let kind = self.machine.text_at(&format!("{CARDS}/{name}/type"))?;
@@ -214,9 +209,7 @@ impl<P: Processes> Debian<P> {
             chosen.wired = None;
         }
         if network.needs_wired() || network.wifi.is_some() {
-            // Drivers are still being loaded this early, and udev gives cards their last names.
-            self.machine
-                .says_yes(&Command::new(["udevadm", "settle", "--timeout=20"]))?;
+            self.wait_for_devices()?;
             let cards = self.cards()?;
             if !chosen.serves(network, &cards) {
                 chosen = self.choose_cards(network, &cards)?;
@@ -269,7 +262,7 @@ impl<P: Processes> Debian<P> {
         Ok(())
     }
 
-    fn choose_cards(&self, network: &Network, cards: &Cards) -> Result<Chosen, HostError> {
+    fn choose_cards(&self, network: &Network, cards: &Inventory) -> Result<Chosen, HostError> {
         let mut chosen = Chosen::default();
         if network.wifi.is_some() {
             let card = cards.wifi.first().ok_or_else(|| {
@@ -281,38 +274,19 @@ impl<P: Processes> Debian<P> {
             })?;
             chosen.wifi = Some(card.clone());
         } else if network.needs_wired() {
-            let card = self.choose_wired(&cards.wired, LOOKS)?.ok_or_else(|| {
-                no_card(
-                    "wired network",
-                    "STATIC_IP needs one when there is no WIFI_SSID",
-                )
-            })?;
-            chosen.wired = Some(card);
+            let card = self.choose_wired(&cards.wired, LOOKS)?;
+            chosen.wired = Some(card.ok_or_else(no_wired_card)?);
         }
         Ok(chosen)
     }
+}
 
-    /// One card needs no choice. Of several, the first with a cable; only a card that is up can tell.
-    pub(super) fn choose_wired(
-        &self,
-        cards: &[String],
-        looks: u32,
-    ) -> Result<Option<String>, HostError> {
-        let [_, _, ..] = cards else {
-            return Ok(cards.first().cloned());
-        };
-        for card in cards {
-            self.machine
-                .processes
-                .demand(&Command::new(["ip", "link", "set", "dev", card, "up"]))?;
-        }
-        for _ in 0..looks {
-            if cards.iter().any(|card| self.has_carrier(card)) {
-                break;
-            }
-            self.sleep(BETWEEN_LOOKS);
-        }
-        Ok(choose(cards, |card| self.has_carrier(card)).map(str::to_owned))
+impl<P: Processes> Cards for Debian<P> {
+    fn switch_on(&self, card: &str) -> Result<(), HostError> {
+        self.machine
+            .processes
+            .demand(&Command::new(["ip", "link", "set", "dev", card, "up"]))?;
+        Ok(())
     }
 
     fn has_carrier(&self, card: &str) -> bool {

@@ -12,6 +12,8 @@ const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nb
 
 impl<P: Processes> Debian<P> {
     pub(super) fn find_out(&self) -> Survey {
+        // Half of the devices make half of a fingerprint. Who has no udev has nothing to wait for.
+        let _ = self.wait_for_devices();
         let mut survey = Survey {
             system: System {
                 flavour: "debian".into(),

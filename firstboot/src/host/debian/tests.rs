@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use secrecy::SecretString;
 
 use super::*;
+use crate::host::network::Cards as _;
 use crate::host::played::Played;
 use crate::host::{Fixed, Network, Wifi};
 
@@ -728,7 +729,10 @@ fn every_active_console_gets_the_text_and_a_missing_one_does_no_harm() {
 
 #[test]
 fn the_kernel_tells_what_the_machine_is() {
-    let bench = Bench::new(&[("systemd-detect-virt --vm", 0, "kvm\n")]);
+    let bench = Bench::new(&[
+        ("udevadm settle --timeout=20", 0, ""),
+        ("systemd-detect-virt --vm", 0, "kvm\n"),
+    ]);
     for (path, text) in [
         (
             "/etc/os-release",
@@ -804,7 +808,10 @@ fn the_kernel_tells_what_the_machine_is() {
 
 #[test]
 fn a_machine_that_tells_nothing_is_described_all_the_same() {
-    let bench = Bench::new(&[("systemd-detect-virt --vm", 1, "none\n")]);
+    let bench = Bench::new(&[
+        ("udevadm settle --timeout=20", 0, ""),
+        ("systemd-detect-virt --vm", 1, "none\n"),
+    ]);
     let system = bench.host.survey().system;
     assert_eq!((&*system.flavour, &*system.firmware), ("debian", "bios"));
     assert_eq!(

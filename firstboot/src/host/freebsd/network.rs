@@ -5,10 +5,9 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use super::{Command, Freebsd, Host as _, HostError, Processes};
-use crate::host::network::{Fixed, Network, choose, no_card};
+use super::{Command, Freebsd, HostError, Processes};
+use crate::host::network::{Cards, Fixed, LOOKS, Network, no_card, no_wired_card};
 use crate::host::own_file::OwnFile;
 use crate::host::wifi::{self, Supplicant};
 use crate::paths::Paths;
@@ -21,10 +20,6 @@ const RESOLVCONF: &str = "/etc/resolvconf.conf";
 
 /// The interface that Wi-Fi gets; a card itself carries no traffic.
 const WLAN: &str = "wlan0";
-
-/// How often, and how long apart, a cable is looked for: a card needs some seconds to find the other end.
-const LOOKS: u32 = 12;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Ethernet interfaces that are made and not plugged in.
 const MADE: [&str; 9] = [
@@ -223,7 +218,7 @@ impl<P: Processes> Freebsd<P> {
         let cards = self.cards_for(network)?;
         let card = match self.chosen_before(network, &cards)? {
             Some(card) => card,
-            None => self.choose_card(network, &cards, LOOKS)?,
+            None => self.choose_card(network, &cards)?,
         };
         let wanted = knobs(network, &card);
         let files = files(network, &card);
@@ -259,12 +254,7 @@ impl<P: Processes> Freebsd<P> {
         Ok(())
     }
 
-    fn choose_card(
-        &self,
-        network: &Network,
-        cards: &[String],
-        looks: u32,
-    ) -> Result<String, HostError> {
+    fn choose_card(&self, network: &Network, cards: &[String]) -> Result<String, HostError> {
         if network.wifi.is_some() {
             return cards.first().cloned().ok_or_else(|| {
                 no_card(
@@ -277,36 +267,16 @@ impl<P: Processes> Freebsd<P> {
         if !network.needs_wired() {
             return Ok(String::new());
         }
-        let card = self.choose_wired(cards, looks)?;
-        card.ok_or_else(|| {
-            no_card(
-                "wired network",
-                "STATIC_IP needs one when there is no WIFI_SSID",
-            )
-        })
+        self.choose_wired(cards, LOOKS)?.ok_or_else(no_wired_card)
     }
+}
 
-    /// One card needs no choice. Of several, the first with a cable; only a card that is up can tell.
-    pub(super) fn choose_wired(
-        &self,
-        cards: &[String],
-        looks: u32,
-    ) -> Result<Option<String>, HostError> {
-        let [_, _, ..] = cards else {
-            return Ok(cards.first().cloned());
-        };
-        for card in cards {
-            self.machine
-                .processes
-                .demand(&Command::new(["ifconfig", card, "up"]))?;
-        }
-        for _ in 0..looks {
-            if cards.iter().any(|card| self.has_carrier(card)) {
-                break;
-            }
-            self.sleep(BETWEEN_LOOKS);
-        }
-        Ok(choose(cards, |card| self.has_carrier(card)).map(str::to_owned))
+impl<P: Processes> Cards for Freebsd<P> {
+    fn switch_on(&self, card: &str) -> Result<(), HostError> {
+        self.machine
+            .processes
+            .demand(&Command::new(["ifconfig", card, "up"]))?;
+        Ok(())
     }
 
     fn has_carrier(&self, card: &str) -> bool {
