@@ -21,7 +21,7 @@ fn main() {
         })
         .collect();
     for (name, cuts, quick) in [
-        ("power-cut-twice", 2, true),
+        ("power-cut-once", 1, true),
         ("power-cut-25-times", 25, false),
     ] {
         trials.push(

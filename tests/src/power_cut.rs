@@ -2,7 +2,8 @@
 //! one leads to.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::fmt;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::scenario::Typed;
@@ -32,12 +33,27 @@ colibri status --json | grep -o '"journal_mode": *"[a-z]*"'
 /// How first boot's lines on the console begin.
 const LINE: &str = "\nclawdie: ";
 
+/// How many of them there are at least: the cuts are spread over these.
+const LINES: usize = 22;
+
 /// Where in a first boot the plug is pulled.
 struct Cut {
+    number: usize,
     /// After this many of first boot's lines on the console.
     line: usize,
     /// And this much later.
     delay: Duration,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number,
+            line,
+            delay,
+        } = self;
+        write!(f, "cut {number} (line {line}, {delay:?} later)")
+    }
 }
 
 /// Cuts a first boot `count` times, each time on a fresh stick, spread over its lines on the console and the time
@@ -45,36 +61,59 @@ struct Cut {
 pub fn play(count: usize) {
     let home = Disk::nothing();
     let typed = Typed::new(&home);
-    let disk = stick(&typed);
-    let mut guest = boot(&disk, "power-cut-none");
-    guest.wait_for_report("READY");
-    let expected = state(&mut guest, &typed);
-    let lines = guest.console_text().matches(LINE).count();
-    guest.power_off();
-    assert!(lines > 10, "first boot shows {lines} lines");
-
+    let undisturbed = OnceLock::new();
+    let ends = Mutex::new(Vec::new());
     let cuts = (0..count).map(|number| Cut {
-        line: 1 + number * lines / count,
+        number: number + 1,
+        line: 1 + (2 * number + 1) * LINES / (2 * count),
         delay: Duration::from_millis([0, 150, 400][number % 3]),
     });
-    let next = Mutex::new(cuts.enumerate());
+    // The first work is the boot that nobody disturbs.
+    let next = Mutex::new(std::iter::once(None).chain(cuts.map(Some)));
     // Two machines at once: each has one processor.
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some((number, cut)) = next.lock().unwrap().next() else {
-                        break;
-                    };
-                    cut_and_boot(number + 1, &cut, &expected, &typed);
+                    let work = next.lock().unwrap().next();
+                    match work {
+                        None => break,
+                        Some(None) => {
+                            let _ = undisturbed.set(boot_undisturbed(&typed));
+                        }
+                        Some(Some(cut)) => {
+                            let state = cut_and_boot(&cut, &typed);
+                            ends.lock().unwrap().push((cut, state));
+                        }
+                    }
                 }
             });
         }
     });
+    let expected = undisturbed.get().unwrap();
+    for (cut, found) in ends.lock().unwrap().iter() {
+        let differences = differences(expected, found);
+        assert!(
+            differences.is_empty(),
+            "{cut} leads elsewhere:\n{}",
+            differences.join("\n")
+        );
+    }
 }
 
-fn cut_and_boot(number: usize, cut: &Cut, expected: &str, typed: &Typed) {
-    let name = format!("power-cut-{number}");
+fn boot_undisturbed(typed: &Typed) -> String {
+    let disk = stick(typed);
+    let mut guest = boot(&disk, "power-cut-none");
+    guest.wait_for_report("READY");
+    let expected = state(&mut guest, typed);
+    let lines = guest.console_text().matches(LINE).count();
+    guest.power_off();
+    assert!(lines >= LINES, "first boot shows {lines} lines");
+    expected
+}
+
+fn cut_and_boot(cut: &Cut, typed: &Typed) -> String {
+    let name = format!("power-cut-{}", cut.number);
     let disk = stick(typed);
     let mut guest = boot(&disk, &name);
     for _ in 0..cut.line {
@@ -90,14 +129,8 @@ fn cut_and_boot(number: usize, cut: &Cut, expected: &str, typed: &Typed) {
     disk.assert_sound();
     let result = disk.seed_file("RESULT.txt").unwrap_or_default();
     let result = String::from_utf8_lossy(&result);
-    let place = format!("cut {number} (line {}, {:?} later)", cut.line, cut.delay);
-    assert!(result.contains("READY"), "{place}: RESULT.txt: {result}");
-    let differences = differences(expected, &found);
-    assert!(
-        differences.is_empty(),
-        "{place} leads elsewhere:\n{}",
-        differences.join("\n")
-    );
+    assert!(result.contains("READY"), "{cut}: RESULT.txt: {result}");
+    found
 }
 
 fn stick(typed: &Typed) -> Disk {
