@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// Numeric owner and group.
@@ -10,7 +10,9 @@ pub(super) type Owner = (u32, u32);
 
 /// Replaces `path`: temporary name in the same folder, sync, rename, sync of the folder.
 ///
-/// The new file has its mode from the moment it exists. A leftover of an earlier cut is removed first.
+/// The new file has its mode from the moment it exists. A leftover of an earlier cut is removed first. Of a file that
+/// only its owner may read, nothing of the old content is left in blocks that are free now, if the file system writes
+/// in place (ext4 and UFS do).
 pub(super) fn replace(
     path: &Path,
     content: &[u8],
@@ -19,8 +21,45 @@ pub(super) fn replace(
 ) -> io::Result<()> {
     let temporary = temporary_name(path)?;
     write_new(&temporary, content, mode, owner)?;
+    let old = open_secret(path)?;
     fs::rename(&temporary, path)?;
-    sync_folder(path)
+    sync_folder(path)?;
+    old.map_or(Ok(()), blank)
+}
+
+/// Removes a file, and its content if only its owner may read it. One that is not there is no error.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    let old = open_secret(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    old.map_or(Ok(()), blank)
+}
+
+/// Opens a file of which nothing may be left once it is gone; `None` for all others.
+fn open_secret(path: &Path) -> io::Result<Option<File>> {
+    // A link is not followed: what it leads to stays.
+    let Ok(is) = fs::symlink_metadata(path) else {
+        return Ok(None);
+    };
+    let is_secret = is.is_file() && is.nlink() == 1 && is.permissions().mode() & 0o077 == 0;
+    if !is_secret {
+        return Ok(None);
+    }
+    let no_follow = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(no_follow)
+        .open(path)?;
+    Ok(Some(file))
+}
+
+/// Writes zeros over all of a file.
+fn blank(mut file: File) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(len), &mut file)?;
+    file.sync_data()
 }
 
 /// The first half of [`replace`], for content that another program checks before it counts.
@@ -30,10 +69,7 @@ pub(super) fn write_new(
     mode: u32,
     owner: Option<Owner>,
 ) -> io::Result<()> {
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(temporary)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -168,8 +204,41 @@ mod tests {
     }
 
     #[test]
+    fn of_a_secret_nothing_is_left_where_it_lay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (mode, left) in [(0o600, "\0\0\0\0\0\0"), (0o644, "secret")] {
+            for goes in [true, false] {
+                let path = folder.path().join("provider.env");
+                replace(&path, b"secret", mode, None).expect("written");
+                let mut old = File::open(&path).expect("opened");
+                if goes {
+                    remove(&path).expect("removed");
+                    assert!(!path.exists());
+                    remove(&path).expect("nothing to do");
+                } else {
+                    replace(&path, b"another", mode, None).expect("replaced");
+                    assert_eq!(fs::read(&path).expect("read"), b"another");
+                }
+                let mut text = String::new();
+                old.read_to_string(&mut text).expect("read");
+                assert_eq!(text, left, "{mode:o}, goes: {goes}");
+                remove(&path).expect("removed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_has_a_second_name_stays_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (path, other) = (folder.path().join("f"), folder.path().join("other"));
+        replace(&path, b"secret", 0o600, None).expect("written");
+        fs::hard_link(&path, &other).expect("linked");
+        replace(&path, b"new", 0o600, None).expect("replaced");
+        assert_eq!(fs::read(&other).expect("read"), b"secret");
+    }
+
+    #[test]
     fn overwriting_keeps_file_and_length() {
-        use std::os::unix::fs::MetadataExt as _;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("setup.txt");
         fs::write(&path, "KEY=secret").expect("written");

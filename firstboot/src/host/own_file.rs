@@ -1,7 +1,6 @@
 //! Files that are first boot's alone. They are told by their first line, so that nobody else's is ever overwritten.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -86,10 +85,8 @@ impl<P: Processes> Machine<P> {
             return Ok(());
         }
         let at = self.at(path);
-        match fs::remove_file(&at) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => files::sync_folder(&at),
-        }
-        .map_err(HostError::io(format!("removing {path}")))
+        files::remove(&at)
+            .and_then(|()| files::sync_folder(&at))
+            .map_err(HostError::io(format!("removing {path}")))
     }
 }

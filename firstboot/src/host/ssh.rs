@@ -1,8 +1,5 @@
 //! SSH host keys: the image ships none, each machine makes its own.
 
-use std::fs;
-use std::io;
-
 use super::machine::Machine;
 use super::{Command, HostError, Processes, files};
 
@@ -43,14 +40,8 @@ impl<P: Processes> Machine<P> {
             // `ssh-keygen -A` leaves any file alone that is there, damaged ones too. A whole key is never touched.
             if !self.key_is_whole(kind)? {
                 for path in [private(kind), public(kind)] {
-                    match fs::remove_file(self.at(&path)) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(HostError::io(format!("removing the damaged {path}"))(
-                                error,
-                            ));
-                        }
-                        _ => {}
-                    }
+                    files::remove(&self.at(&path))
+                        .map_err(HostError::io(format!("removing the damaged {path}")))?;
                 }
             }
         }
