@@ -194,11 +194,12 @@ impl Outputs {
         }
         let sums_path = self.temporary(".sha256");
         fs::write(&sums_path, sums)?;
-        let mut published = rest.clone();
-        published.push(image_path.clone());
-        for path in published.iter().chain([&sums_path]) {
+        // The image is on the disk already.
+        for path in rest.iter().chain([&sums_path]) {
             fs::File::open(path)?.sync_all()?;
         }
+        let mut published = rest;
+        published.push(image_path.clone());
         let at = |path: &Path| self.out.join(file_name(path));
         let _turn = turn(&self.out)?;
         // The old checksums no longer hold from here on; a copy that is not made again is stale.

@@ -193,7 +193,8 @@ impl Bench {
 
     /// Power-on to the line that says that all is done, on a fresh stick of twice the image's size.
     fn boot(&self, image: &Path, ends: &str) -> Result<Duration> {
-        let stick = self.work.path().join("stick.img");
+        let folder = tempfile::tempdir_in(self.work.path())?;
+        let stick = folder.path().join("stick.img");
         qemu::sparse_copy(image, &stick)?;
         let file = fs_err::OpenOptions::new().write(true).open(&stick)?;
         file.set_len(file.metadata()?.len() * 2)?;
