@@ -59,7 +59,7 @@ fn staging_for_freebsd_keeps_what_was_edited_too() {
     let service = "usr/local/etc/rc.d/colibri_daemon";
     let destdir = staging_keeps_what_was_edited("freebsd", &[config, service], config);
     let mode = fs_err::metadata(destdir.path().join("dest dir").join(service)).unwrap();
-    assert_eq!(mode.permissions().mode() & 0o777, 0o755, "rc(8) runs it");
+    assert_eq!(mode.permissions().mode() & 0o777, 0o555, "rc(8) runs it");
     assert!(!destdir.path().join("dest dir/etc/systemd").exists());
 }
 
