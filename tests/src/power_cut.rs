@@ -30,8 +30,8 @@ hostname
 colibri status --json | grep -o '"journal_mode": *"[a-z]*"'
 "#;
 
-/// How first boot's lines on the console begin.
-const LINE: &str = "\nclawdie: ";
+/// How first boot's lines on the console begin, though not always at the start of one: the login prompt comes in between.
+const LINE: &str = "clawdie: ";
 
 /// How many of them there are at least: the cuts are spread over these.
 const LINES: usize = 22;
