@@ -117,25 +117,31 @@ pub(super) trait Cards: Host {
     /// Whether somebody is at the other end of its cable.
     fn has_carrier(&self, card: &str) -> bool;
 
-    /// The wired card for a fixed address. One card needs no choice; of several it is the first with a cable, else the
-    /// first by name.
+    /// The wired card for a fixed address. One card needs no choice.
     fn choose_wired(&self, cards: &[String], looks: u32) -> Result<Option<String>, HostError> {
-        let [first, _, ..] = cards else {
+        let [_, _, ..] = cards else {
             return Ok(cards.first().cloned());
         };
         for card in cards {
             self.switch_on(card)?;
         }
-        for look in 0..looks {
-            if look > 0 {
-                self.sleep(BETWEEN_LOOKS);
+        for _ in 0..looks {
+            if cards.iter().any(|card| self.has_carrier(card)) {
+                break;
             }
-            if let Some(card) = cards.iter().find(|card| self.has_carrier(card)) {
-                return Ok(Some(card.clone()));
-            }
+            self.sleep(BETWEEN_LOOKS);
         }
-        Ok(Some(first.clone()))
+        Ok(choose(cards, |card| self.has_carrier(card)).map(str::to_owned))
     }
+}
+
+/// The card to give a fixed address to: the first with a cable in it, else the first by name.
+fn choose(cards: &[String], has_carrier: impl Fn(&str) -> bool) -> Option<&str> {
+    cards
+        .iter()
+        .find(|card| has_carrier(card))
+        .or(cards.first())
+        .map(String::as_str)
 }
 
 /// Addresses of this machine that others can use.
@@ -176,6 +182,15 @@ pub(super) fn addresses() -> Result<Vec<Address>, HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cable_decides_and_without_one_the_name() {
+        let cards = ["em0", "em1"].map(str::to_owned);
+        assert_eq!(choose(&cards, |card| card == "em1"), Some("em1"));
+        assert_eq!(choose(&cards, |_| true), Some("em0"));
+        assert_eq!(choose(&cards, |_| false), Some("em0"));
+        assert_eq!(choose(&[], |_| true), None);
+    }
 
     #[test]
     fn it_is_told_in_words_without_the_password() {

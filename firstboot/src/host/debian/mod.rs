@@ -38,13 +38,6 @@ impl Debian<System> {
 }
 
 impl<P: Processes> Debian<P> {
-    /// Early in a boot drivers are still being loaded, and udev gives cards their last names.
-    fn wait_for_devices(&self) -> Result<(), HostError> {
-        self.machine
-            .says_yes(&Command::new(["udevadm", "settle", "--timeout=20"]))?;
-        Ok(())
-    }
-
     /// A host with its files below `root` and its programs run by `processes`.
     pub fn new(root: impl Into<PathBuf>, processes: P) -> Self {
         Self {
@@ -53,6 +46,13 @@ impl<P: Processes> Debian<P> {
                 processes,
             },
         }
+    }
+
+    /// Early in a boot drivers are still being loaded, and udev gives cards their last names.
+    fn wait_for_devices(&self) -> Result<(), HostError> {
+        self.machine
+            .says_yes(&Command::new(["udevadm", "settle", "--timeout=20"]))?;
+        Ok(())
     }
 }
 

@@ -1061,6 +1061,8 @@ fn of_several_cards_the_one_with_a_cable_is_taken() {
         ("ifconfig em1 up", 0, ""),
         ("ifconfig em0", 0, "\tstatus: no carrier\n"),
         ("ifconfig em1", 0, "\tstatus: active\n"),
+        ("ifconfig em0", 0, "\tstatus: no carrier\n"),
+        ("ifconfig em1", 0, "\tstatus: active\n"),
     ]);
     let cards = ["em0", "em1"].map(str::to_owned);
     let found = bench.host.choose_wired(&cards, 1).expect("looked");
