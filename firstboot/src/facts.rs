@@ -12,6 +12,9 @@ use crate::host::{Host, HostError};
 /// The version that this program writes.
 pub const VERSION: u32 = 1;
 
+/// How a fingerprint begins; 64 hexadecimal digits follow.
+const PREFIX: &str = "machine:";
+
 /// What a host finds out about its machine. What it cannot find out is left empty: no machine tells everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
@@ -111,7 +114,14 @@ fn fingerprint(ids: &BTreeMap<String, String>) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("machine:{hex}")
+    format!("{PREFIX}{hex}")
+}
+
+/// Whether a text has the form of a fingerprint.
+pub fn is_fingerprint(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix(PREFIX)
+        .is_some_and(|digits| digits.len() == 64 && digits.bytes().all(digit))
 }
 
 fn is_filler(value: &str) -> bool {
@@ -183,6 +193,7 @@ mod tests {
         ]);
         let print = fingerprint(&one);
         assert_eq!(print.len(), "machine:".len() + 64);
+        assert!(is_fingerprint(&print) && !is_fingerprint(&print[1..]));
         assert!(!print.contains("ab12") && !print.contains("AB12"));
         let mut other = one.clone();
         other.insert("serial".into(), "AB13".into());

@@ -1,6 +1,7 @@
 //! Names: of the assistant, the host, the tenant, the operator, places and keyboards.
 
 use super::{Outcome, RuleError};
+use crate::facts::is_fingerprint;
 
 /// Names the platform keeps for itself, as tenant id or host label.
 pub const RESERVED: &[&str] = &[
@@ -308,14 +309,7 @@ pub fn keymap(value: &str) -> Outcome {
 
 /// The fingerprint of a machine, as `facts.json` and the report have it.
 pub fn fingerprint(value: &str) -> Outcome {
-    let digits = value
-        .to_ascii_lowercase()
-        .strip_prefix("machine:")
-        .map_or(0, |digits| {
-            let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if is_hex { digits.len() } else { 0 }
-        });
-    if digits == 64 {
+    if is_fingerprint(&value.to_ascii_lowercase()) {
         return Ok(());
     }
     Err(
