@@ -22,8 +22,7 @@ pub(super) fn replace(
     let temporary = temporary_name(path)?;
     write_new(&temporary, content, mode, owner)?;
     let old = open_secret(path)?;
-    fs::rename(&temporary, path)?;
-    sync_folder(path)?;
+    rename(&temporary, path)?;
     old.map_or(Ok(()), blank)
 }
 

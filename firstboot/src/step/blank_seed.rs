@@ -9,7 +9,7 @@
 //! What this cannot reach: copies that an editor made elsewhere on the stick, and worn-out flash cells that the stick's
 //! own controller has put aside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
@@ -86,12 +86,10 @@ impl Step for BlankSeed {
     fn verify(&self, cx: &Context, _wanted: &Wanted) -> Result<bool, StepError> {
         for volume in cx.intake.copies.iter().chain([volume(cx)?]) {
             let is_emptied = seed::with_volume(cx.host, volume, Access::ReadOnly, |folder| {
-                let names = cx.host.list(folder)?;
-                let Some(name) = seed::setup_names(&names).into_iter().next() else {
-                    return Ok(false);
-                };
-                let now = cx.host.read(&folder.join(name))?.unwrap_or_default();
-                Ok(setup::blank(&now).is_some_and(|blanked| blanked.clean == now))
+                let now = lying_there(cx.host, folder, &cx.host.list(folder)?)?;
+                Ok(now.is_some_and(|(_, now)| {
+                    setup::blank(&now).is_some_and(|blanked| blanked.clean == now)
+                }))
             })?;
             if !is_emptied {
                 return Ok(false);
@@ -148,6 +146,19 @@ fn empty_old(host: &dyn Host, folder: &Path, names: &[String]) -> Result<Vec<usi
     Ok(blanked.left)
 }
 
+/// `setup.txt` as it lies in the mounted seed now, under whichever of its names: its path and its bytes.
+fn lying_there(
+    host: &dyn Host,
+    folder: &Path,
+    names: &[String],
+) -> Result<Option<(PathBuf, Vec<u8>)>, HostError> {
+    let Some(name) = seed::setup_names(names).into_iter().next() else {
+        return Ok(None);
+    };
+    let path = folder.join(name);
+    Ok(host.read(&path)?.map(|now| (path, now)))
+}
+
 /// Exchanges `setup.txt`, unless it has become another one since it was read.
 fn exchange(
     host: &dyn Host,
@@ -163,9 +174,7 @@ fn exchange(
             files.setup_name
         ))
     };
-    let name = seed::setup_names(names).into_iter().next();
-    let path = folder.join(name.ok_or_else(changed)?);
-    let now = host.read(&path)?.unwrap_or_default();
+    let (path, now) = lying_there(host, folder, names)?.ok_or_else(changed)?;
     if now == wanted.clean {
         return Ok(());
     }

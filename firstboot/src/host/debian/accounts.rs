@@ -252,9 +252,7 @@ impl<P: Processes> Debian<P> {
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }
-        fs::rename(&temporary, &at)
-            .and_then(|()| files::sync_folder(&at))
-            .map_err(doing())
+        files::rename(&temporary, &at).map_err(doing())
     }
 }
 
