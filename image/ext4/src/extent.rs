@@ -1,8 +1,10 @@
 //! Extent trees: which blocks of the disk hold which blocks of a file.
 
+use clawdie_runs::Run;
+
 use crate::bytes::Fields;
 use crate::checksum;
-use crate::geometry::{BLOCK, Run};
+use crate::geometry::BLOCK;
 
 const MAGIC: u16 = 0xf30a;
 const ENTRY: usize = 12;

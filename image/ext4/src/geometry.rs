@@ -4,6 +4,8 @@
 //! together at the start of the first one, so that file data is one run from there on, interrupted
 //! only by the backup superblocks of groups 1, 3, 5, 7, 9, 25, ... (`sparse_super`).
 
+use clawdie_runs::{Run, push};
+
 use crate::Error;
 
 /// Bytes of a block.
@@ -190,15 +192,6 @@ impl Geometry {
     }
 }
 
-/// Neighbouring blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// First block.
-    pub(crate) start: u64,
-    /// How many; never 0.
-    pub(crate) len: u64,
-}
-
 /// Hands out free blocks in ascending order; what it has passed is all in use.
 #[derive(Debug)]
 pub(crate) struct Allocator {
@@ -228,10 +221,7 @@ impl Allocator {
                 continue;
             }
             let len = count.min(end - first);
-            match runs.last_mut() {
-                Some(last) if last.start + last.len == first => last.len += len,
-                _ => runs.push(Run { start: first, len }),
-            }
+            push(&mut runs, Run { start: first, len });
             self.next = first + len;
             count -= len;
         }

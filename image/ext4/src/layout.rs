@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use clawdie_tree::{Tree, TreePath};
 
-use crate::geometry::{Allocator, BLOCK, GROUP_BLOCKS, Geometry, Run};
+use crate::geometry::{Allocator, BLOCK, GROUP_BLOCKS, Geometry};
 use crate::inode::{EXTENTS, Inode, JOURNAL, RESIZE};
 use crate::plan::{self, Item, Payload};
 use crate::superblock::Group;
 use crate::xattr::{self, Attributes};
 use crate::{Error, Options, checksum, extent, inode};
+use clawdie_runs::Run;
 
 const LEAST_JOURNAL: u64 = 1024 * BLOCK;
 const MOST_JOURNAL: u64 = 10_240_000 * BLOCK;

@@ -15,24 +15,23 @@
 
 mod bytes;
 mod checksum;
-mod compare;
 mod directory;
 mod extent;
 mod geometry;
 mod hash;
+mod image;
 mod inode;
 mod journal;
 mod layout;
 mod metadata;
-mod parallel;
 mod plan;
 mod read;
 mod structure;
 mod superblock;
-mod write;
 mod xattr;
 
-pub use compare::{Difference, MOST_DIFFERENCES};
+pub use clawdie_runs::MOST_DIFFERENCES;
+pub use image::Difference;
 pub use layout::{Layout, layout};
 pub use read::{Found, ReadError, read};
 pub use structure::Structure;

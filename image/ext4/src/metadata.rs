@@ -12,22 +12,15 @@ use crate::structure::Structure;
 use crate::xattr::Attributes;
 use crate::{inode, journal};
 
-/// A stretch of metadata: `bytes`, then zeros up to `len`.
-pub(crate) struct Region<'a> {
-    /// Bytes from the start of the file system.
-    pub(crate) at: u64,
-    pub(crate) len: u64,
-    pub(crate) bytes: Cow<'a, [u8]>,
-    /// What the first bytes are; [`Layout::structure_at`] tells of the others.
-    pub(crate) what: Structure,
-}
+/// A stretch of metadata.
+type Region<'a> = clawdie_runs::Region<'a, Structure>;
+
+/// What is done with each stretch.
+type Visit<'v> = clawdie_runs::Visit<'v, Structure>;
 
 impl Layout {
     /// Shows every stretch of metadata, also those that are zero.
-    pub(crate) fn metadata(
-        &self,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(crate) fn metadata(&self, visit: &mut Visit<'_>) -> io::Result<()> {
         self.group_metadata(visit)?;
         if let Some(at) = self.resize_map_at {
             visit(block(at, self.resize_map(), Structure::ResizeMap))?;
@@ -38,10 +31,7 @@ impl Layout {
         Ok(())
     }
 
-    fn group_metadata(
-        &self,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn group_metadata(&self, visit: &mut Visit<'_>) -> io::Result<()> {
         let geometry = &self.geometry;
         let descriptors = self.descriptors();
         for (number, group) in (0..).zip(&self.groups) {
@@ -127,11 +117,7 @@ impl Layout {
         table
     }
 
-    fn inode_metadata(
-        &self,
-        placed: &Placed,
-        visit: &mut dyn FnMut(Region<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn inode_metadata(&self, placed: &Placed, visit: &mut Visit<'_>) -> io::Result<()> {
         let item = &placed.item;
         let path = || item.path.clone();
         let mut pieces = |bytes: &[u8], what: &dyn Fn(u64) -> Structure| {

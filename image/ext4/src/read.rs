@@ -6,7 +6,6 @@
 //! the size of the image before it is used, every extent tree is walked in ascending order, and no
 //! directory is entered twice; memory stays in proportion to the image's inodes.
 
-mod contents;
 mod extents;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,13 +14,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use clawdie_runs::{FileRuns, Run};
 use clawdie_tree::{ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
 use mkext4::reader::{Fs, ReadAt};
 use mkext4::spec::inode::FileType;
 use mkext4::spec::{self, DirentIter, Inode, Superblock, XattrEntry};
 
-use self::contents::FileBlocks;
-use self::extents::Piece;
 use crate::{Options, inode, xattr};
 
 const BLOCK: u64 = spec::BLOCK_SIZE as u64;
@@ -97,13 +95,13 @@ pub fn read(image: Arc<ContentFile>, offset: u64, len: u64) -> Result<Found, Rea
     };
     let reader = Reader::open(window)?;
     let walked = reader.walk()?;
-    let contents = contents::hash(&image, offset, walked.files)?;
+    let contents = clawdie_runs::hash(&image, offset, &walked.files)?;
     let mut tree: Option<Tree> = None;
     for (path, node) in walked.nodes {
         let kind = match node.kind {
             FoundKind::File(number) => {
                 let content = contents
-                    .get(&number)
+                    .get(&number.into())
                     .ok_or_else(|| damaged(&path, "is not a file"))?
                     .clone();
                 let link =
@@ -176,7 +174,7 @@ struct Walked {
     /// Parents before their entries.
     nodes: Vec<(TreePath, FoundNode)>,
     /// Regular files, each once.
-    files: Vec<FileBlocks>,
+    files: Vec<FileRuns>,
     /// How many names each regular file has.
     names: HashMap<u32, u64>,
 }
@@ -296,11 +294,10 @@ impl<'a> Reader<'a> {
                     return Err(damaged(&path, format!("inode {number} is there twice")));
                 }
             } else if kind == FileType::Regular {
-                let pieces = self.pieces(&path, number, &inode, &mut blocks_left)?;
-                walked.files.push(FileBlocks {
-                    number,
+                walked.files.push(FileRuns {
+                    number: number.into(),
                     size: inode.size,
-                    pieces,
+                    runs: self.runs(&path, number, &inode, &mut blocks_left)?,
                 });
             }
             let kind = match kind {
@@ -360,10 +357,8 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<(TreePath, u32)>, ReadError> {
         let indexed = inode.flags & spec::iflags::INDEX != 0;
         let mut entries = Vec::new();
-        let pieces = self.pieces(path, number, inode, blocks_left)?;
-        let blocks = pieces
-            .iter()
-            .flat_map(|piece| piece.start..piece.start + piece.blocks);
+        let runs = self.runs(path, number, inode, blocks_left)?;
+        let blocks = runs.iter().flat_map(|run| run.start..run.start + run.len);
         for (index, block) in blocks.enumerate() {
             // The first block of an index has no names but `.` and `..`, behind which it hides.
             if indexed && index == 0 {
@@ -404,9 +399,9 @@ impl<'a> Reader<'a> {
         if let Some(target) = inode.fast_symlink_target() {
             return Ok(target.to_vec());
         }
-        let pieces = self.pieces(path, number, inode, blocks_left)?;
-        match pieces.as_slice() {
-            [Piece { start, blocks: 1 }] => {
+        let runs = self.runs(path, number, inode, blocks_left)?;
+        match runs.as_slice() {
+            [Run { start, len: 1 }] => {
                 let mut target = self.block(path, *start)?;
                 target.truncate(usize::try_from(inode.size).unwrap_or(usize::MAX));
                 Ok(target)

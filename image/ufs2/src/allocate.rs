@@ -1,6 +1,8 @@
 //! Hands out blocks in ascending order, and fragments of blocks that were begun.
 
-use crate::geometry::{FRAGS, GROUP, Geometry, Run, SUPER_COPY, push};
+use clawdie_runs::{Run, push};
+
+use crate::geometry::{FRAGS, GROUP, Geometry, SUPER_COPY};
 
 /// Finds room for files. What it has passed is in use, but for the ends of blocks of which only the
 /// first fragments are.

@@ -141,36 +141,6 @@ impl Geometry {
     }
 }
 
-/// Neighbouring fragments; or a hole, which starts at 0, where no data can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// First fragment.
-    pub(crate) start: u64,
-    /// How many; never 0.
-    pub(crate) len: u64,
-}
-
-impl Run {
-    /// Whether nothing is stored for it.
-    pub(crate) fn is_hole(&self) -> bool {
-        self.start == 0
-    }
-}
-
-/// Adds a run to those of a file, joined to the last one where it goes on.
-pub(crate) fn push(runs: &mut Vec<Run>, run: Run) {
-    match runs.last_mut() {
-        _ if run.len == 0 => {}
-        Some(last)
-            if last.is_hole() == run.is_hole()
-                && (run.is_hole() || last.start + last.len == run.start) =>
-        {
-            last.len += run.len;
-        }
-        _ => runs.push(run),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,10 @@
 //! Where a file's blocks lie, beyond the twelve that its inode lists: blocks of addresses, up to
 //! three deep.
 
+use clawdie_runs::Run;
+
 use crate::bytes::Fields;
-use crate::geometry::{BLOCK, FRAGS, Run};
+use crate::geometry::{BLOCK, FRAGS};
 
 /// Addresses in an inode (`UFS_NDADDR`).
 pub(crate) const DIRECT: u64 = 12;

@@ -7,12 +7,11 @@ use clawdie_tree::{Content, Tree, TreePath};
 
 use crate::allocate::Allocator;
 use crate::cylinder::{Cylinder, initialised};
-use crate::geometry::{
-    BLOCK, FRAG, FRAGS, GROUP, Geometry, HEADER, INODE, INODES, ROOT, Run, push,
-};
+use crate::geometry::{BLOCK, FRAG, FRAGS, GROUP, Geometry, HEADER, INODE, INODES, ROOT};
 use crate::indirect::Indirect;
 use crate::plan::{self, Item, Payload, stored_frags};
 use crate::{Error, Options};
+use clawdie_runs::{Run, push};
 
 /// Addresses have 64 bits, but nobody has tried more than this.
 const MOST_BYTES: u64 = 16 << 40;

@@ -4,25 +4,20 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
+use clawdie_runs::Run;
+
 use crate::directory::CHUNK;
-use crate::geometry::{BLOCK, FRAG, FRAGS, INODE, INODES, Run, SUPER_AT, SUPER_COPY};
+use crate::geometry::{BLOCK, FRAG, FRAGS, INODE, INODES, SUPER_AT, SUPER_COPY};
 use crate::layout::{Layout, Placed};
 use crate::plan::Payload;
 use crate::structure::Structure;
 use crate::superblock::recovery;
 
-/// A stretch of metadata: `bytes`, then zeros up to `len`.
-pub(crate) struct Region<'a> {
-    /// Bytes from the start of the file system.
-    pub(crate) at: u64,
-    pub(crate) len: u64,
-    pub(crate) bytes: Cow<'a, [u8]>,
-    /// What the first bytes are; [`Layout::structure_at`] tells of the others.
-    pub(crate) what: Structure,
-}
+/// A stretch of metadata.
+type Region<'a> = clawdie_runs::Region<'a, Structure>;
 
 /// What is done with each stretch.
-type Visit<'v> = dyn FnMut(Region<'_>) -> io::Result<()> + 'v;
+type Visit<'v> = clawdie_runs::Visit<'v, Structure>;
 
 impl Layout {
     /// Shows every stretch of metadata, also those that are zero.

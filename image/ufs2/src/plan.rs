@@ -7,10 +7,11 @@ use std::ops::Range;
 use clawdie_tree::{Content, Kind, LinkGroup, Node, Tree, TreePath};
 
 use crate::directory::{self, Entry};
-use crate::geometry::{BLOCK, FRAG, FRAGS, ROOT, Run, push};
+use crate::geometry::{BLOCK, FRAG, FRAGS, ROOT};
 use crate::indirect::DIRECT;
 use crate::inode::{self, AREA, Inode};
 use crate::{Error, Options, superblock, xattr};
+use clawdie_runs::{Run, push};
 
 /// The most names an inode can have (`UFS_LINK_MAX`).
 const MOST_LINKS: u64 = 65500;

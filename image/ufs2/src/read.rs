@@ -8,8 +8,6 @@
 //! is entered twice; memory stays in proportion to the image's size, and so does time, as holes can
 //! make files only so much longer.
 
-mod contents;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::ops::Range;
@@ -17,13 +15,13 @@ use std::sync::Arc;
 
 use clawdie_tree::{ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
 
-use self::contents::FileRuns;
 use crate::bytes::Fields;
 use crate::directory::{self, CHUNK};
 use crate::disk::{Address, RawInode, Volume, Window, superblock_faults};
-use crate::geometry::{BLOCK, FRAG, FRAGS, ROOT, Run, SUPER_AT, push};
+use crate::geometry::{BLOCK, FRAG, FRAGS, ROOT, SUPER_AT};
 use crate::plan::stored_frags;
 use crate::{Options, xattr};
+use clawdie_runs::{FileRuns, Run, push};
 
 /// What a file system holds.
 #[derive(Debug)]
@@ -98,7 +96,7 @@ pub fn read(image: Arc<ContentFile>, offset: u64, len: u64) -> Result<Found, Rea
         names_left: volume.most_names(),
     }
     .walk()?;
-    let contents = contents::hash(&image, offset, &walked.files)?;
+    let contents = clawdie_runs::hash(&image, offset, &walked.files)?;
     let mut options = options(&volume)?;
     let holes = walked.files.iter().map(|file| (file.number, holes(file)));
     let mut holes: HashMap<u64, Vec<Range<u64>>> =

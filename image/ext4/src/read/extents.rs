@@ -1,5 +1,6 @@
 //! Where a file's blocks lie, from its extent tree.
 
+use clawdie_runs::{Run, push};
 use clawdie_tree::TreePath;
 use mkext4::spec::{self, Extent, ExtentHeader, ExtentIdx, Inode};
 
@@ -8,21 +9,15 @@ use super::{BLOCK, ReadError, Reader, at, damaged, foreign};
 /// The format allows five levels below the root.
 const DEEPEST: u16 = 5;
 
-/// Neighbouring blocks of a file.
-pub(super) struct Piece {
-    pub(super) start: u64,
-    pub(super) blocks: u64,
-}
-
 impl Reader<'_> {
     /// Where a file's blocks lie; exactly as many as its size needs, without holes.
-    pub(super) fn pieces(
+    pub(super) fn runs(
         &self,
         path: &TreePath,
         number: u32,
         inode: &Inode,
         blocks_left: &mut u64,
-    ) -> Result<Vec<Piece>, ReadError> {
+    ) -> Result<Vec<Run>, ReadError> {
         let root = inode
             .extent_root()
             .ok_or_else(|| foreign(path, "its blocks are not in extents"))?;
@@ -31,10 +26,10 @@ impl Reader<'_> {
             path,
             number,
             next: 0,
-            pieces: Vec::new(),
+            runs: Vec::new(),
         };
         walk.node(root, DEEPEST)?;
-        let ExtentWalk { next, pieces, .. } = walk;
+        let ExtentWalk { next, runs, .. } = walk;
         if next != inode.size.div_ceil(BLOCK) {
             let fault = format!("{} bytes do not lie in {next} blocks", inode.size);
             return Err(damaged(path, fault));
@@ -43,7 +38,7 @@ impl Reader<'_> {
         *blocks_left = blocks_left
             .checked_sub(next)
             .ok_or_else(|| damaged(path, "files hold more blocks than there are"))?;
-        Ok(pieces)
+        Ok(runs)
     }
 }
 
@@ -54,7 +49,7 @@ struct ExtentWalk<'a> {
     number: u32,
     /// The block of the file that must come next.
     next: u64,
-    pieces: Vec<Piece>,
+    runs: Vec<Run>,
 }
 
 impl ExtentWalk<'_> {
@@ -98,13 +93,11 @@ impl ExtentWalk<'_> {
             return Err(damaged(path, "its blocks lie outside of the file system"));
         }
         self.next += blocks;
-        match self.pieces.last_mut() {
-            Some(last) if last.start + last.blocks == extent.start => last.blocks += blocks,
-            _ => self.pieces.push(Piece {
-                start: extent.start,
-                blocks,
-            }),
-        }
+        let run = Run {
+            start: extent.start,
+            len: blocks,
+        };
+        push(&mut self.runs, run);
         Ok(())
     }
 }

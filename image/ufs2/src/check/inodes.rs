@@ -3,9 +3,11 @@
 use std::io;
 
 use super::{Faults, is_inode};
+use clawdie_runs::{Run, push};
+
 use crate::bytes::Fields;
 use crate::disk::{Address, RawInode, Volume};
-use crate::geometry::{BLOCK, FRAG, FRAGS, GROUP, INODE, ROOT, Run, SUPER_COPY, push};
+use crate::geometry::{BLOCK, FRAG, FRAGS, GROUP, INODE, ROOT, SUPER_COPY};
 use crate::inode::AREA;
 use crate::plan::stored_frags;
 use crate::superblock;

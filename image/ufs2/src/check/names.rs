@@ -9,8 +9,9 @@ use super::inodes::Inodes;
 use super::{Faults, Paths, is_inode};
 use crate::directory::{self, CHUNK, DIR};
 use crate::disk::Volume;
-use crate::geometry::{FRAG, ROOT, Run};
+use crate::geometry::{FRAG, ROOT};
 use crate::structure::Structure;
+use clawdie_runs::Run;
 
 /// Goes through all directories from the root; returns the first name of everything.
 pub(super) fn walk(

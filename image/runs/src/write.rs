@@ -1,4 +1,4 @@
-//! Puts a layout into a file: metadata in large pieces, contents copied in the kernel.
+//! Puts a plan into a file: metadata in large pieces, contents copied in the kernel.
 
 use std::fs::File;
 use std::io;
@@ -7,59 +7,60 @@ use std::sync::Arc;
 
 use clawdie_tree::{Content, ContentFile};
 
-use crate::geometry::{BLOCK, Run};
-use crate::layout::Layout;
+use crate::{Plan, Run, UNIT};
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 1 << 20;
 /// Bytes copied between two reports of progress.
 const STRIDE: u64 = 32 << 20;
 
-impl Layout {
-    /// Writes the file system into `out`, `offset` bytes from its start.
-    ///
-    /// The region must read as zeros before, as a new file does: blocks of zeros are not written,
-    /// so that the file stays sparse. A shorter file is lengthened to the region's end. `progress`
-    /// is told of bytes written since it was last told.
-    ///
-    /// # Errors
-    /// When `out` cannot be written or a content cannot be read.
-    pub fn write(&self, out: &File, offset: u64, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        let end = offset + self.len();
-        if out.metadata()?.len() < end {
-            out.set_len(end)?;
-        }
-        let mut writer = Writer {
-            out,
-            offset,
-            at: 0,
-            buffer: Vec::with_capacity(BUFFER),
-            progress,
-        };
-        self.metadata(&mut |region| writer.put(region.at, &region.bytes))?;
-        let mut copy: Option<Copy<'_>> = None;
-        for (_, content, runs) in self.files() {
-            match content.as_extent() {
-                None => writer.put_content(content, runs)?,
-                Some((file, start)) => {
-                    for piece in pieces(file, start, content.len(), runs) {
-                        copy = match copy {
-                            Some(copy) if copy.reaches(&piece) => Some(copy.with(&piece)),
-                            Some(copy) => {
-                                writer.copy(&copy)?;
-                                Some(piece)
-                            }
-                            None => Some(piece),
-                        };
-                    }
+/// Writes a planned file system into `out`, `offset` bytes from its start.
+///
+/// The region must read as zeros before, as a new file does: units of zeros are not written, so that the file stays
+/// sparse. A shorter file is lengthened to the region's end. `progress` is told of bytes written since it was last told.
+///
+/// # Errors
+/// When `out` cannot be written or a content cannot be read.
+pub fn write<P: Plan>(
+    plan: &P,
+    out: &File,
+    offset: u64,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    let end = offset + plan.bytes();
+    if out.metadata()?.len() < end {
+        out.set_len(end)?;
+    }
+    let mut writer = Writer {
+        out,
+        offset,
+        at: 0,
+        buffer: Vec::with_capacity(BUFFER),
+        progress,
+    };
+    plan.metadata(&mut |region| writer.put(region.at, &region.bytes))?;
+    let mut copy: Option<Copy<'_>> = None;
+    for (_, content, runs) in plan.files() {
+        match content.as_extent() {
+            None => writer.put_content(content, runs)?,
+            Some((file, start)) => {
+                for piece in pieces(file, start, content.len(), runs) {
+                    copy = match copy {
+                        Some(copy) if copy.reaches(&piece) => Some(copy.with(&piece)),
+                        Some(copy) => {
+                            writer.copy(&copy)?;
+                            Some(piece)
+                        }
+                        None => Some(piece),
+                    };
                 }
             }
         }
-        if let Some(copy) = copy {
-            writer.copy(&copy)?;
-        }
-        writer.flush()
     }
+    if let Some(copy) = copy {
+        writer.copy(&copy)?;
+    }
+    writer.flush()
 }
 
 /// Bytes to copy from a file into the file system.
@@ -71,12 +72,12 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// Whether `next` goes on where this ends, on both sides, up to the filling of the last block.
+    /// Whether `next` goes on where this ends, on both sides, up to the filling of the last unit.
     fn reaches(&self, next: &Self) -> bool {
         Arc::ptr_eq(self.file, next.file)
-            && self.from.is_multiple_of(BLOCK)
-            && next.from == (self.from + self.len).next_multiple_of(BLOCK)
-            && next.to == (self.to + self.len).next_multiple_of(BLOCK)
+            && self.from.is_multiple_of(UNIT)
+            && next.from == (self.from + self.len).next_multiple_of(UNIT)
+            && next.to == (self.to + self.len).next_multiple_of(UNIT)
     }
 
     fn with(self, next: &Self) -> Copy<'a> {
@@ -87,7 +88,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// The parts of a content that lie in one run each.
+/// The parts of a content that lie in one run each, without its holes.
 fn pieces<'a>(
     file: &'a Arc<ContentFile>,
     start: u64,
@@ -95,15 +96,15 @@ fn pieces<'a>(
     runs: &'a [Run],
 ) -> impl Iterator<Item = Copy<'a>> {
     let mut done = 0;
-    runs.iter().map(move |run| {
+    runs.iter().filter_map(move |run| {
         let piece = Copy {
             file,
             from: start + done,
-            to: run.start * BLOCK,
-            len: (run.len * BLOCK).min(len - done),
+            to: run.start * UNIT,
+            len: (run.len * UNIT).min(len - done),
         };
         done += piece.len;
-        piece
+        (!run.is_hole()).then_some(piece)
     })
 }
 
@@ -117,21 +118,21 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes bytes that start at a block, but for its blocks of zeros.
+    /// Writes bytes that start at a unit, but for units of zeros.
     fn put(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        for (block, index) in bytes.chunks(BLOCK as usize).zip(0..) {
-            if block.iter().all(|&byte| byte == 0) {
+        for (part, index) in bytes.chunks(UNIT as usize).zip(0..) {
+            if part.iter().all(|&byte| byte == 0) {
                 continue;
             }
-            let at = at + index * BLOCK;
+            let at = at + index * UNIT;
             let end = self.at + self.buffer.len() as u64;
-            if at != end.next_multiple_of(BLOCK) || self.buffer.len() + block.len() > BUFFER {
+            if at != end.next_multiple_of(UNIT) || self.buffer.len() + part.len() > BUFFER {
                 self.flush()?;
                 self.at = at;
             }
-            // A short block before this one ends in zeros.
+            // A short unit before this one ends in zeros.
             self.buffer.resize((at - self.at) as usize, 0);
-            self.buffer.extend_from_slice(block);
+            self.buffer.extend_from_slice(part);
         }
         Ok(())
     }
@@ -140,8 +141,12 @@ impl Writer<'_> {
     fn put_content(&mut self, content: &Content, runs: &[Run]) -> io::Result<()> {
         let mut done = 0;
         for run in runs {
-            let end = content.len().min(done + run.len * BLOCK);
-            let mut at = run.start * BLOCK;
+            let end = content.len().min(done + run.len * UNIT);
+            if run.is_hole() {
+                done = end;
+                continue;
+            }
+            let mut at = run.start * UNIT;
             while done < end {
                 let mut bytes = vec![0; (end - done).min(BUFFER as u64) as usize];
                 content.read_exact_at(&mut bytes, done)?;

@@ -9,23 +9,27 @@ use std::sync::Arc;
 use clawdie_tree::{Content, ContentFile};
 use sha2::{Digest, Sha256};
 
-use super::ReadError;
-use crate::geometry::{FRAG, Run};
-use crate::parallel;
+use crate::{Run, UNIT, parallel};
 
-/// A regular file: its inode, its length and its fragments, holes included.
-pub(super) struct FileRuns {
-    pub(super) number: u64,
-    pub(super) size: u64,
-    pub(super) runs: Vec<Run>,
+/// A regular file: its inode, its length and its runs, holes included.
+pub struct FileRuns {
+    /// Number of its inode.
+    pub number: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// Where they lie, from the first to the last.
+    pub runs: Vec<Run>,
 }
 
-/// The contents by inode: hashed where they lie, and put together where they lie in pieces.
-pub(super) fn hash(
+/// The contents by inode: hashed where they lie, and put together in a temporary file where they lie in pieces.
+///
+/// # Errors
+/// When the image or the temporary file cannot be read or written.
+pub fn hash(
     image: &Arc<ContentFile>,
     offset: u64,
     files: &[FileRuns],
-) -> Result<HashMap<u64, Content>, ReadError> {
+) -> io::Result<HashMap<u64, Content>> {
     let hashes = parallel::map(files, |file, buffer| {
         let mut hasher = Sha256::new();
         each_part(image.file(), offset, file, buffer, &mut |_, bytes| {
@@ -41,7 +45,7 @@ pub(super) fn hash(
         let content = match file.runs.as_slice() {
             [] => Content::bytes(b""),
             [run] if !run.is_hole() => {
-                let at = offset + run.start * FRAG;
+                let at = offset + run.start * UNIT;
                 Content::extent(image.clone(), at, file.size, hash.into())
             }
             _ => {
@@ -100,8 +104,8 @@ fn each_part(
 ) -> io::Result<()> {
     let mut left = file.size;
     for run in &file.runs {
-        let mut at = offset + run.start * FRAG;
-        let mut here = left.min(run.len * FRAG);
+        let mut at = offset + run.start * UNIT;
+        let mut here = left.min(run.len * UNIT);
         left -= here;
         if run.is_hole() {
             buffer.fill(0);
