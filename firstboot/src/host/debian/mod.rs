@@ -47,13 +47,6 @@ impl<P: Processes> Debian<P> {
             },
         }
     }
-
-    /// Early in a boot drivers are still being loaded, and udev gives cards their last names.
-    fn wait_for_devices(&self) -> Result<(), HostError> {
-        self.machine
-            .says_yes(&Command::new(["udevadm", "settle", "--timeout=20"]))?;
-        Ok(())
-    }
 }
 
 /// The unit of a service.

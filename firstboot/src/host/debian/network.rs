@@ -209,8 +209,7 @@ impl<P: Processes> Debian<P> {
             chosen.wired = None;
         }
         if network.needs_wired() || network.wifi.is_some() {
-            self.wait_for_devices()?;
-            let cards = self.cards()?;
+            let cards = self.cards_for(network)?;
             if !chosen.serves(network, &cards) {
                 chosen = self.choose_cards(network, &cards)?;
             }
@@ -260,6 +259,26 @@ impl<P: Processes> Debian<P> {
             .processes
             .demand(&Command::new(words.chain([unit.as_str()])))?;
         Ok(())
+    }
+
+    /// The cards, as soon as one of the wanted kind is among them: this early drivers are still being loaded, and udev
+    /// gives cards their last names.
+    fn cards_for(&self, network: &Network) -> Result<Inventory, HostError> {
+        // It names the cards inside before anything else (systemd-udev-trigger.service.d).
+        let start = ["systemctl", "start", "systemd-udev-trigger.service"];
+        self.machine.says_yes(&Command::new(start))?;
+        let cards = self.cards()?;
+        let is_there = match network.wifi {
+            Some(_) => !cards.wifi.is_empty(),
+            None => !cards.wired.is_empty(),
+        };
+        if is_there {
+            return Ok(cards);
+        }
+        // What hangs on USB comes with all the rest.
+        let settle = ["udevadm", "settle", "--timeout=20"];
+        self.machine.says_yes(&Command::new(settle))?;
+        self.cards()
     }
 
     fn choose_cards(&self, network: &Network, cards: &Inventory) -> Result<Chosen, HostError> {

@@ -12,8 +12,6 @@ const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nb
 
 impl<P: Processes> Debian<P> {
     pub(super) fn find_out(&self) -> Survey {
-        // Half of the devices make half of a fingerprint. Who has no udev has nothing to wait for.
-        let _ = self.wait_for_devices();
         let mut survey = Survey {
             system: System {
                 flavour: "debian".into(),
@@ -150,8 +148,21 @@ impl<P: Processes> Debian<P> {
             {
                 continue;
             }
-            survey.ids.insert(format!("mac {mac}"), mac.clone());
+            // Of wired cards inside the drivers come first of all (systemd-udev-trigger.service.d). A radio's comes at any
+            // time, and what hangs on USB goes from machine to machine.
+            if !self.is_radio(&folder) && !self.hangs_on_usb(&folder) {
+                survey.ids.insert(format!("mac {mac}"), mac.clone());
+            }
             survey.system.interfaces.push(Interface { name, mac });
         }
+    }
+
+    fn is_radio(&self, card: &str) -> bool {
+        self.machine.at(format!("{card}/phy80211")).exists()
+    }
+
+    fn hangs_on_usb(&self, card: &str) -> bool {
+        let bus = fs::read_link(self.machine.at(format!("{card}/device/subsystem")));
+        bus.is_ok_and(|bus| bus.ends_with("usb"))
     }
 }

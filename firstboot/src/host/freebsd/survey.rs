@@ -55,8 +55,12 @@ impl<P: Processes> Freebsd<P> {
         }
         self.add_disks(&mut survey);
         for interface in interfaces(&self.says(&["ifconfig", "-a"])) {
-            // Made from its device by rc, and so not there in every boot.
-            if !interface.name.starts_with("wlan") {
+            // A radio's is made from its device by rc, and so not there in every boot; what hangs on USB goes from machine
+            // to machine.
+            if !["wlan", "ue"]
+                .iter()
+                .any(|kind| interface.name.starts_with(kind))
+            {
                 let mac = interface.mac.clone();
                 survey.ids.insert(format!("mac {mac}"), mac);
             }
