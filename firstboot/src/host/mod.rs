@@ -36,6 +36,7 @@ pub use network::{Fixed, Network, Wifi};
 
 use crate::facts::Survey;
 use crate::habits::Habits;
+use crate::journal::Phase;
 use crate::paths::Paths;
 
 /// The flavour that this program is built for.
@@ -381,6 +382,8 @@ pub trait Host {
     fn is_running(&self, service: Service) -> Result<bool, HostError>;
     /// Gives an order to the supervisor and does not wait for the service.
     fn order(&self, service: Service, order: Order) -> Result<(), HostError>;
+    /// Tells the supervisor that a phase which ended badly in this boot has ended well since.
+    fn forget_failure(&self, phase: Phase) -> Result<(), HostError>;
     /// Asks the daemon a question over its socket; the answer as a short text (version).
     fn ask_daemon(&self) -> Result<String, HostError>;
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
+use crate::journal::Phase;
 use crate::paths::Paths;
 
 /// What survives a power cut.
@@ -438,6 +439,10 @@ impl Host for Recording {
         self.effect(format!("{order:?} {service}"))?;
         self.running.set(true);
         Ok(())
+    }
+
+    fn forget_failure(&self, phase: Phase) -> Result<(), HostError> {
+        self.effect(format!("forget that the {phase} phase failed"))
     }
 
     fn ask_daemon(&self) -> Result<String, HostError> {

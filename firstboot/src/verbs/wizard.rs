@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clawdie_firstboot::host::Host;
+use clawdie_firstboot::journal::Phase;
 use clawdie_firstboot::wizard::{Ending, hold, place};
 use miette::{IntoDiagnostic as _, miette};
 
@@ -64,7 +65,7 @@ fn on_seed(host: &dyn Host, console: bool) -> miette::Result<ExitCode> {
             }
         }
         place::want(host, false).into_diagnostic()?;
-        let code = apply(console)?;
+        let code = apply(host, console)?;
         if console {
             println!("Press Enter for the login prompt.");
             io::stdin()
@@ -79,18 +80,23 @@ fn on_seed(host: &dyn Host, console: bool) -> miette::Result<ExitCode> {
 }
 
 /// Runs both phases, each as a boot runs it; the code is that of the last one that ended badly.
-fn apply(console: bool) -> miette::Result<ExitCode> {
+fn apply(host: &dyn Host, console: bool) -> miette::Result<ExitCode> {
     let program = std::env::current_exe().into_diagnostic()?;
     let mut ended = ExitCode::SUCCESS;
-    for phase in ["early", "late"] {
+    for phase in [Phase::Early, Phase::Late] {
         let mut run = Command::new(&program);
-        run.args(["run", "--phase", phase]);
+        run.args(["run", "--phase", &phase.to_string()]);
         if console {
             // It prints every step on every console anyway.
             run.stdout(Stdio::null());
         }
         let status = run.status().into_diagnostic()?;
-        if !status.success() {
+        if status.success() {
+            // The boot's own run was refused. Where it was not, there is nothing to forget.
+            if let Err(error) = host.forget_failure(phase) {
+                tracing::debug!("the {phase} phase is still listed as failed: {error}");
+            }
+        } else {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             ended = code.map_or(ExitCode::FAILURE, ExitCode::from);
         }

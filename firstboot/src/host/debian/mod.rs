@@ -22,6 +22,7 @@ use super::{
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
+use crate::journal::Phase;
 use crate::paths::Paths;
 
 /// A Debian host whose root is at `root`: `/` in earnest, a folder in tests.
@@ -205,6 +206,14 @@ impl<P: Processes> Host for Debian<P> {
             verb,
             unit(service),
         ]))?;
+        Ok(())
+    }
+
+    fn forget_failure(&self, phase: Phase) -> Result<(), HostError> {
+        let unit = format!("clawdie-firstboot-{phase}.service");
+        self.machine
+            .processes
+            .demand(&Command::new(["systemctl", "reset-failed", &unit]))?;
         Ok(())
     }
 

@@ -829,6 +829,20 @@ fn a_machine_that_tells_nothing_is_described_all_the_same() {
 }
 
 #[test]
+fn a_phase_that_was_mended_is_no_longer_listed_as_failed() {
+    let bench = Bench::new(&[(
+        "systemctl reset-failed clawdie-firstboot-early.service",
+        0,
+        "",
+    )]);
+    bench
+        .host
+        .forget_failure(crate::journal::Phase::Early)
+        .expect("forgotten");
+    bench.done();
+}
+
+#[test]
 fn a_diagnosis_keeps_what_a_failing_program_says() {
     let bench = Bench::new(&[
         (

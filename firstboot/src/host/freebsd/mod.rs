@@ -26,6 +26,7 @@ use super::{
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
+use crate::journal::Phase;
 use crate::paths::Paths;
 
 /// Folders in which the programs that we run leave unsynced files.
@@ -224,6 +225,11 @@ impl<P: Processes> Host for Freebsd<P> {
         self.machine
             .processes
             .demand(&Command::new(["service", script(service).0, verb]))?;
+        Ok(())
+    }
+
+    /// rc keeps no list of what failed.
+    fn forget_failure(&self, _phase: Phase) -> Result<(), HostError> {
         Ok(())
     }
 

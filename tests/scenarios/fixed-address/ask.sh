@@ -1,0 +1,2 @@
+ip -4 -oneline address show scope global
+resolvectl dns
