@@ -214,8 +214,15 @@ impl<P: Processes> Freebsd<P> {
                     root.partition
                 )));
             }
+            // growfs reads the free counts from the disk before it stops the file system, and the kernel takes them back
+            // from there (growfs.c, ffs_reload): whatever was written since would count wrong ever after. So the
+            // kernel's counts go to the disk first; sync only begins, and of removed files they know a second later.
             // By its mount point: growfs takes a device that is mounted under another name for an idle one.
             GrowMove::FileSystem => {
+                for _ in 0..2 {
+                    demand(&["sync"])?;
+                    demand(&["sleep", "2"])?;
+                }
                 demand(&["growfs", "-y", "/"])?;
             }
         }

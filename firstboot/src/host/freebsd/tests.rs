@@ -636,6 +636,10 @@ fn growing_gives_these_commands() {
     let bench = Bench::new(&[
         ("gpart recover da0", 0, "da0 recovered\n"),
         ("gpart resize -i 4 da0", 0, "da0p4 resized\n"),
+        ("sync", 0, ""),
+        ("sleep 2", 0, ""),
+        ("sync", 0, ""),
+        ("sleep 2", 0, ""),
         (
             "growfs -y /",
             0,
