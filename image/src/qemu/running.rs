@@ -8,6 +8,9 @@ use super::machine::Places;
 use super::{Console, qmp};
 use crate::{Error, Result};
 
+/// How long a guest may show no sign of having heard its power button.
+const PRESS_AGAIN: Duration = Duration::from_secs(30);
+
 /// A machine that is switched on, with its serial line captured; dropping it pulls the plug.
 pub struct Running {
     child: Child,
@@ -56,9 +59,16 @@ impl Running {
     ///
     /// # Errors
     /// The guest did not within `limit` (it is then killed), or QEMU ended badly.
-    pub fn power_off(self, limit: Duration) -> Result<()> {
+    pub fn power_off(mut self, limit: Duration) -> Result<()> {
+        let mut left = limit;
         qmp::command(&self.places.control_socket(), "system_powerdown")?;
-        self.wait_until_off(limit)
+        // A guest that is still finding its devices may not have heard: a person presses again.
+        while left > PRESS_AGAIN && self.exit_within(PRESS_AGAIN)?.is_none() {
+            left -= PRESS_AGAIN;
+            // It may be gone by now.
+            let _ = qmp::command(&self.places.control_socket(), "system_powerdown");
+        }
+        self.wait_until_off(left)
     }
 
     /// Waits until the guest, which was told so by other means, has shut down.
