@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, LazyLock};
 
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
-use clawdie_ufs2::{Options, ReadError, check, layout, read};
+use clawdie_ufs2::{Options, Plan as _, ReadError, check, layout, read};
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use clawdie_ext4::Plan as _;
 use clawdie_tree::{ContentFile, Tree};
 use uuid::Uuid;
 

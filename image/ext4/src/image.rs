@@ -1,6 +1,5 @@
-//! A layout and an image: the one is written into the other, or held against it.
+//! What writing and comparing an image take of a layout.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -12,30 +11,6 @@ use crate::structure::Structure;
 
 /// A place where an image is not as planned.
 pub type Difference = clawdie_runs::Difference<Structure>;
-
-impl Layout {
-    /// Writes the file system into `out`, `offset` bytes from its start.
-    ///
-    /// The region must read as zeros before, as a new file does: blocks of zeros are not written, so that the file
-    /// stays sparse. A shorter file is lengthened to the region's end. `progress` is told of bytes written since it was
-    /// last told.
-    ///
-    /// # Errors
-    /// When `out` cannot be written or a content cannot be read.
-    pub fn write(&self, out: &File, offset: u64, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        clawdie_runs::write(self, out, offset, progress)
-    }
-
-    /// Compares an image with the plan, the file system starting `offset` bytes into it: metadata byte by byte, contents
-    /// by their SHA-256, and everything else must be zero. An image that was mounted for writing differs. At most
-    /// [`clawdie_runs::MOST_DIFFERENCES`] are returned.
-    ///
-    /// # Errors
-    /// When the image cannot be read or ends too early.
-    pub fn compare(&self, image: &File, offset: u64) -> io::Result<Vec<Difference>> {
-        clawdie_runs::compare(self, image, offset)
-    }
-}
 
 impl Plan for Layout {
     type Structure = Structure;
@@ -71,6 +46,7 @@ impl Plan for Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
     use clawdie_runs::MOST_DIFFERENCES;

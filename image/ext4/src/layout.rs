@@ -1,4 +1,4 @@
-//! A file system planned to the last block: what [`Layout::write`] writes and [`Layout::compare`]
+//! A file system planned to the last block: what [`crate::Plan::write`] writes and [`crate::Plan::compare`]
 //! expects.
 
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Writes a complete ext4 file system from a tree into a region of a file: nothing is mounted, no
 //! tool is run, no privilege is needed, and the same tree gives the same bytes.
 //!
-//! [`layout`] decides every byte of metadata; [`Layout::write`] puts it and the contents of the
-//! files in place; [`Layout::compare`] finds what differs in an image; [`read`] makes a tree from a
+//! [`layout`] decides every byte of metadata; [`Plan::write`] puts it and the contents of the
+//! files in place; [`Plan::compare`] finds what differs in an image; [`read`] makes a tree from a
 //! file system, through another's decoder.
 //!
 //! The order on disk is made for speed. Metadata comes first, then the files in the tree's order,
@@ -30,7 +30,7 @@ mod structure;
 mod superblock;
 mod xattr;
 
-pub use clawdie_runs::MOST_DIFFERENCES;
+pub use clawdie_runs::{MOST_DIFFERENCES, Plan};
 pub use image::Difference;
 pub use layout::{Layout, layout};
 pub use read::{Found, ReadError, read};

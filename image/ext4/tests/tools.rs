@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use clawdie_ext4::{Options, layout};
+use clawdie_ext4::{Options, Plan as _, layout};
 use clawdie_tree::{Content, ContentFile, Kind, Node, Tree};
 use common::*;
 use proptest::prelude::*;

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use clawdie_ext4::{Difference, Error, Found, Layout, Options, ReadError, layout, read};
+use clawdie_ext4::{Difference, Error, Found, Layout, Options, Plan as _, ReadError, layout, read};
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Node, Tree, TreePath};
 use common::*;
 use proptest::prelude::*;

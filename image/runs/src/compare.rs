@@ -28,20 +28,12 @@ pub struct Difference<S> {
     pub fault: String,
 }
 
-/// Compares an image with a plan, the file system starting `offset` bytes into it: metadata byte by byte, contents by
-/// their SHA-256, and everything else must be zero. An image that was mounted for writing differs. At most
-/// [`MOST_DIFFERENCES`] are returned: those of metadata, then of contents, then of unused units.
-///
-/// # Errors
-/// When the image cannot be read or ends too early.
-pub fn compare<P: Plan>(
+/// [`Plan::compare`].
+pub(crate) fn compare<P: Plan>(
     plan: &P,
     image: &File,
     offset: u64,
-) -> io::Result<Vec<Difference<P::Structure>>>
-where
-    P::Structure: Send,
-{
+) -> io::Result<Vec<Difference<P::Structure>>> {
     let image = Image {
         file: image,
         offset,

@@ -1,6 +1,6 @@
 //! What writers of whole file systems share, whatever the format: a plan of every byte of metadata and of the runs in
-//! which contents lie is written into an image ([`write`]), an image is held against it ([`compare`]), and the contents
-//! of an image are hashed where they lie ([`hash`]).
+//! which contents lie is written into an image ([`Plan::write`]), an image is held against it ([`Plan::compare`]), and the
+//! contents of an image are hashed where they lie ([`hash`]).
 //!
 //! The unit of a run is 4 KiB: a block of our ext4, a fragment of our UFS2.
 
@@ -11,15 +11,15 @@ mod run;
 mod write;
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 
 use clawdie_tree::{Content, TreePath};
 
-pub use compare::{Difference, MOST_DIFFERENCES, compare, gaps};
+pub use compare::{Difference, MOST_DIFFERENCES, gaps};
 pub use contents::{FileRuns, hash};
 pub use run::{Run, UNIT, push};
-pub use write::write;
 
 /// A stretch of metadata: `bytes`, then zeros up to `len`.
 pub struct Region<'a, S> {
@@ -39,7 +39,7 @@ pub type Visit<'v, S> = dyn FnMut(Region<'_, S>) -> io::Result<()> + 'v;
 /// A file system planned to the last byte.
 pub trait Plan: Sync {
     /// Names the structures on disk.
-    type Structure: Clone;
+    type Structure: Clone + Send;
 
     /// Bytes of the file system.
     fn bytes(&self) -> u64;
@@ -64,4 +64,32 @@ pub trait Plan: Sync {
 
     /// The name for a unit that nothing uses.
     fn unused_unit(unit: u64) -> Self::Structure;
+
+    /// Writes the file system into `out`, `offset` bytes from its start.
+    ///
+    /// The region must read as zeros before, as a new file does: units of zeros are not written, so that the file stays
+    /// sparse. A shorter file is lengthened to the region's end. `progress` is told of bytes written since it was last
+    /// told.
+    ///
+    /// # Errors
+    /// When `out` cannot be written or a content cannot be read.
+    fn write(&self, out: &File, offset: u64, progress: &mut dyn FnMut(u64)) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        write::write(self, out, offset, progress)
+    }
+
+    /// Compares an image with the plan, the file system starting `offset` bytes into it: metadata byte by byte, contents
+    /// by their SHA-256, and everything else must be zero. An image that was mounted for writing differs. At most
+    /// [`MOST_DIFFERENCES`] are returned: those of metadata, then of contents, then of unused units.
+    ///
+    /// # Errors
+    /// When the image cannot be read or ends too early.
+    fn compare(&self, image: &File, offset: u64) -> io::Result<Vec<Difference<Self::Structure>>>
+    where
+        Self: Sized,
+    {
+        compare::compare(self, image, offset)
+    }
 }

@@ -14,14 +14,8 @@ const BUFFER: usize = 1 << 20;
 /// Bytes copied between two reports of progress.
 const STRIDE: u64 = 32 << 20;
 
-/// Writes a planned file system into `out`, `offset` bytes from its start.
-///
-/// The region must read as zeros before, as a new file does: units of zeros are not written, so that the file stays
-/// sparse. A shorter file is lengthened to the region's end. `progress` is told of bytes written since it was last told.
-///
-/// # Errors
-/// When `out` cannot be written or a content cannot be read.
-pub fn write<P: Plan>(
+/// [`Plan::write`].
+pub(crate) fn write<P: Plan>(
     plan: &P,
     out: &File,
     offset: u64,

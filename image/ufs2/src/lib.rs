@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use clawdie_tree::{Content, Meta, Node, Tree, TreePath};
-//! use clawdie_ufs2::{Options, check, layout};
+//! use clawdie_ufs2::{Options, Plan as _, check, layout};
 //!
 //! let mut tree = Tree::new(Meta::root(0o755, 0));
 //! let file = Node::file(Content::bytes("hello"), Meta::root(0o644, 0));
@@ -15,8 +15,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`layout`] decides every byte of metadata; [`Layout::write`] puts it and the contents of the
-//! files in place; [`Layout::compare`] finds what differs in an image; [`read`] makes a tree from a
+//! [`layout`] decides every byte of metadata; [`Plan::write`] puts it and the contents of the
+//! files in place; [`Plan::compare`] finds what differs in an image; [`read`] makes a tree from a
 //! file system; [`check`] finds what contradicts itself in one, as `fsck_ffs -n` would.
 //!
 //! **Source of the format:** FreeBSD 15's `sys/ufs/ffs/fs.h` (superblock and cylinder groups),
@@ -62,7 +62,7 @@ mod superblock;
 mod xattr;
 
 pub use check::{Fault, MOST_FAULTS, check};
-pub use clawdie_runs::MOST_DIFFERENCES;
+pub use clawdie_runs::{MOST_DIFFERENCES, Plan};
 pub use image::Difference;
 pub use layout::{Layout, layout};
 pub use read::{Found, ReadError, read};

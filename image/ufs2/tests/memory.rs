@@ -8,7 +8,7 @@ use std::fs::File;
 use std::process::Command;
 
 use clawdie_tree::{Content, ContentFile, Node};
-use clawdie_ufs2::{Options, check, layout, read};
+use clawdie_ufs2::{Options, Plan as _, check, layout, read};
 use common::*;
 
 const CHILD: &str = "CLAWDIE_UFS2_BYTES";

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Node, Tree, TreePath};
+use clawdie_ufs2::Plan as _;
 use common::*;
 use proptest::prelude::*;
 use ufs::{DirEntryType, FileType, Inode, Superblock, UfsVersion};

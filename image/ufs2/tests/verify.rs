@@ -8,7 +8,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Node, Tree};
-use clawdie_ufs2::{Difference, Error, Found, Layout, Options, ReadError, check, layout, read};
+use clawdie_ufs2::{
+    Difference, Error, Found, Layout, Options, Plan as _, ReadError, check, layout, read,
+};
 use common::*;
 
 fn read_back(path: &Path) -> Found {

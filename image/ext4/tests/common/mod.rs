@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clawdie_ext4::{Layout, Options, layout};
+use clawdie_ext4::{Layout, Options, Plan as _, layout};
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use clawdie_tree::{Content, Kind, LinkGroup, Meta, Node, Tree};
 
 use super::*;
+use crate::Plan as _;
 use crate::checksum::seal;
 use crate::cylinder::{self, Maps};
 use crate::geometry::{BLOCK, FRAGS, GROUP, HEADER, INODE};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
-use clawdie_ufs2::{Layout, Options, layout};
+use clawdie_ufs2::{Layout, Options, Plan as _, layout};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
