@@ -19,9 +19,11 @@ mod reply;
 mod request;
 mod status;
 mod task;
+mod usage;
 
 pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
 pub use reply::{ErrorKind, Reply, ReplyError};
 pub use request::{Command, NoFields, Refused, Request, RequestId};
 pub use status::{Check, CostMode, DatabaseStatus, ServiceCheck, Status, TaskCounts};
 pub use task::{CreateTask, ListTasks, Task, TaskPage, TaskStatus};
+pub use usage::{Usage, Usd};
