@@ -16,11 +16,12 @@ const SETUP: &str = include_str!("../scenarios/happy/setup.txt");
 /// salts of passwords, the machine's id, times; and the size of the root, which is told apart.
 const STATE: &str = r#"
 systemctl is-system-running --wait
-root 'for file in $(find /etc /usr/local /home /var/spool/cron -xdev -type f \
+root 'find /etc /usr/local /home /var/spool/cron -xdev -type f \
         ! -path "/etc/ssh/ssh_host_*" ! -name machine-id ! -path "/etc/shadow*" ! -path "/etc/passwd-" \
         ! -path "/etc/group-" ! -path "/etc/gshadow-" ! -path "/etc/sub?id-" ! -path "/etc/motd" \
-        ! -path "/etc/.pwd.lock" ! -name "*.bash_history" ! -path "/etc/ld.so.cache" | sort); do
-    stat -c "%n %a %U:%G" "$file"; sha256sum <"$file"; done'
+        ! -path "/etc/.pwd.lock" ! -name "*.bash_history" ! -path "/etc/ld.so.cache" -print0 | sort -z >/run/files
+    xargs -0 stat -c "%n %a %U:%G" </run/files
+    xargs -0 sha256sum </run/files'
 root 'find /etc /usr/local /home -xdev -type l -printf "%p -> %l\n" | sort'
 root 'cut -d: -f1 /etc/shadow; cut -d: -f2 /etc/shadow | cut -c1-3'
 root 'systemctl list-unit-files --state=enabled --no-legend --no-pager'
