@@ -9,6 +9,8 @@ use std::process::Command;
 const SEED: &str = include_str!("../../rc.d/clawdie_seed");
 const FIRSTBOOT: &str = include_str!("../../rc.d/clawdie_firstboot");
 const DAEMON: &str = include_str!("../../rc.d/colibri_daemon");
+const CONSOLE: &str = include_str!("../../overlays/freebsd/usr/local/libexec/clawdie-console");
+const TTYS: &str = include_str!("../../overlays/freebsd/etc/ttys");
 
 /// As much of rc.subr as the scripts lean on. Like the real one it looks at the switch before `start`, knows the
 /// prefixes with which rc and people call, and lets `status` and `stop` through.
@@ -109,6 +111,60 @@ fn has(words: &str, wanted: &str) {
 #[track_caller]
 fn lacks(words: &str, unwanted: &str) {
     assert!(!words.contains(unwanted), "{unwanted:?} in:\n{words}");
+}
+
+#[test]
+fn the_console_has_the_wizard_when_it_is_wanted_and_the_login_prompt_after_it() {
+    let bench = Bench::new(0);
+    bench.stub("getty", 0);
+    bench.write("terminal", "", 0o644);
+    let here = |name: &str| bench.path(name).to_string_lossy().into_owned();
+    let script = CONSOLE
+        .replace("/var/run/clawdie/wizard-wanted", &here("wanted"))
+        .replace("/usr/local/bin/clawdie-firstboot", &here("firstboot"))
+        .replace("/usr/libexec/getty", &here("getty"))
+        .replace("/dev/$2", &here("terminal"));
+    bench.write("console", &script, 0o755);
+    let prompt = || {
+        let mut command = Command::new(bench.path("console"));
+        let output = command.args(["3wire", "ttyu0"]).output().expect("a shell");
+        let shown = std::fs::read_to_string(bench.path("terminal")).expect("read");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), shown)
+    };
+    let getty = "GETTY 3wire ttyu0\n".to_owned();
+    assert_eq!(prompt(), (getty.clone(), String::new()), "no file");
+    bench.write("wanted", "", 0o600);
+    assert_eq!(prompt(), (getty.clone(), String::new()), "an empty file");
+    bench.write("wanted", "yes\n", 0o600);
+    let (printed, shown) = prompt();
+    assert_eq!(printed, getty);
+    has(&shown, "PROGRAM wizard --console\n");
+}
+
+#[test]
+fn nobody_logs_in_as_root_at_a_terminal() {
+    let lines: Vec<Vec<&str>> = TTYS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split('\t').filter(|field| !field.is_empty()).collect())
+        .collect();
+    assert!(lines.len() > 10);
+    for fields in lines {
+        let [name, getty, kind, status] = fields[..] else {
+            panic!("{fields:?}");
+        };
+        if name == "console" {
+            assert_eq!((getty, status), ("none", "off secure"));
+            continue;
+        }
+        let program = getty.trim_matches('"').split(' ').next().expect("a word");
+        assert!(
+            ["/usr/libexec/getty", "/usr/local/libexec/clawdie-console"].contains(&program),
+            "{name}: {getty}"
+        );
+        assert!(["xterm", "vt100"].contains(&kind), "{name}: {kind}");
+        assert!(["onifexists", "onifconsole"].contains(&status), "{name}");
+    }
 }
 
 #[test]
