@@ -26,6 +26,19 @@ pub(super) fn replace(
     old.map_or(Ok(()), blank)
 }
 
+/// [`replace`] on a FAT that FreeBSD's msdosfs has mounted: the old file goes before the new one gets its name.
+///
+/// msdosfs renames onto a name that is there by writing the new entry where the old one was, and the new one's long name
+/// before it, without asking whose entry that is. Windows writes `setup.txt` without a long name, so the neighbour's
+/// entry would be lost, and `setup.txt` not be found again (seen on 15.1; `msdosfs_rename()` in its sources). A power cut
+/// between the two leaves the new content under the temporary name. msdosfs itself removes and creates in two steps.
+pub(super) fn replace_on_msdosfs(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = temporary_name(path)?;
+    write_new(&temporary, content, mode, None)?;
+    remove(path)?;
+    rename(&temporary, path)
+}
+
 /// Removes a file, and its content if only its owner may read it. One that is not there is no error.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     let old = open_secret(path)?;
@@ -188,6 +201,20 @@ mod tests {
             0o440
         );
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn on_fat_the_old_file_is_gone_before_the_new_one_has_its_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("setup.txt");
+        replace_on_msdosfs(&path, b"one", 0o700).expect("made");
+        let mut old = File::open(&path).expect("opened");
+        replace_on_msdosfs(&path, b"another", 0o700).expect("replaced");
+        assert_eq!(fs::read(&path).expect("read"), b"another");
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+        let mut text = String::new();
+        old.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "\0\0\0", "a secret file's content is blanked");
     }
 
     #[test]

@@ -105,6 +105,17 @@ impl<P: Processes> Machine<P> {
             .map_err(HostError::io(format!("writing {}", path.display())))
     }
 
+    /// A file on the seed, where msdosfs has mounted it.
+    pub(super) fn write_on_msdosfs(
+        &self,
+        path: &Path,
+        content: &[u8],
+        mode: u32,
+    ) -> Result<(), HostError> {
+        files::replace_on_msdosfs(&self.at(path), content, mode)
+            .map_err(HostError::io(format!("writing {}", path.display())))
+    }
+
     pub(super) fn append(
         &self,
         path: &Path,

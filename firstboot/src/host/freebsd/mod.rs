@@ -168,6 +168,9 @@ impl<P: Processes> Host for Freebsd<P> {
     }
 
     fn write(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), HostError> {
+        if path.starts_with(self.paths().seed_mount) {
+            return self.machine.write_on_msdosfs(path, content, mode);
+        }
         self.machine.write(path, content, mode, &self.paths())
     }
 

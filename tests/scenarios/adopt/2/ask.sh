@@ -1,0 +1,3 @@
+hostname
+timedatectl show -p Timezone --value
+colibri service-check

@@ -1,0 +1,13 @@
+# A host with a name and a provider of its own, which first boot has never set up.
+echo cellar >hostname
+printf 'ANTHROPIC_API_KEY="theirs"\n' >provider.env
+for file in etc/hostname etc/colibri/provider.env; do
+    debugfs -w "$ROOT" 2>/dev/null <<COMMANDS
+rm /$file
+write ${file##*/} /$file
+set_inode_field /$file uid 0
+set_inode_field /$file gid 0
+COMMANDS
+done
+debugfs -w -R 'set_inode_field /etc/hostname mode 0100644' "$ROOT" 2>/dev/null
+debugfs -w -R 'set_inode_field /etc/colibri/provider.env mode 0100600' "$ROOT" 2>/dev/null
