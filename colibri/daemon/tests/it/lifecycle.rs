@@ -12,10 +12,7 @@ use rusqlite::Connection;
 use crate::harness::{Daemon, Home, LONG, Raw};
 
 fn task(title: impl Into<String>) -> CreateTask {
-    CreateTask {
-        title: title.into(),
-        description: None,
-    }
+    CreateTask::titled(title)
 }
 
 fn mode(path: &std::path::Path) -> u32 {
