@@ -117,11 +117,15 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  colibri list-skills")]
     ListSkills(Pages),
     /// Make a job, which makes a task each time that it is due
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        override_usage = "colibri create-job --name <NAME> --title <TEXT> [OPTIONS]\n           \
+        <--at <TIME>|--every <SECONDS>|--cron <FIELDS>>",
+        after_help = "Examples:\n  \
         colibri create-job --name hourly --every 3600 --title 'Look at the logs'\n  \
         colibri create-job --name nightly --cron '30 2 * * *' \\\n      \
         --zone Europe/Ljubljana --missed skip --title 'Back up the vault'\n  \
-        colibri create-job --name then --at 2027-01-01T08:00:00Z --title 'Wish well'")]
+        colibri create-job --name then --at 2027-01-01T08:00:00Z --title 'Wish well'"
+    )]
     CreateJob(NewJob),
     /// Show jobs, by name
     #[command(after_help = "Example:\n  colibri list-jobs")]
@@ -311,7 +315,7 @@ pub(crate) struct NewSkill {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "when", required = true, args = ["at", "every", "cron"])]
+#[group(id = "when", required = true, multiple = false, args = ["at", "every", "cron"])]
 pub(crate) struct NewJob {
     /// No other job may have it
     #[arg(long, value_name = "NAME")]
