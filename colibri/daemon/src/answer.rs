@@ -275,7 +275,7 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         thresholds: mode.thresholds(),
         scheduler: SchedulerStatus {
             tick_seconds: config.tick.as_secs_f64().ceil() as u64,
-            last_tick: service.last_tick.get(),
+            last_tick: service.last_tick.get().map(|(at, _)| at),
             lease_seconds: config.lease.0.as_secs_f64().ceil() as u64,
         },
         agents,

@@ -165,14 +165,13 @@ const SLACK: Duration = Duration::from_secs(5);
 
 fn rounds(service: &Service) -> Seen {
     let limit = service.config.tick * 2 + SLACK;
-    let Some(last) = service.last_tick.get() else {
+    let Some((_, age)) = service.last_tick.get() else {
         return if service.started.elapsed() < limit {
             Ok("about to look at the board for the first time".to_owned())
         } else {
             Err("it has not looked at the board yet: the log says why".to_owned())
         };
     };
-    let age = Timestamp::now().duration_since(last).unsigned_abs();
     let seen = format!(
         "last round {} s ago, every {} s",
         age.as_secs(),

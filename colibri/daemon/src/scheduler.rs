@@ -2,7 +2,7 @@
 //! and gives queued tasks to agents that can do them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use colibri_protocol::{Change, ClaimTask, Job, ReplyError, TaskStatus};
 use colibri_store::{Reader, StoreError, Waiting};
@@ -37,17 +37,20 @@ const LATER: Duration = Duration::from_secs(3600);
 /// Decides who works.
 const ACTOR: &str = "scheduler";
 
-/// When the scheduler last did something.
+/// When the scheduler last did something: by the clock, to be shown, and by one that nobody sets,
+/// to tell its age. A host without a battery gets its time while we run.
 #[derive(Debug, Default)]
-pub(crate) struct LastTick(Mutex<Option<Timestamp>>);
+pub(crate) struct LastTick(Mutex<Option<(Timestamp, Instant)>>);
 
 impl LastTick {
-    pub(crate) fn get(&self) -> Option<Timestamp> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn get(&self) -> Option<(Timestamp, Duration)> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(at, instant)| (at, instant.elapsed()))
     }
 
     fn set(&self, at: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+        let now = Some((at, Instant::now()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
 

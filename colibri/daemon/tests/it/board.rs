@@ -69,23 +69,28 @@ fn claim_race(claimers: usize, tasks: usize) {
     let home = Home::new();
     // The scheduler gives idle agents a task each: one more claimer.
     let _daemon = home.start(&["--tick-seconds", "3600"]);
-    let mut maker = Raw::connect(&home.socket());
-    let lines: String = (0..tasks)
-        .map(|number| format!("{{\"cmd\":\"create-task\",\"title\":\"{number}\"}}\n"))
-        .collect();
-    let mut writing = maker.stream.try_clone().unwrap();
-    let writer = std::thread::spawn(move || {
-        std::io::Write::write_all(&mut writing, lines.as_bytes()).unwrap();
+    // Many at once, so that they share the syncs of the disk.
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..40)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut maker = Raw::connect(&home.socket());
+                    let line = "{\"cmd\":\"create-task\",\"title\":\"t\"}\n";
+                    maker.send(line.repeat(tasks / 40).as_bytes());
+                    (0..tasks / 40)
+                        .map(|_| {
+                            maker.reply().unwrap()["data"]["id"]
+                                .as_str()
+                                .unwrap()
+                                .to_owned()
+                        })
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let made = makers.into_iter();
+        made.flat_map(|maker| maker.join().unwrap()).collect()
     });
-    let ids: Vec<String> = (0..tasks)
-        .map(|_| {
-            maker.reply().unwrap()["data"]["id"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect();
-    writer.join().unwrap();
 
     let next = AtomicUsize::new(0);
     let won: Vec<(String, String)> = std::thread::scope(|scope| {
