@@ -242,7 +242,7 @@ mod tests {
         let reader = store.reader().unwrap();
         assert_eq!(
             reader.jobs(None, 9, usize::MAX).unwrap().jobs,
-            [job.clone()]
+            std::slice::from_ref(&job)
         );
         assert!(reader.due_jobs(now, 9).unwrap().is_empty());
         let due = reader.due_jobs(then, 9).unwrap().remove(0);
