@@ -5,15 +5,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use colibri_protocol::{CreateTask, ListTasks, TaskStatus, place};
+use colibri_protocol::{
+    Backup, CancelTask, Capability, ClaimTask, Command, CostMode, CreateJob, CreateTask, GetTask,
+    Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill,
+    RemoveJob, ReplyError, Schedule, SetCostMode, TaskStatus, TransitionTask, Usage, place,
+};
+use jiff::Timestamp;
+use uuid::Uuid;
 
 const AFTER: &str = "\
 Examples:
   colibri status
-  colibri create-task --title 'Back up the vault'
+  colibri create-task --title 'Back up the vault' --capability freebsd
   colibri list-tasks --status queued
   colibri list-tasks --json --limit 500 | jq '.tasks[].title'
+  colibri create-job --name nightly --cron '30 2 * * *' \
+      --zone Europe/Ljubljana --title 'Back up the vault'
+  colibri subscribe --json
   colibri service-check
+  colibri completions bash > /usr/local/share/bash-completion/completions/colibri
 
 Environment:
   COLIBRI_DAEMON_SOCKET  the socket, when --socket does not say
@@ -47,21 +57,108 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// What to ask. The names are those of the protocol.
-#[derive(Debug, Subcommand)]
+/// What to ask. The names are those of the protocol, and the last two are for this program alone.
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
     /// Show what the daemon is, where its things lie, and what it holds
     Status,
-    /// Put a task on the board; it is on disk when this returns
-    CreateTask(NewTask),
-    /// Show tasks, newest first
-    ListTasks(Listing),
     /// Look at every part of the service; exit code 0 when all is well, else 1
     ServiceCheck,
+    /// Show changes as they happen, a line each, until the daemon or you end it
+    #[command(after_help = "Example:\n  colibri subscribe --json | jq -c .")]
+    Subscribe,
+    /// Put a task on the board; it is on disk when this returns
+    #[command(
+        after_help = "Example:\n  colibri create-task --title 'Build the port' \\\n      \
+        --capability freebsd --capability code --max-attempts 5"
+    )]
+    CreateTask(NewTask),
+    /// Put work from outside on the board; it is on disk when this returns
+    #[command(
+        after_help = "Example:\n  colibri intake-task --title 'Build the port' \
+        --capability freebsd"
+    )]
+    IntakeTask(Intake),
+    /// Show tasks, newest first
+    #[command(after_help = "Example:\n  colibri list-tasks --status started --limit 10")]
+    ListTasks(Listing),
+    /// Show all about a task: who has it, what it cost, what happened to it
+    #[command(after_help = "Example:\n  colibri get-task 0198a000-0000-7000-8000-000000000001")]
+    GetTask(OneTask),
+    /// Take a queued task for an agent
+    #[command(after_help = "Example:\n  colibri claim-task --task-id ID --agent-id ID")]
+    ClaimTask(Claim),
+    /// Move a task on: to started, done, failed or cancelled, or back to queued
+    #[command(
+        after_help = "Example:\n  colibri transition-task --task-id ID --agent-id ID \\\n      \
+        --status done --result '412 files'"
+    )]
+    TransitionTask(Transition),
+    /// Call a task off that has not ended
+    #[command(after_help = "Example:\n  colibri cancel-task ID --reason 'the disk is full'")]
+    CancelTask(Cancel),
+    /// Make an agent known, or update it
+    #[command(after_help = "Example:\n  colibri register-agent --name atlas-pi \
+        --capability code")]
+    RegisterAgent(NewAgent),
+    /// Show agents, by name
+    #[command(after_help = "Example:\n  colibri list-agents --json | jq '.agents[].id'")]
+    ListAgents(Pages),
+    /// Give an agent's sign of life; extends the leases of its tasks
+    #[command(after_help = "Example:\n  colibri heartbeat --agent-id ID")]
+    Heartbeat(Beat),
+    /// Make a skill known, or update it
+    #[command(
+        after_help = "Example:\n  colibri register-skill --name vault \\\n      \
+        --description 'Reads secrets' --path /srv/skills/vault/SKILL.md"
+    )]
+    RegisterSkill(NewSkill),
+    /// Show skills, by name
+    #[command(after_help = "Example:\n  colibri list-skills")]
+    ListSkills(Pages),
+    /// Make a job, which makes a task each time that it is due
+    #[command(
+        override_usage = "colibri create-job --name <NAME> --title <TEXT> [OPTIONS]\n           \
+        <--at <TIME>|--every <SECONDS>|--cron <FIELDS>>",
+        after_help = "Examples:\n  \
+        colibri create-job --name hourly --every 3600 --title 'Look at the logs'\n  \
+        colibri create-job --name nightly --cron '30 2 * * *' \\\n      \
+        --zone Europe/Ljubljana --missed skip --title 'Back up the vault'\n  \
+        colibri create-job --name then --at 2027-01-01T08:00:00Z --title 'Wish well'"
+    )]
+    CreateJob(NewJob),
+    /// Show jobs, by name
+    #[command(after_help = "Example:\n  colibri list-jobs")]
+    ListJobs(Pages),
+    /// Remove a job; the tasks that it has made stay
+    #[command(after_help = "Example:\n  colibri remove-job nightly")]
+    RemoveJob(OneJob),
+    /// Change how freely agents may spend: fast, smart or max
+    #[command(after_help = "Example:\n  colibri set-cost-mode fast --persist")]
+    SetCostMode(Mode),
+    /// Copy the database into a new file, mode 0600, while everything goes on
+    #[command(
+        after_help = "The daemon's account writes the file and must be able to.\n\n\
+        Example:\n  colibri backup /var/lib/colibri/before.sqlite --timeout 600"
+    )]
+    Backup(Target),
+    /// Print what a shell needs to complete this command's words
+    #[command(after_help = "Example:\n  colibri completions zsh > ~/.zfunc/_colibri")]
+    Completions {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(after_help = "Example:\n  colibri man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; must exist
+        folder: PathBuf,
+    },
 }
 
+/// What a task consists of.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct NewTask {
+pub(crate) struct Intake {
     /// One line, at most 200 characters
     #[arg(long, value_name = "TEXT")]
     title: String,
@@ -69,15 +166,21 @@ pub(crate) struct NewTask {
     /// What is to be done, at most 64 KiB
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+
+    /// What an agent must be able to do; may be given several times
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
 }
 
-impl NewTask {
-    pub(crate) fn into_request(self) -> CreateTask {
-        CreateTask {
-            title: self.title,
-            description: self.description,
-        }
-    }
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct NewTask {
+    #[command(flatten)]
+    what: Intake,
+
+    /// How often it may be taken before losing it means failure, 1 to 100
+    /// [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    max_attempts: Option<u32>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -86,7 +189,17 @@ pub(crate) struct Listing {
     #[arg(long, value_name = "STATUS")]
     status: Option<TaskStatus>,
 
-    /// Most tasks to show, 1 to 500 [default: 50]
+    /// Only what this agent holds or held last
+    #[arg(long = "agent", visible_alias = "agent-id", value_name = "ID")]
+    agent_id: Option<Uuid>,
+
+    #[command(flatten)]
+    pages: Pages,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Pages {
+    /// Most entries to show, 1 to 500 [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: Option<u32>,
 
@@ -95,14 +208,303 @@ pub(crate) struct Listing {
     after: Option<String>,
 }
 
-impl Listing {
-    pub(crate) fn into_request(self) -> ListTasks {
-        ListTasks {
-            status: self.status,
-            limit: self.limit,
-            after: self.after,
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OneTask {
+    /// The task's id
+    #[arg(value_name = "ID")]
+    task_id: Uuid,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Claim {
+    /// Which task
+    #[arg(long, value_name = "ID")]
+    task_id: Uuid,
+
+    /// For which agent
+    #[arg(long, value_name = "ID")]
+    agent_id: Uuid,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Transition {
+    /// Which task
+    #[arg(long, value_name = "ID")]
+    task_id: Uuid,
+
+    /// Where it goes: started, done, failed, cancelled or queued
+    #[arg(long, value_name = "STATUS")]
+    status: TaskStatus,
+
+    /// The agent that moves it, and must hold it; an operator leaves this out
+    #[arg(long, value_name = "ID")]
+    agent_id: Option<Uuid>,
+
+    /// What came of it, at most 64 KiB
+    #[arg(long, value_name = "TEXT")]
+    result: Option<String>,
+
+    /// What went wrong, at most 64 KiB
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
+
+    /// What was used up, as JSON such as
+    /// '{"input":1200,"output":300,"cost_usd":0.0081}'
+    #[arg(long, value_name = "JSON", value_parser = usage)]
+    usage: Option<Usage>,
+}
+
+fn usage(text: &str) -> Result<Usage, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Cancel {
+    /// The task's id
+    #[arg(value_name = "ID")]
+    task_id: Uuid,
+
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct NewAgent {
+    /// Its name; a known name keeps its id and has the rest updated
+    #[arg(long, value_name = "NAME")]
+    name: Name,
+
+    /// What it can do; may be given several times
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
+
+    /// Where it runs [default: the daemon's host]
+    #[arg(long, value_name = "NAME")]
+    host: Option<Name>,
+
+    /// Most tasks that the scheduler lets it hold at once, 1 to 64 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    slots: Option<u32>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Beat {
+    /// Which agent
+    #[arg(long, value_name = "ID")]
+    agent_id: Uuid,
+
+    /// Where it runs now
+    #[arg(long, value_name = "NAME")]
+    host: Option<Name>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct NewSkill {
+    /// Its name; a known name has the rest updated
+    #[arg(long, value_name = "NAME")]
+    name: Name,
+
+    /// What it is good for, at most 1000 characters
+    #[arg(long, value_name = "TEXT")]
+    description: String,
+
+    /// Where it is written
+    #[arg(long, value_name = "FILE")]
+    path: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "when", required = true, multiple = false, args = ["at", "every", "cron"])]
+pub(crate) struct NewJob {
+    /// No other job may have it
+    #[arg(long, value_name = "NAME")]
+    name: Name,
+
+    /// Once, at this time, such as 2027-01-01T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+
+    /// Again and again, with so many seconds between
+    #[arg(long, value_name = "SECONDS")]
+    every: Option<u32>,
+
+    /// By the clock: minute, hour, day, month, weekday; seconds may stand in
+    /// front
+    #[arg(long, value_name = "FIELDS")]
+    cron: Option<String>,
+
+    /// The clock's time zone
+    #[arg(long, value_name = "ZONE", requires = "cron", default_value = "UTC")]
+    zone: String,
+
+    /// What becomes of runs whose time passed while the daemon was not there:
+    /// skip, once or all
+    #[arg(long, value_name = "WHICH", default_value = "once")]
+    missed: Missed,
+
+    #[command(flatten)]
+    task: NewTask,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OneJob {
+    /// The job's name
+    #[arg(value_name = "NAME")]
+    name: Name,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Mode {
+    /// fast, smart or max
+    #[arg(value_name = "MODE")]
+    mode: CostMode,
+
+    /// Also after a restart, whatever flag and environment say then
+    #[arg(long)]
+    persist: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Target {
+    /// The file to make; must not exist
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl From<Intake> for IntakeTask {
+    fn from(given: Intake) -> Self {
+        Self {
+            title: given.title,
+            description: given.description,
+            capabilities: given.capabilities.into_iter().collect(),
         }
     }
+}
+
+impl From<NewTask> for CreateTask {
+    fn from(given: NewTask) -> Self {
+        Self {
+            max_attempts: given.max_attempts,
+            ..IntakeTask::from(given.what).into()
+        }
+    }
+}
+
+impl From<Pages> for Paging {
+    fn from(given: Pages) -> Self {
+        Self {
+            limit: given.limit,
+            after: given.after,
+        }
+    }
+}
+
+impl Verb {
+    /// The request, checked as far as it can be without the daemon; none for what this program
+    /// does alone.
+    ///
+    /// # Errors
+    /// What the daemon would refuse.
+    pub(crate) fn command(&self) -> Result<Option<Command>, ReplyError> {
+        Ok(Some(match self.clone() {
+            Self::Status => Command::Status(NoFields {}),
+            Self::ServiceCheck => Command::ServiceCheck(NoFields {}),
+            Self::Subscribe => Command::Subscribe(NoFields {}),
+            Self::CreateTask(new) => {
+                let new = CreateTask::from(new);
+                new.check()?;
+                Command::CreateTask(new)
+            }
+            Self::IntakeTask(new) => {
+                let new = IntakeTask::from(new);
+                CreateTask::from(new.clone()).check()?;
+                Command::IntakeTask(new)
+            }
+            Self::ListTasks(which) => Command::ListTasks(ListTasks {
+                status: which.status,
+                agent_id: which.agent_id,
+                limit: which.pages.limit,
+                after: which.pages.after,
+            }),
+            Self::GetTask(OneTask { task_id }) => Command::GetTask(GetTask { task_id }),
+            Self::ClaimTask(Claim { task_id, agent_id }) => {
+                Command::ClaimTask(ClaimTask { task_id, agent_id })
+            }
+            Self::TransitionTask(to) => {
+                let to = TransitionTask {
+                    task_id: to.task_id,
+                    status: to.status,
+                    agent_id: to.agent_id,
+                    result: to.result,
+                    error: to.error,
+                    usage: to.usage,
+                };
+                to.check()?;
+                Command::TransitionTask(to)
+            }
+            Self::CancelTask(Cancel { task_id, reason }) => {
+                let cancel = CancelTask { task_id, reason };
+                cancel.check()?;
+                Command::CancelTask(cancel)
+            }
+            Self::RegisterAgent(new) => {
+                let new = RegisterAgent {
+                    name: new.name,
+                    capabilities: new.capabilities.into_iter().collect(),
+                    host: new.host,
+                    slots: new.slots,
+                };
+                new.check()?;
+                Command::RegisterAgent(new)
+            }
+            Self::ListAgents(pages) => Command::ListAgents(pages.into()),
+            Self::Heartbeat(Beat { agent_id, host }) => {
+                Command::Heartbeat(Heartbeat { agent_id, host })
+            }
+            Self::RegisterSkill(new) => {
+                let new = RegisterSkill {
+                    name: new.name,
+                    description: new.description,
+                    path: new.path,
+                };
+                new.check()?;
+                Command::RegisterSkill(new)
+            }
+            Self::ListSkills(pages) => Command::ListSkills(pages.into()),
+            Self::CreateJob(new) => Command::CreateJob(job(new)?),
+            Self::ListJobs(pages) => Command::ListJobs(pages.into()),
+            Self::RemoveJob(OneJob { name }) => Command::RemoveJob(RemoveJob { name }),
+            Self::SetCostMode(Mode { mode, persist }) => {
+                Command::SetCostMode(SetCostMode { mode, persist })
+            }
+            // The daemon's folder is another than ours.
+            Self::Backup(Target { file }) => Command::Backup(Backup {
+                file: std::path::absolute(&file).unwrap_or(file),
+            }),
+            Self::Completions { .. } | Self::Man { .. } => return Ok(None),
+        }))
+    }
+}
+
+fn job(new: NewJob) -> Result<CreateJob, ReplyError> {
+    let schedule = match (new.at, new.every, new.cron) {
+        (Some(at), ..) => Schedule::Once { at },
+        (None, Some(seconds), _) => Schedule::Interval { seconds },
+        // The command line has one of the three.
+        (None, None, expression) => Schedule::Cron {
+            expression: expression.unwrap_or_default(),
+            zone: new.zone,
+        },
+    };
+    let task = CreateTask::from(new.task);
+    task.check()?;
+    Ok(CreateJob {
+        name: new.name,
+        schedule,
+        missed: new.missed,
+        task,
+    })
 }
 
 impl Args {
@@ -160,7 +562,11 @@ mod tests {
             .get_subcommands()
             .map(clap::Command::get_name)
             .collect();
-        assert_eq!(verbs, colibri_protocol::Command::NAMES);
+        let (own, asked): (Vec<_>, Vec<_>) = verbs
+            .into_iter()
+            .partition(|verb| ["completions", "man"].contains(verb));
+        assert_eq!(asked, Command::NAMES);
+        assert_eq!(own.len(), 2);
     }
 
     #[test]

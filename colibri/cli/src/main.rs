@@ -1,6 +1,7 @@
 //! `colibri`: asks the daemon, and shows the answer to a person or to a program.
 
 mod args;
+mod pages;
 mod show;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::Parser;
 use colibri_protocol::client::{Client, ClientError};
-use colibri_protocol::{Check, Command, NoFields, Request, ServiceCheck};
+use colibri_protocol::{Check, Command, Request, ServiceCheck};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,13 +26,31 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let client = Client::new(args.socket()).with_timeout(args.timeout());
     let outcome = match args.verb.command() {
-        Ok(command) => ask(&client, command),
+        Ok(Some(Command::Subscribe(_))) => follow(&args, &client),
+        Ok(Some(command)) => ask(&client, command),
+        Ok(None) => return pages::write(&args.verb),
         Err(error) => Err(ClientError::Refused { error }),
     };
     match outcome {
         Ok(data) => answered(&args, &data),
         Err(error) => failed(&args, &error),
     }
+}
+
+/// Prints changes as they come. The end is an error like any other, unless it is our own reader's.
+fn follow(args: &Args, client: &Client) -> Result<Value, ClientError> {
+    client
+        .follow(|change| {
+            let line = if args.json {
+                format!("{}\n", json!(change))
+            } else {
+                show::change(&change)
+            };
+            use std::io::Write as _;
+            let mut out = anstream::stdout();
+            write!(out, "{line}").and_then(|()| out.flush()).is_ok()
+        })
+        .map(|()| Value::Null)
 }
 
 /// The reply's `data` as it came, so that `--json` loses nothing a newer
@@ -41,6 +60,9 @@ fn ask(client: &Client, command: Command) -> Result<Value, ClientError> {
 }
 
 fn answered(args: &Args, data: &Value) -> ExitCode {
+    if matches!(args.verb, Verb::Subscribe) {
+        return ExitCode::SUCCESS;
+    }
     let healthy = data.get("healthy").and_then(Value::as_bool);
     if args.json {
         print_text(&format!("{data:#}\n"));
@@ -116,20 +138,4 @@ fn print_text(text: &str) {
     use std::io::Write as _;
     // A reader that has seen enough (`colibri list-tasks | head -1`) is no error.
     let _ = write!(anstream::stdout(), "{text}");
-}
-
-impl Verb {
-    /// The request, checked as far as it can be without the daemon.
-    fn command(&self) -> Result<Command, colibri_protocol::ReplyError> {
-        Ok(match self {
-            Self::Status => Command::Status(NoFields {}),
-            Self::ServiceCheck => Command::ServiceCheck(NoFields {}),
-            Self::CreateTask(new) => {
-                let new = new.clone().into_request();
-                new.check()?;
-                Command::CreateTask(new)
-            }
-            Self::ListTasks(which) => Command::ListTasks(which.clone().into_request()),
-        })
-    }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::{Display, Write as _};
 
-use colibri_protocol::{ServiceCheck, Status, Task, TaskPage, TaskStatus};
+use colibri_protocol::{
+    Agent, AgentPage, BackedUp, Capability, Change, CostModeInForce, Job, JobPage, ServiceCheck,
+    Skill, SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, Thresholds,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use owo_colors::{OwoColorize, Style};
@@ -21,10 +24,84 @@ const TITLE_WIDTH: usize = 60;
 pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
     Ok(match verb {
         Verb::Status => status(&read(data)?),
-        Verb::CreateTask(_) => created(&read(data)?),
-        Verb::ListTasks(_) => tasks(&read(data)?, &TimeZone::system()),
         Verb::ServiceCheck => checks(&read(data)?),
+        Verb::CreateTask(_)
+        | Verb::IntakeTask(_)
+        | Verb::ClaimTask(_)
+        | Verb::TransitionTask(_)
+        | Verb::CancelTask(_) => one_task(&read(data)?),
+        Verb::ListTasks(_) => tasks(&read(data)?, &TimeZone::system()),
+        Verb::GetTask(_) => details(&read(data)?, &TimeZone::system()),
+        Verb::RegisterAgent(_) | Verb::Heartbeat(_) => {
+            let agent: Agent = read(data)?;
+            format!("{} {} {}\n", agent.id, agent.status, agent.name)
+        }
+        Verb::ListAgents(_) => agents(&read(data)?, &TimeZone::system()),
+        Verb::RegisterSkill(_) => format!("{}\n", read::<Skill>(data)?.name),
+        Verb::ListSkills(_) => skills(&read(data)?),
+        Verb::CreateJob(_) | Verb::RemoveJob(_) => {
+            let job: Job = read(data)?;
+            format!(
+                "{} {} {}\n",
+                job.id,
+                job.name,
+                tame(&job.schedule.to_string())
+            )
+        }
+        Verb::ListJobs(_) => jobs(&read(data)?, &TimeZone::system()),
+        Verb::SetCostMode(_) => {
+            let set: CostModeInForce = read(data)?;
+            let until = if set.persisted {
+                "also after a restart"
+            } else {
+                "until the daemon restarts"
+            };
+            format!(
+                "{}, {until}: {}\n",
+                set.mode.as_str(),
+                allowed(set.thresholds)
+            )
+        }
+        Verb::Backup(_) => {
+            let made: BackedUp = read(data)?;
+            format!(
+                "{} ({} bytes)\n",
+                tame(&made.file.to_string_lossy()),
+                made.size_bytes
+            )
+        }
+        // Printed as they come, or by nobody.
+        Verb::Subscribe | Verb::Completions { .. } | Verb::Man { .. } => String::new(),
     })
+}
+
+/// A change in one line.
+pub(crate) fn change(change: &Change) -> String {
+    let text = match change {
+        Change::Subscribed => return String::new(),
+        Change::Task {
+            task_id,
+            title,
+            status,
+            agent_id,
+        } => {
+            let agent = agent_id.map_or(String::new(), |id| format!("  agent {id}"));
+            format!(
+                "task   {task_id}  {}  {}{agent}",
+                painted(*status),
+                tame(title)
+            )
+        }
+        Change::Agent { agent_id, name } => format!("agent  {agent_id}  {name}"),
+        Change::Skill { name } => format!("skill  {name}"),
+        Change::Job { name } => format!("job    {name}"),
+        Change::CostMode { mode } => format!("cost mode {}", mode.as_str()),
+        Change::Lagged { missed } => {
+            format!("{missed} changes were left out, for this reader was too slow")
+        }
+        Change::Unknown => "a change that this version does not know".to_owned(),
+    };
+    format!("{text}\n")
 }
 
 fn read<T: DeserializeOwned>(data: &Value) -> serde_json::Result<T> {
@@ -37,7 +114,8 @@ fn status(status: &Status) -> String {
         .map(|which| format!("{} {which}", status.tasks.of(which)))
         .collect();
     let database = &status.database;
-    let rows: [(&str, String); 10] = [
+    let (agents, scheduler) = (status.agents, &status.scheduler);
+    let rows: [(&str, String); 13] = [
         (
             "Version",
             format!("{} (pid {})", status.version, status.pid),
@@ -51,7 +129,33 @@ fn status(status: &Status) -> String {
                 status.started_at
             ),
         ),
-        ("Cost mode", status.cost_mode.as_str().to_owned()),
+        (
+            "Cost mode",
+            format!(
+                "{}: {}",
+                status.cost_mode.as_str(),
+                allowed(status.thresholds)
+            ),
+        ),
+        (
+            "Scheduler",
+            format!(
+                "every {} s, last round {}; leases of {} s",
+                scheduler.tick_seconds,
+                scheduler
+                    .last_tick
+                    .map_or("not yet".to_owned(), |at| format!("{at:.0}")),
+                scheduler.lease_seconds
+            ),
+        ),
+        (
+            "Agents",
+            format!(
+                "{} active, {} idle, {} offline",
+                agents.active, agents.idle, agents.offline
+            ),
+        ),
+        ("Jobs", status.jobs.to_string()),
         (
             "Clients",
             format!("{} of {}", status.clients, status.max_clients),
@@ -83,8 +187,163 @@ fn status(status: &Status) -> String {
     text
 }
 
-fn created(task: &Task) -> String {
-    format!("{} {}\n", task.id, tame(&task.title))
+fn one_task(task: &Task) -> String {
+    format!("{} {} {}\n", task.id, task.status, tame(&task.title))
+}
+
+fn details(details: &TaskDetails, zone: &TimeZone) -> String {
+    let task = &details.task;
+    let usage = task.usage;
+    let needs: Vec<&str> = task.capabilities.iter().map(Capability::as_str).collect();
+    let rows = [
+        ("Id", Some(task.id.to_string())),
+        ("Title", Some(task.title.clone())),
+        ("Status", Some(task.status.to_string())),
+        ("Parked", task.parked.clone()),
+        (
+            "Needs",
+            Some(needs.join(", ")).filter(|needs| !needs.is_empty()),
+        ),
+        ("Agent", task.agent_id.map(|id| id.to_string())),
+        ("Lease", task.lease_until.map(|at| format!("until {at:.0}"))),
+        (
+            "Attempts",
+            Some(format!("{} of {}", task.attempts, task.max_attempts)),
+        ),
+        (
+            "Cost",
+            Some(format!(
+                "{}, tokens: {} in, {} out, {} from cache, {} to cache",
+                usage.cost_usd, usage.input, usage.output, usage.cache_read, usage.cache_write
+            )),
+        ),
+        ("Job", task.job_id.map(|id| id.to_string())),
+        ("By", Some(task.created_by.clone())),
+        ("Result", task.result.clone()),
+        ("Error", task.error.clone()),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        let Some(value) = value else { continue };
+        let name = format!("{name:<10}");
+        let _ = writeln!(text, "{} {}", name.bold(), tame(&value));
+    }
+    if !task.description.is_empty() {
+        let _ = writeln!(text);
+        for line in task.description.lines() {
+            let _ = writeln!(text, "    {}", tame(line));
+        }
+    }
+    let _ = writeln!(text);
+    for event in &details.events {
+        let note = event.note.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{}  {:<15}  {:<18}  {}",
+            local(event.at, zone),
+            tame(&event.kind),
+            tame(&event.actor),
+            tame(note)
+        );
+    }
+    text
+}
+
+fn agents(page: &AgentPage, zone: &TimeZone) -> String {
+    let rows = page.agents.iter().map(|agent| {
+        let can: Vec<&str> = agent.capabilities.iter().map(Capability::as_str).collect();
+        [
+            agent.id.to_string(),
+            agent.name.to_string(),
+            agent.status.to_string(),
+            format!("{}/{}", agent.holds, agent.slots),
+            local(agent.last_seen, zone),
+            can.join(" "),
+        ]
+    });
+    let heads = ["ID", "NAME", "STATUS", "HOLDS", "SEEN", "CAPABILITIES"];
+    table(heads, rows, page.next.as_deref(), "No agents.")
+}
+
+fn skills(page: &SkillPage) -> String {
+    let rows = page
+        .skills
+        .iter()
+        .map(|skill| [skill.name.to_string(), shortened(&tame(&skill.description))]);
+    table(
+        ["NAME", "DESCRIPTION"],
+        rows,
+        page.next.as_deref(),
+        "No skills.",
+    )
+}
+
+fn jobs(page: &JobPage, zone: &TimeZone) -> String {
+    let rows = page.jobs.iter().map(|job| {
+        [
+            job.name.to_string(),
+            job.schedule.to_string(),
+            job.missed.to_string(),
+            job.next_at.map_or("never".to_owned(), |at| local(at, zone)),
+            job.runs.to_string(),
+            shortened(&tame(&job.task.title)),
+        ]
+    });
+    let heads = ["NAME", "SCHEDULE", "MISSED", "NEXT", "RUNS", "TASK"];
+    table(heads, rows, page.next.as_deref(), "No jobs.")
+}
+
+/// Columns as wide as what stands in them.
+fn table<const N: usize>(
+    heads: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+    next: Option<&str>,
+    none: &str,
+) -> String {
+    let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| tame(&cell))).collect();
+    if rows.is_empty() {
+        return format!("{none}\n");
+    }
+    let widths: [usize; N] = std::array::from_fn(|at| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        cells.chain([heads[at].len()]).max().unwrap_or(0)
+    });
+    let line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        line.trim_end().to_owned()
+    };
+    let mut text = format!("{}\n", line(heads).bold());
+    for row in &rows {
+        let _ = writeln!(text, "{}", line(row.each_ref().map(String::as_str)));
+    }
+    more(&mut text, next);
+    text
+}
+
+fn more(text: &mut String, next: Option<&str>) {
+    if let Some(next) = next {
+        let _ = writeln!(
+            text,
+            "There are more: `--after {}` shows the next page.",
+            tame(next)
+        );
+    }
+}
+
+/// What a cost mode allows.
+fn allowed(of: Thresholds) -> String {
+    let result = match of.tool_result_bytes {
+        Some(bytes) => format!("tool results of {} kB", bytes / 1000),
+        None => "tool results of any size".to_owned(),
+    };
+    format!(
+        "sessions of {} kB, {} turns, {result}",
+        of.session_bytes / 1000,
+        of.turns
+    )
 }
 
 fn tasks(page: &TaskPage, zone: &TimeZone) -> String {
@@ -95,22 +354,19 @@ fn tasks(page: &TaskPage, zone: &TimeZone) -> String {
     let heading = format!("{:<36}  {:<9}  {:<16}  TITLE", "ID", "STATUS", "CREATED");
     let _ = writeln!(text, "{}", heading.bold());
     for task in &page.tasks {
+        let parked = task.parked.as_deref().map_or(String::new(), |reason| {
+            format!("  ({})", shortened(&tame(reason)))
+        });
         let _ = writeln!(
             text,
-            "{}  {}  {}  {}",
+            "{}  {}  {}  {}{parked}",
             task.id,
             painted(task.status),
             local(task.created_at, zone),
             shortened(&tame(&task.title))
         );
     }
-    if let Some(next) = &page.next {
-        let _ = writeln!(
-            text,
-            "There are more: `--after {}` shows the next page.",
-            tame(next)
-        );
-    }
+    more(&mut text, page.next.as_deref());
     text
 }
 

@@ -125,12 +125,82 @@ fn answers_are_plain_text_in_a_pipe_and_lossless_as_json() {
 }
 
 #[test]
+fn changes_are_a_line_each_until_the_daemon_ends() {
+    let change = json!({"change": "task", "task_id": "0198a000-0000-7000-8000-000000000001",
+        "title": "\u{1b}[2Jx", "status": "done"});
+    let daemon = Answering::new(json!({"ok": true, "data": change}));
+    let output = daemon.run(&["subscribe"]);
+    // Nobody has ended it here, so that it ended is something to be told.
+    assert_eq!(output.status.code(), Some(3));
+    let line = text(&output.stdout);
+    assert!(
+        line.starts_with("task   0198a000") && !line.contains('\u{1b}'),
+        "{line:?}"
+    );
+    let output = daemon.run(&["subscribe", "--json"]);
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen, change);
+}
+
+#[test]
+fn completions_and_manual_pages_need_no_daemon() {
+    let nowhere = Path::new("/nonexistent/colibri.sock");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = colibri(nowhere, &["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("transition-task"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    assert_eq!(colibri(nowhere, &["man", folder]).status.code(), Some(0));
+    let page = std::fs::read_to_string(dir.path().join("colibri-create-job.1")).unwrap();
+    assert!(page.contains("time zone"), "{page}");
+    let output = colibri(nowhere, &["man", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nonexistent"));
+}
+
+#[test]
+fn a_job_has_one_schedule_and_names_are_checked() {
+    let daemon = Answering::new(json!({"ok": true, "data": {"id":
+        "0198a000-0000-7000-8000-000000000003", "name": "n", "missed": "skip", "runs": 0,
+        "schedule": {"kind": "interval", "seconds": 60}, "task": {"title": "t"},
+        "created_by": "uid:0", "created_at": "2026-11-21T15:00:00Z"}}));
+    let job = [
+        "create-job",
+        "--name",
+        "n",
+        "--title",
+        "t",
+        "--missed",
+        "skip",
+    ];
+    let output = daemon.run(&[&job[..], &["--every", "60"]].concat());
+    assert!(
+        text(&output.stdout).ends_with(" n every 60 s\n"),
+        "{output:?}"
+    );
+    let request = daemon.requests.recv().unwrap();
+    let expected = json!({"cmd": "create-job", "name": "n", "missed": "skip",
+        "schedule": {"kind": "interval", "seconds": 60}, "task": {"title": "t"}});
+    assert_eq!(request, expected);
+    for wrong in [
+        &job[..],
+        &[&job[..], &["--every", "60", "--at", "2027-01-01T00:00:00Z"]].concat(),
+        &["create-task", "--title", "t", "--capability", "GPU"],
+        &["get-task", "7"],
+    ] {
+        assert_eq!(daemon.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_new_task_is_sent_as_it_was_typed() {
     let daemon = Answering::new(json!({"ok": true, "data": task()}));
     let output = daemon.run(&["create-task", "--title", "Back up", "--description", "a\nb"]);
     assert_eq!(
         text(&output.stdout),
-        "0198a000-0000-7000-8000-000000000001 Back up\n"
+        "0198a000-0000-7000-8000-000000000001 queued Back up\n"
     );
     let request = daemon.requests.recv().unwrap();
     assert_eq!(

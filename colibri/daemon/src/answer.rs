@@ -1,25 +1,44 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Command, ErrorKind, ListTasks, MAX_LINE, NoFields, Reply, ReplyError, Request, Status,
+    Agent, BackedUp, Command, CostModeInForce, ErrorKind, GetTask, ListTasks, MAX_LINE, Name,
+    NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode, Status,
+    Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
 };
+use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::gate::Peer;
-use crate::health;
-use crate::server::Service;
+use crate::server::{CostModeSet, Service};
+use crate::{assign, clockwork, health};
 
 /// Bytes of tasks in one reply; the rest of the line is for what surrounds them.
 const PAGE_BYTES: usize = MAX_LINE - 4096;
 
-/// Carries out one line and gives the line to answer with.
-pub(crate) async fn to_line(line: &[u8], peer: Peer, service: &Service) -> Vec<u8> {
+/// What becomes of a line.
+pub(crate) enum Answer {
+    /// It is answered with this line.
+    Line(Vec<u8>),
+    /// The connection becomes a stream of changes; each carries this.
+    Stream(Option<RequestId>),
+}
+
+/// Carries out one line.
+pub(crate) async fn to_line(line: &[u8], peer: Peer, service: &Service) -> Answer {
     let (id, outcome) = match Request::parse(line) {
-        Ok(request) => (request.id, answer(request.command, peer, service).await),
+        Ok(request) => match request.command {
+            Command::Subscribe(NoFields {}) => return Answer::Stream(request.id),
+            command => (request.id, answer(command, peer, service).await),
+        },
         Err(refused) => (refused.id, Err(refused.error)),
     };
+    Answer::Line(reply_line(id, outcome))
+}
+
+/// A reply that fits into a line, whatever it takes.
+pub(crate) fn reply_line(id: Option<RequestId>, outcome: Result<Value, ReplyError>) -> Vec<u8> {
     match Reply::new(id.clone(), outcome).to_line() {
         Ok(line) if line.len() <= MAX_LINE + 1 => line,
         made => {
@@ -34,38 +53,215 @@ pub(crate) async fn to_line(line: &[u8], peer: Peer, service: &Service) -> Vec<u
 }
 
 async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value, ReplyError> {
+    let actor = peer.actor();
+    let lease = service.config.lease;
     match command {
         Command::Status(NoFields {}) => data(status(service).await?),
         Command::ServiceCheck(NoFields {}) => data(health::check(service).await),
+        Command::Subscribe(NoFields {}) => Err(ReplyError::new(
+            ErrorKind::Internal,
+            "a subscription is no question with an answer",
+        )),
         Command::CreateTask(new) => {
             new.check()?;
-            let actor = peer.actor();
-            let made = move |batch: &mut colibri_store::Batch<'_>| {
-                batch.create_task(new, &actor, Timestamp::now())
-            };
-            data(service.board.change(made).await?)
+            change(service, move |batch, now| {
+                batch.create_task(new, &actor, now)
+            })
+            .await
+        }
+        Command::IntakeTask(new) => {
+            let new = colibri_protocol::CreateTask::from(new);
+            new.check()?;
+            change(service, move |batch, now| {
+                batch.create_task(new, &actor, now)
+            })
+            .await
         }
         Command::ListTasks(which) => data(list_tasks(which, service).await?),
+        Command::GetTask(which) => data(get_task(which, service).await?),
+        Command::ClaimTask(claim) => {
+            change(service, move |batch, now| {
+                batch.claim_task(&claim, None, lease, now)
+            })
+            .await
+        }
+        Command::TransitionTask(to) => {
+            to.check()?;
+            let moved =
+                move |batch: &mut Batch<'_>, now| batch.transition_task(to, &actor, lease, now);
+            change(service, moved).await
+        }
+        Command::CancelTask(cancel) => {
+            cancel.check()?;
+            let called_off =
+                move |batch: &mut Batch<'_>, now| batch.cancel_task(cancel, &actor, lease, now);
+            change(service, called_off).await
+        }
+        Command::RegisterAgent(new) => {
+            new.check()?;
+            let host = host_name(&service.config.host)?;
+            let registered = move |batch: &mut Batch<'_>, now| {
+                batch.register_agent(&new, &host, &actor, lease, now)
+            };
+            change(service, registered).await
+        }
+        Command::ListAgents(Paging { limit, after }) => {
+            let limit = checked_limit(limit)?;
+            let alive_since = lease.alive_since(Timestamp::now());
+            let page = service.board.read(move |reader| {
+                reader.agents(after.as_deref(), limit, PAGE_BYTES, alive_since)
+            });
+            data(page.await?)
+        }
+        Command::Heartbeat(of) => {
+            change(service, move |batch, now| batch.heartbeat(&of, lease, now)).await
+        }
+        Command::RegisterSkill(new) => {
+            new.check()?;
+            change(service, move |batch, now| {
+                batch.register_skill(&new, &actor, now)
+            })
+            .await
+        }
+        Command::ListSkills(Paging { limit, after }) => {
+            let limit = checked_limit(limit)?;
+            let read = service
+                .board
+                .read(move |reader| reader.skills(after.as_deref(), limit, PAGE_BYTES));
+            data(read.await?)
+        }
+        Command::CreateJob(new) => {
+            new.task.check()?;
+            let next_at = clockwork::first(&new.schedule, Timestamp::now())
+                .map_err(|problem| ReplyError::new(ErrorKind::BadRequest, problem))?;
+            change(service, move |batch, now| {
+                batch.create_job(new, next_at, &actor, now)
+            })
+            .await
+        }
+        Command::ListJobs(Paging { limit, after }) => {
+            let limit = checked_limit(limit)?;
+            let read = service
+                .board
+                .read(move |reader| reader.jobs(after.as_deref(), limit, PAGE_BYTES));
+            data(read.await?)
+        }
+        Command::RemoveJob(which) => {
+            change(service, move |batch, now| {
+                batch.remove_job(&which.name, &actor, now)
+            })
+            .await
+        }
+        Command::SetCostMode(set) => data(set_cost_mode(set, &actor, service).await?),
+        Command::Backup(colibri_protocol::Backup { file }) => {
+            if !file.is_absolute() {
+                return Err(ReplyError::new(
+                    ErrorKind::BadRequest,
+                    "`file` must be a path from the root of the file system",
+                ));
+            }
+            let target = file.clone();
+            let size_bytes = service
+                .board
+                .read(move |reader| reader.back_up(&target))
+                .await?;
+            data(BackedUp { file, size_bytes })
+        }
     }
 }
 
-async fn list_tasks(
-    which: ListTasks,
+/// Makes one change and answers with what came of it.
+async fn change<T: Serialize + Send + 'static>(
     service: &Service,
-) -> Result<colibri_protocol::TaskPage, ReplyError> {
+    change: impl FnOnce(&mut Batch<'_>, Timestamp) -> Result<T, StoreError> + Send + 'static,
+) -> Result<Value, ReplyError> {
+    data(
+        service
+            .board
+            .change(move |batch| change(batch, Timestamp::now()))
+            .await?,
+    )
+}
+
+async fn list_tasks(which: ListTasks, service: &Service) -> Result<TaskPage, ReplyError> {
     let limit = which.checked_limit()?;
+    let alive_since = service.config.lease.alive_since(Timestamp::now());
     service
         .board
-        .read(move |reader| reader.tasks(&which, limit, PAGE_BYTES))
+        .read(move |reader| {
+            let agents = reader.all_agents(alive_since)?;
+            reader.tasks_with(&which, limit, PAGE_BYTES, |task| park(task, &agents))
+        })
         .await
 }
 
-async fn status(service: &Service) -> Result<Status, ReplyError> {
-    let (tasks, database) = service
+async fn get_task(which: GetTask, service: &Service) -> Result<TaskDetails, ReplyError> {
+    let alive_since = service.config.lease.alive_since(Timestamp::now());
+    service
         .board
-        .read(|reader| Ok((reader.task_counts()?, reader.database_status()?)))
+        .read(move |reader| {
+            let mut details = reader.task(which.task_id)?;
+            park(&mut details.task, &reader.all_agents(alive_since)?);
+            Ok(details)
+        })
+        .await
+}
+
+/// Says of a queued task why it stays queued. Found out when somebody asks, so that it is never
+/// old, and a million parked tasks need not be written again because an agent came or went.
+fn park(task: &mut Task, agents: &[Agent]) {
+    if task.status == TaskStatus::Queued {
+        task.parked = assign::why_parked(&task.capabilities, agents);
+    }
+}
+
+async fn set_cost_mode(
+    set: SetCostMode,
+    actor: &str,
+    service: &Service,
+) -> Result<CostModeInForce, ReplyError> {
+    let SetCostMode { mode, persist } = set;
+    let actor = actor.to_owned();
+    service
+        .board
+        .change(move |batch| batch.set_cost_mode(mode, persist, &actor, Timestamp::now()))
         .await?;
+    let kept = if persist {
+        Some(mode)
+    } else {
+        service.cost_mode().kept
+    };
+    service.set_cost_mode(CostModeSet { mode, kept });
+    Ok(CostModeInForce {
+        mode,
+        persisted: kept == Some(mode),
+        thresholds: mode.thresholds(),
+    })
+}
+
+/// This host's name as that of an agent's host. It has the same characters but may be longer.
+fn host_name(host: &str) -> Result<Name, ReplyError> {
+    let short: String = host.chars().take(64).collect();
+    short
+        .parse()
+        .map_err(|problem: String| ReplyError::new(ErrorKind::Internal, problem))
+}
+
+async fn status(service: &Service) -> Result<Status, ReplyError> {
     let config = &service.config;
+    let alive_since = config.lease.alive_since(Timestamp::now());
+    let (tasks, database, agents, (_, jobs)) = service
+        .board
+        .read(move |reader| {
+            Ok((
+                reader.task_counts()?,
+                reader.database_status()?,
+                reader.agent_counts(alive_since)?,
+                reader.coming_jobs()?,
+            ))
+        })
+        .await?;
+    let mode = service.cost_mode().mode;
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: config.host.clone(),
@@ -75,7 +271,15 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         data_dir: config.data_dir.clone(),
         db_path: config.db_path.clone(),
         socket: config.socket.clone(),
-        cost_mode: config.cost_mode,
+        cost_mode: mode,
+        thresholds: mode.thresholds(),
+        scheduler: SchedulerStatus {
+            tick_seconds: config.tick.as_secs_f64().ceil() as u64,
+            last_tick: service.last_tick.get().map(|(at, _)| at),
+            lease_seconds: config.lease.0.as_secs_f64().ceil() as u64,
+        },
+        agents,
+        jobs,
         clients: service.clients(),
         max_clients: config.max_clients,
         tasks,

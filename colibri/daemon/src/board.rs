@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
-use colibri_protocol::{ErrorKind, ReplyError};
-use colibri_store::{Batch, Reader, Store, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use colibri_protocol::{Change as Told, ErrorKind, ReplyError};
+use colibri_store::{Batch, Lease, Reader, Store, StoreError};
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::failure::Failure;
 use crate::{lock, place};
@@ -21,10 +22,14 @@ const QUEUE: usize = 1024;
 /// Changes that share one transaction, and so one sync of the disk.
 const BATCH: usize = 256;
 
+/// Changes kept for a subscriber that is behind; what comes on top, it is only told the number of.
+const KEPT: usize = 1024;
+
 /// The board as the rest of the daemon sees it.
 #[derive(Debug)]
 pub(crate) struct Board {
     changes: mpsc::Sender<Job>,
+    told: broadcast::Sender<Told>,
     writer: Mutex<Option<JoinHandle<()>>>,
     idle_readers: Mutex<Vec<Reader>>,
     turns: Semaphore,
@@ -45,24 +50,29 @@ enum Job {
 }
 
 impl Board {
-    /// Opens the database, makes its directory if need be, and starts the writer.
+    /// Opens the database, makes its directory if need be, renews what agents hold, and starts the
+    /// writer.
     ///
     /// # Errors
     /// Another daemon has it, or the store refuses.
-    pub(crate) fn open(data_dir: &Path, db_path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(data_dir: &Path, db_path: &Path, lease: Lease) -> Result<Self, Failure> {
         place::make_directory(data_dir)?;
         let lock = lock::take(db_path)?;
-        let store = Store::open(db_path)?;
+        let mut store = Store::open(db_path)?;
+        store.change(|batch| batch.renew_leases(lease, Timestamp::now()))?;
         let idle_readers = (0..READERS)
             .map(|_| store.reader())
             .collect::<Result<Vec<_>, _>>()?;
         let (changes, queue) = mpsc::channel(QUEUE);
+        let told = broadcast::Sender::new(KEPT);
+        let tell = told.clone();
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write(store, queue))
+            .spawn(move || write(store, queue, &tell))
             .map_err(|error| Failure::io("start the writer of", PathBuf::from(db_path), error))?;
         Ok(Self {
             changes,
+            told,
             writer: Mutex::new(Some(writer)),
             idle_readers: Mutex::new(idle_readers),
             turns: Semaphore::new(READERS),
@@ -96,6 +106,12 @@ impl Board {
             .await
             .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Every change from now on, in its order, once it is on disk. Whoever is slow to read loses the
+    /// oldest and is told so; the writer never waits.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// Reads something, beside the writer.
@@ -155,7 +171,7 @@ impl Board {
 
 /// The writer's life: whatever waits goes into one transaction together, so
 /// that two hundred clients cost one sync and not two hundred.
-fn write(mut store: Store, mut queue: mpsc::Receiver<Job>) {
+fn write(mut store: Store, mut queue: mpsc::Receiver<Job>, told: &broadcast::Sender<Told>) {
     while let Some(first) = queue.blocking_recv() {
         let mut changes = Vec::new();
         let mut next = Some(first);
@@ -171,7 +187,7 @@ fn write(mut store: Store, mut queue: mpsc::Receiver<Job>) {
             };
         }
         if !changes.is_empty() {
-            write_together(&mut store, changes);
+            write_together(&mut store, changes, told);
         }
     }
     if let Err(error) = store.close() {
@@ -180,7 +196,7 @@ fn write(mut store: Store, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-fn write_together(store: &mut Store, changes: Vec<Change>) {
+fn write_together(store: &mut Store, changes: Vec<Change>, told: &broadcast::Sender<Told>) {
     let (acknowledgements, outcome) = match store.begin() {
         Ok(mut batch) => {
             let acknowledgements: Vec<Acknowledge> = changes
@@ -197,6 +213,12 @@ fn write_together(store: &mut Store, changes: Vec<Change>) {
             Err(error),
         ),
     };
+    let outcome = outcome.map(|changes| {
+        for change in changes {
+            // Fails when nobody listens.
+            let _ = told.send(change);
+        }
+    });
     if let Err(error) = &outcome {
         tracing::error!("{error}");
     }
@@ -208,7 +230,9 @@ fn write_together(store: &mut Store, changes: Vec<Change>) {
 /// The store's error as the client sees it.
 fn refusal(error: &StoreError) -> ReplyError {
     let kind = match error {
-        StoreError::BadCursor { .. } => ErrorKind::BadRequest,
+        StoreError::BadCursor { .. } | StoreError::Backup { .. } => ErrorKind::BadRequest,
+        StoreError::NotFound { .. } => ErrorKind::NotFound,
+        StoreError::Conflict { .. } => ErrorKind::Conflict,
         _ => ErrorKind::Database,
     };
     ReplyError::new(kind, error.to_string())
@@ -218,15 +242,13 @@ fn refusal(error: &StoreError) -> ReplyError {
 mod tests {
     use super::*;
     use colibri_protocol::CreateTask;
-    use jiff::Timestamp;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    const LEASE: Lease = Lease(std::time::Duration::from_secs(60));
+
     fn task(title: &str) -> CreateTask {
-        CreateTask {
-            title: title.to_owned(),
-            description: None,
-        }
+        CreateTask::titled(title)
     }
 
     async fn create(board: &Board, title: &str) -> Result<(), ReplyError> {
@@ -239,7 +261,7 @@ mod tests {
 
     fn open() -> (tempfile::TempDir, Arc<Board>) {
         let dir = tempfile::tempdir().unwrap();
-        let board = Board::open(dir.path(), &dir.path().join("colibri.sqlite")).unwrap();
+        let board = Board::open(dir.path(), &dir.path().join("colibri.sqlite"), LEASE).unwrap();
         (dir, Arc::new(board))
     }
 
@@ -311,7 +333,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_board_on_the_same_file_is_refused() {
         let (dir, _board) = open();
-        let second = Board::open(dir.path(), &dir.path().join("colibri.sqlite"));
+        let second = Board::open(dir.path(), &dir.path().join("colibri.sqlite"), LEASE);
         assert!(matches!(second, Err(Failure::Alive { .. })));
     }
 }

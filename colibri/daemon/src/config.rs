@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use colibri_protocol::{CostMode, place};
+use colibri_store::Lease;
 
 use crate::failure::Failure;
 
@@ -16,6 +17,8 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_DAEMON_SOCKET    --socket
   COLIBRI_HOST             --host
   COLIBRI_COST_MODE        --cost-mode
+  COLIBRI_TICK_SECONDS     --tick-seconds
+  COLIBRI_LEASE_SECONDS    --lease-seconds
   RUST_LOG                 error, warn, info (default), debug or trace
 
 Examples:
@@ -52,9 +55,20 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
-    /// How freely agents may spend: fast, smart or max [default: smart]
+    /// How freely agents may spend: fast, smart or max [default: smart]; what
+    /// `colibri set-cost-mode --persist` has set holds instead
     #[arg(long, value_name = "MODE")]
     cost_mode: Option<String>,
+
+    /// Seconds between two rounds of the scheduler when nothing changes
+    /// [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    tick_seconds: Option<Duration>,
+
+    /// Seconds that an agent may keep a task without a sign of life
+    /// [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    lease_seconds: Option<Duration>,
 
     /// The group whose members may use the socket [default: colibri]
     #[arg(long, value_name = "NAME")]
@@ -94,19 +108,29 @@ pub(crate) struct Config {
     pub(crate) socket: PathBuf,
     pub(crate) host: String,
     pub(crate) cost_mode: CostMode,
+    pub(crate) tick: Duration,
+    pub(crate) lease: Lease,
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
 }
 
 /// The variables this program has a use for.
-const READ: [&str; 5] = [
+const READ: [&str; 7] = [
     "COLIBRI_DAEMON_DATA_DIR",
     "COLIBRI_DB_PATH",
     place::SOCKET_VARIABLE,
     "COLIBRI_HOST",
     "COLIBRI_COST_MODE",
+    "COLIBRI_TICK_SECONDS",
+    "COLIBRI_LEASE_SECONDS",
 ];
+
+/// Seconds between two rounds of the scheduler.
+const TICK: Duration = Duration::from_secs(30);
+
+/// Longer than the pause between two polls of an agent that is started by cron.
+const LEASE: Duration = Duration::from_secs(300);
 
 /// The one variable that is a switch. Agents are not started by this version.
 const AUTOSPAWN: &str = "COLIBRI_AUTOSPAWN";
@@ -193,6 +217,20 @@ impl Config {
             }
         };
 
+        let mut span = |flag: Option<Duration>, name, default| {
+            let text = environment.text(name, &mut faults);
+            match (flag, text.as_deref().map(seconds)) {
+                (Some(span), _) | (None, Some(Ok(span))) => span,
+                (None, None) => default,
+                (None, Some(Err(error))) => {
+                    faults.push(format!("`{name}` {error}"));
+                    default
+                }
+            }
+        };
+        let tick = span(flags.tick_seconds, "COLIBRI_TICK_SECONDS", TICK);
+        let lease = span(flags.lease_seconds, "COLIBRI_LEASE_SECONDS", LEASE);
+
         if !faults.is_empty() {
             return Err(Failure::Config { faults });
         }
@@ -202,6 +240,8 @@ impl Config {
             socket,
             host,
             cost_mode,
+            tick,
+            lease: Lease(lease),
             group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
             max_clients: flags.max_clients,
             patience: Patience {
@@ -387,13 +427,15 @@ mod tests {
             ("COLIBRI_COST_MODE", "cheap"),
             ("COLIBRI_HOST", "a b"),
             ("COLIBRI_AUTOSPAWN", "maybe"),
+            ("COLIBRI_TICK_SECONDS", "often"),
             ("COLIBRI_DAEMON_SOCKET", &format!("/{}", "x".repeat(110))),
         ]);
-        assert_eq!(faults.len(), 4, "{faults:?}");
+        assert_eq!(faults.len(), 5, "{faults:?}");
         for name in [
             "COLIBRI_COST_MODE",
             "COLIBRI_HOST",
             "COLIBRI_AUTOSPAWN",
+            "COLIBRI_TICK_SECONDS",
             "111 bytes",
         ] {
             assert!(

@@ -3,12 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use colibri_protocol::{ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError};
+use colibri_protocol::{Change, ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError, RequestId};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer;
+use crate::answer::{self, Answer};
 use crate::config::Patience;
 use crate::gate::Peer;
 use crate::server::Service;
@@ -44,9 +47,16 @@ pub(crate) async fn serve(stream: UnixStream, service: &Service, stop: &Stop) {
             Next::Gone => return,
             Next::Broken(error) => return connection.refuse(error).await,
         };
-        let reply = answer::to_line(&line, peer, service).await;
-        if connection.send(&reply).await.is_err() {
-            return;
+        match answer::to_line(&line, peer, service).await {
+            Answer::Line(reply) => {
+                if connection.send(&reply).await.is_err() {
+                    return;
+                }
+            }
+            // It begins before the client knows, so that no change falls between.
+            Answer::Stream(id) => {
+                return connection.stream(id, service.board.changes(), stop).await;
+            }
         }
     }
 }
@@ -125,6 +135,38 @@ impl Connection {
     /// Sends a whole line, or gives up on a client that does not read.
     async fn send(&mut self, line: &[u8]) -> io::Result<()> {
         timeout(self.patience.write, self.stream.write_all(line)).await?
+    }
+
+    /// Sends every change until the client leaves, does not read, or the daemon stops. What the
+    /// client still sends is thrown away.
+    async fn stream(
+        &mut self,
+        id: Option<RequestId>,
+        mut changes: broadcast::Receiver<Change>,
+        stop: &Stop,
+    ) {
+        let mut change = Change::Subscribed;
+        let mut chunk = [0; 4096];
+        loop {
+            let line = answer::reply_line(id.clone(), Ok(json!(change)));
+            if self.send(&line).await.is_err() {
+                return;
+            }
+            change = loop {
+                tokio::select! {
+                    () = stop.asked() => return,
+                    next = changes.recv() => match next {
+                        Ok(change) => break change,
+                        Err(RecvError::Lagged(missed)) => break Change::Lagged { missed },
+                        Err(RecvError::Closed) => return,
+                    },
+                    read = self.stream.read(&mut chunk) => match read {
+                        Ok(0) | Err(_) => return,
+                        Ok(_) => {}
+                    },
+                }
+            };
+        }
     }
 
     /// Says why, and hangs up without cutting the client off from reading it.

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::{Check, ReplyError, ServiceCheck};
+use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 
 use crate::place::{Identity, SOCKET_MODE};
+use crate::scheduler;
 use crate::server::Service;
 
 /// How often the daemon's loop beats.
@@ -65,6 +67,8 @@ pub(crate) async fn check(service: &Service) -> ServiceCheck {
         named("writer", writer(service).await),
         named("loop", pulse(service)),
         named("disk", disk(service)),
+        named("scheduler", rounds(service)),
+        named("intake", intake(service).await),
     ];
     ServiceCheck {
         healthy: checks.iter().all(|check| check.ok),
@@ -154,6 +158,60 @@ fn pulse(service: &Service) -> Seen {
             age.as_secs()
         ))
     }
+}
+
+/// Time beyond two ticks that a round may take.
+const SLACK: Duration = Duration::from_secs(5);
+
+fn rounds(service: &Service) -> Seen {
+    let limit = service.config.tick * 2 + SLACK;
+    let Some((_, age)) = service.last_tick.get() else {
+        return if service.started.elapsed() < limit {
+            Ok("about to look at the board for the first time".to_owned())
+        } else {
+            Err("it has not looked at the board yet: the log says why".to_owned())
+        };
+    };
+    let seen = format!(
+        "last round {} s ago, every {} s",
+        age.as_secs(),
+        service.config.tick.as_secs_f64()
+    );
+    if age < limit {
+        Ok(seen)
+    } else {
+        Err(format!("{seen}: the log says why"))
+    }
+}
+
+/// Looked at more than once: an agent that has just become free has its next task in a moment.
+const LOOKS: u32 = 10;
+
+async fn intake(service: &Service) -> Seen {
+    let limit = service.config.tick * 2;
+    let mut overdue = 0;
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(BEAT / LOOKS).await;
+        }
+        let waiting = scheduler::assignable(service)
+            .await
+            .map_err(|error| error.message)?;
+        let now = Timestamp::now();
+        overdue = waiting
+            .iter()
+            .filter(|(task, _)| now.duration_since(task.since).unsigned_abs() > limit)
+            .count();
+        if overdue == 0 {
+            return Ok(match waiting.len() {
+                0 => "drained: nothing waits that an agent could do now".to_owned(),
+                count => format!("{count} task(s) about to be given out"),
+            });
+        }
+    }
+    Err(format!(
+        "{overdue} task(s) wait although an agent is free: is the scheduler stuck? the log says why"
+    ))
 }
 
 fn disk(service: &Service) -> Seen {

@@ -3,11 +3,14 @@
 //! [`run`] is its whole life on a page. Each step has a module of its own:
 //! [`config`] (flags and environment), [`place`] (the socket's path: probe,
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
-//! [`connection`] (clients), [`answer`] (commands), [`health`].
+//! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
+//! [`assign`] and [`clockwork`], which only reckon), [`health`].
 
 mod accounts;
 mod answer;
+mod assign;
 mod board;
+mod clockwork;
 mod config;
 mod connection;
 mod failure;
@@ -16,6 +19,7 @@ mod health;
 mod lock;
 mod notify;
 mod place;
+mod scheduler;
 mod server;
 mod stop;
 
@@ -23,8 +27,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use colibri_protocol::CostMode;
 use miette::Report;
 use nix::sys::stat::{Mode, umask};
+use tokio::task::JoinHandle;
 
 use crate::board::Board;
 use crate::config::{Config, Flags};
@@ -70,12 +76,21 @@ async fn run(config: Config) -> Result<(), Failure> {
     let stop = Stop::on_signals()?;
 
     let place = Place::claim(&config.socket).await?;
-    let board = Board::open(&config.data_dir, &config.db_path)?;
+    let board = Board::open(&config.data_dir, &config.db_path, config.lease)?;
+    let kept_mode = kept_cost_mode(&board).await;
     let listener = place.listen(&config.group)?;
     let gate = Gate::new(&config.group);
-    let service = Arc::new(Service::new(config, board, gate, &place, Pulse::start()));
+    let service = Arc::new(Service::new(
+        config,
+        board,
+        gate,
+        &place,
+        Pulse::start(),
+        kept_mode,
+    ));
 
     let serving = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
+    let scheduling = tokio::spawn(scheduler::run(Arc::clone(&service), stop.clone()));
     match server::answers(&service.config.socket).await {
         Ok(()) => {
             tracing::info!(socket = %service.config.socket.display(), "ready");
@@ -85,7 +100,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Err(failure) => {
             stop.ask();
             tracing::error!("the socket does not answer; stopping");
-            finish(serving, place, &service).await;
+            finish(serving, scheduling, place, &service).await;
             return Err(failure);
         }
     }
@@ -93,19 +108,42 @@ async fn run(config: Config) -> Result<(), Failure> {
     stop.asked().await;
     tracing::info!("stopping");
     notify::stopping();
-    finish(serving, place, &service).await;
+    finish(serving, scheduling, place, &service).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// The one graceful path: clients first, then the board, so that what was
 /// promised to a client is on disk.
-async fn finish(serving: tokio::task::JoinHandle<()>, place: Place, service: &Service) {
+async fn finish(
+    serving: JoinHandle<()>,
+    scheduling: JoinHandle<()>,
+    place: Place,
+    service: &Service,
+) {
     place.remove();
-    if let Err(error) = serving.await {
-        tracing::error!("the server ended badly: {error}");
+    for (what, task) in [("server", serving), ("scheduler", scheduling)] {
+        if let Err(error) = task.await {
+            tracing::error!("the {what} ended badly: {error}");
+        }
     }
     service.board.close().await;
+}
+
+/// The cost mode that was set for good. A daemon that cannot read it works with the configured one.
+async fn kept_cost_mode(board: &Board) -> Option<CostMode> {
+    match board.read(colibri_store::Reader::cost_mode).await {
+        Ok(kept) => {
+            if let Some(mode) = kept {
+                tracing::info!("cost mode {}, as it was set with --persist", mode.as_str());
+            }
+            kept
+        }
+        Err(error) => {
+            tracing::error!("the cost mode that was set with --persist: {error}");
+            None
+        }
+    }
 }
 
 /// In a log, a path broken over two lines cannot be searched for.

@@ -1,11 +1,11 @@
 //! Clients coming in, and everything they share.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::client::Client;
-use colibri_protocol::{ErrorKind, Reply, ReplyError};
+use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::health::Pulse;
 use crate::place::{Identity, Place};
+use crate::scheduler::LastTick;
 use crate::stop::Stop;
 
 /// How long clients may take to finish once the daemon stops. Below the
@@ -38,17 +39,29 @@ pub(crate) struct Service {
     pub(crate) socket: Option<Identity>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
+    pub(crate) last_tick: LastTick,
+    cost_mode: Mutex<CostModeSet>,
     /// One for each client that may be connected.
     pub(crate) seats: Arc<Semaphore>,
 }
 
+/// The cost mode in force, and the one that the next start begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CostModeSet {
+    pub(crate) mode: CostMode,
+    pub(crate) kept: Option<CostMode>,
+}
+
 impl Service {
+    /// `kept_mode` is the cost mode that the database has, which wins over flag and environment: it
+    /// was set later, and by a person.
     pub(crate) fn new(
         config: Config,
         board: Board,
         gate: Gate,
         place: &Place,
         pulse: Pulse,
+        kept_mode: Option<CostMode>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(config.max_clients as usize));
         Self {
@@ -58,9 +71,29 @@ impl Service {
             socket: place.identity(),
             started_at: Timestamp::now(),
             started: Instant::now(),
+            last_tick: LastTick::default(),
+            cost_mode: Mutex::new(CostModeSet {
+                mode: kept_mode.unwrap_or(config.cost_mode),
+                kept: kept_mode,
+            }),
             seats,
             config,
         }
+    }
+
+    /// The cost mode in force; asked whenever a decision depends on it.
+    pub(crate) fn cost_mode(&self) -> CostModeSet {
+        *self
+            .cost_mode
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_cost_mode(&self, set: CostModeSet) {
+        *self
+            .cost_mode
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = set;
     }
 
     /// Clients connected now.

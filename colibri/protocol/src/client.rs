@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Command, CreateTask, LineBuffer, ListTasks, MAX_LINE, NoFields, Reply, ReplyError, Request,
-    ServiceCheck, Status, Task, TaskPage, place,
+    Change, Command, CreateTask, LineBuffer, ListTasks, MAX_LINE, NoFields, Reply, ReplyError,
+    Request, ServiceCheck, Status, Task, TaskPage, place,
 };
 
 /// How long a pause between two attempts is, while the queue of the socket is
@@ -210,17 +210,46 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn ask_raw(&self, request: &Request) -> Result<Value, ClientError> {
+        let (mut stream, end) = self.begin(request)?;
+        let line = self.receive(&mut stream, &mut LineBuffer::default(), Some(end))?;
+        self.outcome(&line)
+    }
+
+    /// Follows the daemon's changes until `see` has seen enough and says so with `false`, or the
+    /// daemon ends. The time-out holds for the first line only.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Closed`] when the daemon ends.
+    pub fn follow(&self, mut see: impl FnMut(Change) -> bool) -> Result<(), ClientError> {
+        let request = Request::from(Command::Subscribe(NoFields {}));
+        let (mut stream, end) = self.begin(&request)?;
+        let mut buffer = LineBuffer::default();
+        let mut end = Some(end);
+        loop {
+            let line = self.receive(&mut stream, &mut buffer, end.take())?;
+            let change = serde_json::from_value(self.outcome(&line)?)
+                .map_err(|error| self.garbled(error))?;
+            if !see(change) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Connects and sends the request.
+    fn begin(&self, request: &Request) -> Result<(UnixStream, Instant), ClientError> {
         let mut line = serde_json::to_vec(request).map_err(|error| self.garbled(error))?;
         if line.len() > MAX_LINE {
             return Err(ClientError::TooLong { bytes: line.len() });
         }
         line.push(b'\n');
-
         let end = Instant::now() + self.limit;
         let mut stream = self.connect(end)?;
         self.send(&mut stream, &line, end)?;
-        let line = self.receive(&mut stream, end)?;
-        let reply: Reply = serde_json::from_slice(&line).map_err(|error| self.garbled(error))?;
+        Ok((stream, end))
+    }
+
+    fn outcome(&self, line: &[u8]) -> Result<Value, ClientError> {
+        let reply: Reply = serde_json::from_slice(line).map_err(|error| self.garbled(error))?;
         match reply.outcome() {
             Some(Ok(data)) => Ok(data),
             Some(Err(error)) => Err(ClientError::Refused { error }),
@@ -278,17 +307,22 @@ impl Client {
         Ok(())
     }
 
-    fn receive(&self, stream: &mut UnixStream, end: Instant) -> Result<Vec<u8>, ClientError> {
+    /// The next line; without an `end` it may take for ever.
+    fn receive(
+        &self,
+        stream: &mut UnixStream,
+        buffer: &mut LineBuffer,
+        end: Option<Instant>,
+    ) -> Result<Vec<u8>, ClientError> {
         const STAGE: &str = "waiting for the reply";
-        let mut buffer = LineBuffer::default();
         let mut chunk = vec![0; 64 * 1024];
         loop {
             if let Some(line) = buffer.next_line().map_err(|error| self.garbled(error))? {
                 return Ok(line);
             }
-            let left = self.left(end, STAGE)?;
+            let left = end.map(|end| self.left(end, STAGE)).transpose()?;
             stream
-                .set_read_timeout(Some(left))
+                .set_read_timeout(left)
                 .map_err(|error| self.failed(STAGE, error))?;
             match stream.read(&mut chunk) {
                 Ok(0) => {
@@ -462,10 +496,7 @@ mod tests {
     #[test]
     fn an_over_long_request_is_not_sent() {
         let client = Client::new("/nonexistent");
-        let task = CreateTask {
-            title: "x".repeat(MAX_LINE),
-            description: None,
-        };
+        let task = CreateTask::titled("x".repeat(MAX_LINE));
         assert!(matches!(
             client.create_task(task),
             Err(ClientError::TooLong { .. })

@@ -3,22 +3,35 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Check, Command, CostMode, CreateTask, DatabaseStatus, ErrorKind, ListTasks, MAX_LINE, NoFields,
-    Reply, Request, RequestId, ServiceCheck, Status, Task, TaskCounts, TaskPage, TaskStatus, place,
+    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
+    ClaimTask, Command, CostMode, CostModeInForce, CreateJob, CreateTask, DatabaseStatus,
+    ErrorKind, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, MAX_LINE, Missed, Name,
+    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Schedule,
+    SchedulerStatus, ServiceCheck, SetCostMode, Skill, SkillPage, Status, Task, TaskCounts,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
 pub fn protocol_page() -> String {
     let mut page = String::new();
     page.push_str(&introduction());
-    for example in examples() {
+    let mut types = SchemaSettings::draft2020_12().into_generator();
+    for example in examples(&mut types) {
         example.write_to(&mut page);
+    }
+    page.push_str("## Types\n\nAs JSON schemas; `#/$defs/` means another type of this list.\n\n");
+    for (name, schema) in types.take_definitions(true) {
+        let _ = write!(
+            page,
+            "### `{name}`\n\n```json\n{:#}\n```\n\n",
+            sorted(schema)
+        );
     }
     page.push_str("## Error kinds\n\n| `kind` | when |\n|---|---|\n");
     for (kind, when) in described_variants::<ErrorKind>() {
@@ -64,16 +77,20 @@ fn introduction() -> String {
 struct Example {
     command: Command,
     about: String,
-    fields: Value,
-    reply: Value,
+    fields: String,
+    reply: String,
     data: Value,
 }
 
 impl Example {
     fn new<Fields: JsonSchema, Data: JsonSchema + Serialize>(
+        types: &mut SchemaGenerator,
         command: Command,
         data: &Data,
     ) -> Self {
+        // Has their definitions written down, for the end of the page.
+        types.subschema_for::<Fields>();
+        types.subschema_for::<Data>();
         let name = command.name();
         let about = described_variants::<Command>()
             .into_iter()
@@ -82,8 +99,8 @@ impl Example {
         Self {
             command,
             about,
-            fields: schema::<Fields>(),
-            reply: schema::<Data>(),
+            fields: Fields::schema_name().into_owned(),
+            reply: Data::schema_name().into_owned(),
             data: sorted(json!(data)),
         }
     }
@@ -102,22 +119,119 @@ impl Example {
             line(&request),
             line(&reply),
         );
-        for (title, schema) in [("Fields", self.fields), ("`data`", self.reply)] {
-            let _ = write!(page, "{title}:\n\n```json\n{schema:#}\n```\n\n");
-        }
+        let link = |name: &str| format!("[`{name}`](#{})", name.to_lowercase());
+        let _ = write!(
+            page,
+            "Fields: {}; `data`: {}.\n\n",
+            link(&self.fields),
+            link(&self.reply)
+        );
     }
 }
 
-fn examples() -> [Example; 4] {
+/// A name that is written here and therefore right.
+fn name(text: &str) -> Name {
+    #[allow(clippy::expect_used, reason = "a test runs every example")]
+    text.parse().expect("a name of the examples")
+}
+
+fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
     let at = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1_780_000_000);
-    let task = Task {
-        id: Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001),
+    let id = |number: u128| Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0000 + number);
+    let (task_id, agent_id, job_id) = (id(1), id(2), id(3));
+    let capabilities = || "freebsd".parse().into_iter().collect();
+    let new = CreateTask {
         title: "Back up the vault".to_owned(),
+        description: Some("To the second disk.".to_owned()),
+        capabilities: capabilities(),
+        max_attempts: None,
+    };
+    let queued = Task {
+        id: task_id,
+        title: new.title.clone(),
         description: "To the second disk.".to_owned(),
         status: TaskStatus::Queued,
+        capabilities: capabilities(),
+        attempts: 0,
+        max_attempts: 3,
+        agent_id: None,
+        lease_until: None,
+        parked: Some("no agent has `freebsd`".to_owned()),
+        result: None,
+        error: None,
+        usage: Usage::default(),
+        job_id: None,
         created_by: "uid:0".to_owned(),
         created_at: at,
         updated_at: at,
+    };
+    let claimed = Task {
+        status: TaskStatus::Claimed,
+        attempts: 1,
+        agent_id: Some(agent_id),
+        lease_until: Some(at + jiff::SignedDuration::from_secs(300)),
+        parked: None,
+        ..queued.clone()
+    };
+    let usage = Usage {
+        input: 1200,
+        output: 300,
+        cost_usd: Usd::from_billionths(8_100_000),
+        ..Usage::default()
+    };
+    let done = Task {
+        status: TaskStatus::Done,
+        lease_until: None,
+        result: Some("412 files".to_owned()),
+        usage,
+        ..claimed.clone()
+    };
+    let cancelled = Task {
+        status: TaskStatus::Cancelled,
+        parked: None,
+        error: Some("the disk is full".to_owned()),
+        ..queued.clone()
+    };
+    let event = TaskEvent {
+        at,
+        actor: "scheduler".to_owned(),
+        kind: "task-claimed".to_owned(),
+        from: Some(TaskStatus::Queued),
+        to: Some(TaskStatus::Claimed),
+        note: Some("for atlas-pi".to_owned()),
+    };
+    let agent = Agent {
+        id: agent_id,
+        name: name("atlas-pi"),
+        capabilities: capabilities(),
+        host: name("atlas"),
+        slots: 1,
+        status: AgentStatus::Idle,
+        holds: 0,
+        registered_at: at,
+        last_seen: at,
+    };
+    let skill = Skill {
+        name: name("vault"),
+        description: "Reads secrets from the vault.".to_owned(),
+        path: Some("/usr/local/share/colibri/skills/vault/SKILL.md".to_owned()),
+        registered_at: at,
+        updated_at: at,
+    };
+    let job = Job {
+        id: job_id,
+        name: name("nightly"),
+        schedule: Schedule::Cron {
+            expression: "30 2 * * *".to_owned(),
+            zone: "Europe/Ljubljana".to_owned(),
+        },
+        missed: Missed::Once,
+        task: new.clone(),
+        created_by: "uid:0".to_owned(),
+        created_at: at,
+        next_at: Some(at),
+        last_at: None,
+        runs: 0,
     };
     let status = Status {
         version: "0.1.0".to_owned(),
@@ -129,6 +243,17 @@ fn examples() -> [Example; 4] {
         db_path: "/var/lib/colibri/colibri.sqlite".into(),
         socket: "/run/colibri/colibri.sock".into(),
         cost_mode: CostMode::Smart,
+        thresholds: CostMode::Smart.thresholds(),
+        scheduler: SchedulerStatus {
+            tick_seconds: 30,
+            last_tick: Some(at),
+            lease_seconds: 300,
+        },
+        agents: AgentCounts {
+            idle: 1,
+            ..AgentCounts::default()
+        },
+        jobs: 1,
         clients: 1,
         max_clients: 512,
         tasks: TaskCounts {
@@ -136,7 +261,7 @@ fn examples() -> [Example; 4] {
             ..TaskCounts::default()
         },
         database: DatabaseStatus {
-            schema_version: 1,
+            schema_version: 2,
             journal_mode: "wal".to_owned(),
             size_bytes: 4096,
             wal_bytes: 53_592,
@@ -150,28 +275,161 @@ fn examples() -> [Example; 4] {
             detail: "journal mode wal, 53592 bytes to be checkpointed".to_owned(),
         }],
     };
-    let page = TaskPage {
-        tasks: vec![task.clone()],
+    let tasks = TaskPage {
+        tasks: vec![queued.clone()],
         next: Some("1".to_owned()),
     };
-    [
-        Example::new::<NoFields, _>(Command::Status(NoFields {}), &status),
-        Example::new::<CreateTask, _>(
-            Command::CreateTask(CreateTask {
-                title: task.title.clone(),
-                description: Some(task.description.clone()),
+    let file = std::path::PathBuf::from("/var/lib/colibri/before-the-update.sqlite");
+    vec![
+        Example::new::<NoFields, _>(types, Command::Status(NoFields {}), &status),
+        Example::new::<NoFields, _>(types, Command::ServiceCheck(NoFields {}), &check),
+        Example::new::<NoFields, _>(
+            types,
+            Command::Subscribe(NoFields {}),
+            &Change::Task {
+                task_id,
+                title: new.title.clone(),
+                status: TaskStatus::Claimed,
+                agent_id: Some(agent_id),
+            },
+        ),
+        Example::new::<CreateTask, _>(types, Command::CreateTask(new.clone()), &queued),
+        Example::new::<IntakeTask, _>(
+            types,
+            Command::IntakeTask(IntakeTask {
+                title: new.title.clone(),
+                description: new.description.clone(),
+                capabilities: capabilities(),
             }),
-            &task,
+            &queued,
         ),
         Example::new::<ListTasks, _>(
+            types,
             Command::ListTasks(ListTasks {
                 status: Some(TaskStatus::Queued),
                 limit: Some(1),
-                after: None,
+                ..ListTasks::default()
             }),
-            &page,
+            &tasks,
         ),
-        Example::new::<NoFields, _>(Command::ServiceCheck(NoFields {}), &check),
+        Example::new::<GetTask, _>(
+            types,
+            Command::GetTask(GetTask { task_id }),
+            &TaskDetails {
+                task: claimed.clone(),
+                events: vec![event],
+            },
+        ),
+        Example::new::<ClaimTask, _>(
+            types,
+            Command::ClaimTask(ClaimTask { task_id, agent_id }),
+            &claimed,
+        ),
+        Example::new::<TransitionTask, _>(
+            types,
+            Command::TransitionTask(TransitionTask {
+                result: done.result.clone(),
+                usage: Some(usage),
+                ..TransitionTask::to(task_id, TaskStatus::Done, Some(agent_id))
+            }),
+            &done,
+        ),
+        Example::new::<CancelTask, _>(
+            types,
+            Command::CancelTask(CancelTask {
+                task_id,
+                reason: cancelled.error.clone(),
+            }),
+            &cancelled,
+        ),
+        Example::new::<RegisterAgent, _>(
+            types,
+            Command::RegisterAgent(RegisterAgent {
+                name: agent.name.clone(),
+                capabilities: capabilities(),
+                host: None,
+                slots: None,
+            }),
+            &agent,
+        ),
+        Example::new::<Paging, _>(
+            types,
+            Command::ListAgents(Paging::default()),
+            &AgentPage {
+                agents: vec![agent.clone()],
+                next: None,
+            },
+        ),
+        Example::new::<Heartbeat, _>(
+            types,
+            Command::Heartbeat(Heartbeat {
+                agent_id,
+                host: None,
+            }),
+            &agent,
+        ),
+        Example::new::<RegisterSkill, _>(
+            types,
+            Command::RegisterSkill(RegisterSkill {
+                name: skill.name.clone(),
+                description: skill.description.clone(),
+                path: skill.path.clone(),
+            }),
+            &skill,
+        ),
+        Example::new::<Paging, _>(
+            types,
+            Command::ListSkills(Paging::default()),
+            &SkillPage {
+                skills: vec![skill.clone()],
+                next: None,
+            },
+        ),
+        Example::new::<CreateJob, _>(
+            types,
+            Command::CreateJob(CreateJob {
+                name: job.name.clone(),
+                schedule: job.schedule.clone(),
+                missed: job.missed,
+                task: new,
+            }),
+            &job,
+        ),
+        Example::new::<Paging, _>(
+            types,
+            Command::ListJobs(Paging::default()),
+            &JobPage {
+                jobs: vec![job.clone()],
+                next: None,
+            },
+        ),
+        Example::new::<RemoveJob, _>(
+            types,
+            Command::RemoveJob(RemoveJob {
+                name: job.name.clone(),
+            }),
+            &job,
+        ),
+        Example::new::<SetCostMode, _>(
+            types,
+            Command::SetCostMode(SetCostMode {
+                mode: CostMode::Fast,
+                persist: true,
+            }),
+            &CostModeInForce {
+                mode: CostMode::Fast,
+                persisted: true,
+                thresholds: CostMode::Fast.thresholds(),
+            },
+        ),
+        Example::new::<Backup, _>(
+            types,
+            Command::Backup(Backup { file: file.clone() }),
+            &BackedUp {
+                file,
+                size_bytes: 4096,
+            },
+        ),
     ]
 }
 
@@ -238,12 +496,12 @@ mod tests {
 
     #[test]
     fn every_command_is_shown_with_its_purpose() {
-        let shown = examples();
+        let shown = examples(&mut SchemaSettings::draft2020_12().into_generator());
         let names: Vec<_> = shown.iter().map(|example| example.command.name()).collect();
         assert_eq!(names, Command::NAMES);
         for example in &shown {
             assert!(!example.about.is_empty(), "{}", example.command.name());
         }
-        assert_eq!(described_variants::<ErrorKind>().len(), 9);
+        assert_eq!(described_variants::<ErrorKind>().len(), 11);
     }
 }

@@ -11,19 +11,37 @@
 //! <- {"ok":false,"id":7,"error":{"kind":"bad-request","message":"…"}}
 //! ```
 
+mod agent;
+mod change;
 pub mod client;
 pub mod docs;
 mod frame;
+mod job;
+mod name;
+mod page;
 pub mod place;
 mod reply;
 mod request;
+mod skill;
 mod status;
 mod task;
 mod usage;
 
+pub use agent::{Agent, AgentCounts, AgentPage, AgentStatus, Heartbeat, RegisterAgent};
+pub use change::Change;
 pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
+pub use job::{CreateJob, Job, JobPage, Missed, RemoveJob, Schedule};
+pub use name::{Capability, Name};
+pub use page::{Paging, checked_limit};
 pub use reply::{ErrorKind, Reply, ReplyError};
 pub use request::{Command, NoFields, Refused, Request, RequestId};
-pub use status::{Check, CostMode, DatabaseStatus, ServiceCheck, Status, TaskCounts};
-pub use task::{CreateTask, ListTasks, Task, TaskPage, TaskStatus};
+pub use skill::{RegisterSkill, Skill, SkillPage};
+pub use status::{
+    BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
+    ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,
+};
+pub use task::{
+    CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, Task, TaskDetails,
+    TaskEvent, TaskPage, TaskStatus, TransitionTask,
+};
 pub use usage::{Usage, Usd};

@@ -24,6 +24,10 @@ pub enum ErrorKind {
     TimedOut,
     /// The daemon is stopping; the request was not carried out.
     ShuttingDown,
+    /// There is no such task, agent or job.
+    NotFound,
+    /// Things are not as the request takes for granted: another was faster, say. Nothing was changed.
+    Conflict,
     /// The database could not do it; nothing was changed.
     Database,
     /// A fault of the daemon itself; its log has the details.

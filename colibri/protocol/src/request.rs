@@ -4,7 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CreateTask, ErrorKind, ListTasks, ReplyError};
+use strum::VariantNames as _;
+
+use crate::{
+    Backup, CancelTask, ClaimTask, CreateJob, CreateTask, ErrorKind, GetTask, Heartbeat,
+    IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
+    SetCostMode, TransitionTask,
+};
 
 /// Longest text that may serve as a request's `id`, in characters.
 const MAX_ID_CHARS: usize = 128;
@@ -25,31 +31,76 @@ pub enum RequestId {
 pub struct NoFields {}
 
 /// A command with its fields; `cmd` on the wire is the variant in kebab-case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+///
+/// Everything else that knows all commands is made from this list or tested against it: their
+/// names, the reference page, the verbs of the command line.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
 #[serde(tag = "cmd", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Command {
     /// What the daemon is, where its things lie, and how much it holds.
     Status(NoFields),
-    /// Puts a task on the board; the reply comes after the task is on disk.
-    CreateTask(CreateTask),
-    /// One page of tasks, newest first.
-    ListTasks(ListTasks),
     /// Looks at every part of the service and says which are well.
     ServiceCheck(NoFields),
+    /// Makes of this connection a stream of changes, one to a line, for as long as it lives; what
+    /// the client sends afterwards is not read. Each line is a reply to this request. A client that
+    /// reads too slowly is told `lagged` and asks for the lists again.
+    Subscribe(NoFields),
+    /// Puts a task on the board; the reply comes after the task is on disk.
+    CreateTask(CreateTask),
+    /// Puts work that comes from outside on the board; as durable as `create-task`.
+    IntakeTask(IntakeTask),
+    /// One page of tasks, newest first.
+    ListTasks(ListTasks),
+    /// One task with all that is known about it, and what happened to it.
+    GetTask(GetTask),
+    /// Takes a queued task for an agent that has all its capabilities. Of several that try, one gets
+    /// it, and the others get `conflict`.
+    ClaimTask(ClaimTask),
+    /// Moves a task on, from `claimed` to `started` to an end, and adds what it used up. Asked again,
+    /// because the reply got lost say, it is answered the same and changes nothing.
+    TransitionTask(TransitionTask),
+    /// Calls a task off that has not ended. One that is already called off stays so.
+    CancelTask(CancelTask),
+    /// Makes an agent known, or updates it.
+    RegisterAgent(RegisterAgent),
+    /// One page of agents, by name.
+    ListAgents(Paging),
+    /// An agent's sign of life; extends the leases of its tasks.
+    Heartbeat(Heartbeat),
+    /// Makes a skill known, or updates it.
+    RegisterSkill(RegisterSkill),
+    /// One page of skills, by name.
+    ListSkills(Paging),
+    /// Makes a job, which makes a task each time that it is due.
+    CreateJob(CreateJob),
+    /// One page of jobs, by name.
+    ListJobs(Paging),
+    /// Removes a job; the tasks that it has made stay.
+    RemoveJob(RemoveJob),
+    /// Changes how freely agents may spend.
+    SetCostMode(SetCostMode),
+    /// Copies the database into a new file, mode 0600, while everything goes on.
+    Backup(Backup),
 }
 
 impl Command {
     /// Every command's name on the wire, in the order of the reference.
-    pub const NAMES: [&'static str; 4] = ["status", "create-task", "list-tasks", "service-check"];
+    pub const NAMES: &'static [&'static str] = Self::VARIANTS;
 
     /// The command's name on the wire.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Status(_) => "status",
-            Self::CreateTask(_) => "create-task",
-            Self::ListTasks(_) => "list-tasks",
-            Self::ServiceCheck(_) => "service-check",
-        }
+        self.into()
     }
 }
 
@@ -154,7 +205,7 @@ fn unknown_command(name: &str) -> ReplyError {
     // A name of a megabyte would come back in the message.
     let shown: String = name.chars().take(40).collect();
     let nearest = Command::NAMES
-        .into_iter()
+        .iter()
         .map(|known| (strsim::damerau_levenshtein(known, &shown), known))
         .min()
         .filter(|(distance, _)| *distance <= 3);
@@ -181,25 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn names_agree_with_what_is_written() {
-        let commands = [
-            Command::Status(NoFields {}),
-            Command::CreateTask(CreateTask {
-                title: "t".into(),
-                description: None,
-            }),
-            Command::ListTasks(ListTasks::default()),
-            Command::ServiceCheck(NoFields {}),
-        ];
-        let written: Vec<String> = commands
-            .iter()
-            .map(|command| {
-                let value = serde_json::to_value(command).unwrap();
-                assert_eq!(value["cmd"], command.name());
-                command.name().to_owned()
-            })
-            .collect();
-        assert_eq!(written, Command::NAMES);
+    fn names_are_those_that_are_read() {
+        for name in Command::NAMES {
+            // Fields may be missing, but the name is known to both derives.
+            let line = format!("{{\"cmd\":\"{name}\",\"no-such-field\":1}}");
+            let error = refused(&line).error;
+            assert_eq!(error.kind, ErrorKind::BadRequest, "{name}: {error}");
+            assert!(error.message.contains("no-such-field") || error.message.contains("missing"));
+        }
+        let value = serde_json::to_value(Command::ListTasks(ListTasks::default())).unwrap();
+        assert_eq!(
+            value["cmd"],
+            Command::ListTasks(ListTasks::default()).name()
+        );
     }
 
     #[test]
@@ -229,13 +274,11 @@ mod tests {
     fn an_unknown_command_is_told_the_known_ones_and_the_nearest() {
         let error = refused(r#"{"cmd":"list-task"}"#).error;
         assert_eq!(error.kind, ErrorKind::UnknownCommand);
-        assert_eq!(
-            error.message,
-            "unknown command `list-task`. Did you mean `list-tasks`? \
-             Known commands: status, create-task, list-tasks, service-check"
-        );
+        let expected = "unknown command `list-task`. Did you mean `list-tasks`? \
+             Known commands: status, service-check, subscribe, create-task, ";
+        assert!(error.message.starts_with(expected), "{error}");
         let long = refused(&format!(r#"{{"cmd":"{}"}}"#, "z".repeat(100_000)));
-        assert!(long.error.message.len() < 200);
+        assert!(long.error.message.len() < 500);
         assert!(!long.error.message.contains("Did you mean"));
     }
 
@@ -288,23 +331,57 @@ mod tests {
         ])
     }
 
+    fn any_capabilities() -> impl Strategy<Value = std::collections::BTreeSet<crate::Capability>> {
+        proptest::collection::btree_set("[a-z0-9:+/._-]{1,64}", 0..5)
+            .prop_map(|all| all.iter().map(|text| text.parse().unwrap()).collect())
+    }
+
     fn any_command() -> impl Strategy<Value = Command> {
         prop_oneof![
             Just(Command::Status(NoFields {})),
             Just(Command::ServiceCheck(NoFields {})),
-            (any::<String>(), proptest::option::of(any::<String>())).prop_map(
-                |(title, description)| Command::CreateTask(CreateTask { title, description })
-            ),
+            (
+                any::<String>(),
+                proptest::option::of(any::<String>()),
+                any_capabilities()
+            )
+                .prop_map(|(title, description, capabilities)| Command::CreateTask(
+                    CreateTask {
+                        title,
+                        description,
+                        capabilities,
+                        max_attempts: None
+                    }
+                )),
             (
                 proptest::option::of(proptest::sample::select(TaskStatus::ALL.to_vec())),
                 proptest::option::of(any::<u32>()),
                 proptest::option::of(any::<String>()),
+                proptest::option::of(any::<u128>().prop_map(uuid::Uuid::from_u128)),
             )
-                .prop_map(|(status, limit, after)| Command::ListTasks(ListTasks {
-                    status,
-                    limit,
-                    after
-                })),
+                .prop_map(|(status, limit, after, agent_id)| Command::ListTasks(
+                    ListTasks {
+                        status,
+                        agent_id,
+                        limit,
+                        after
+                    }
+                )),
+            (
+                any::<u128>(),
+                proptest::sample::select(TaskStatus::ALL.to_vec()),
+                any::<u32>()
+            )
+                .prop_map(|(id, status, tokens)| Command::TransitionTask(
+                    TransitionTask {
+                        usage: Some(crate::Usage {
+                            input: tokens.into(),
+                            cost_usd: crate::Usd::from_billionths(tokens.into()),
+                            ..crate::Usage::default()
+                        }),
+                        ..TransitionTask::to(uuid::Uuid::from_u128(id), status, None)
+                    }
+                )),
         ]
     }
 

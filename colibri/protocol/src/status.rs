@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TaskStatus;
+use crate::{AgentCounts, TaskStatus};
 
 /// How freely agents may spend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,56 @@ impl CostMode {
             Self::Max => "max",
         }
     }
+}
+
+/// How far a session may grow in a cost mode before it is made smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Thresholds {
+    /// Bytes of a session.
+    pub session_bytes: u64,
+    /// Turns of a conversation.
+    pub turns: u32,
+    /// Bytes of one tool's result; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_result_bytes: Option<u64>,
+}
+
+impl CostMode {
+    /// What the mode allows.
+    pub fn thresholds(self) -> Thresholds {
+        let (session_bytes, turns, tool_result_bytes) = match self {
+            Self::Fast => (500_000, 5, Some(4_000)),
+            Self::Smart => (2_000_000, 20, Some(16_000)),
+            Self::Max => (8_000_000, 100, None),
+        };
+        Thresholds {
+            session_bytes,
+            turns,
+            tool_result_bytes,
+        }
+    }
+}
+
+/// The fields of `set-cost-mode`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCostMode {
+    /// The mode from now on.
+    pub mode: CostMode,
+    /// Whether it also holds after a restart, whatever flag and environment say then.
+    #[serde(default)]
+    pub persist: bool,
+}
+
+/// The reply to `set-cost-mode`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CostModeInForce {
+    /// The mode.
+    pub mode: CostMode,
+    /// Whether it also holds after a restart.
+    pub persisted: bool,
+    /// What it allows.
+    pub thresholds: Thresholds,
 }
 
 impl std::str::FromStr for CostMode {
@@ -107,6 +157,36 @@ pub struct DatabaseStatus {
     pub wal_bytes: u64,
 }
 
+/// The scheduler's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SchedulerStatus {
+    /// Seconds between two rounds when nothing changes.
+    pub tick_seconds: u64,
+    /// When it last looked at the board (UTC); absent before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_tick: Option<Timestamp>,
+    /// Seconds that an agent may keep a task without a sign of life.
+    pub lease_seconds: u64,
+}
+
+/// The fields of `backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The file to make, from the root of the file system; must not exist. The daemon's account
+    /// writes it and must be able to.
+    pub file: PathBuf,
+}
+
+/// The reply to `backup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackedUp {
+    /// The file.
+    pub file: PathBuf,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
 /// The reply to `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
@@ -128,6 +208,14 @@ pub struct Status {
     pub socket: PathBuf,
     /// The cost mode in force.
     pub cost_mode: CostMode,
+    /// What it allows.
+    pub thresholds: Thresholds,
+    /// The scheduler's state.
+    pub scheduler: SchedulerStatus,
+    /// Agents by status.
+    pub agents: AgentCounts,
+    /// Jobs that will make tasks.
+    pub jobs: u64,
     /// Clients connected now, this one included.
     pub clients: u32,
     /// Most clients at once.

@@ -18,8 +18,9 @@ pub struct Usd {
 }
 
 impl Usd {
-    /// The most that fits: what a floating number still tells apart to the billionth.
-    const MOST: u64 = 1 << 53;
+    /// The most that fits: a million dollars. Floating numbers tell a bit more apart, but dividing,
+    /// writing, reading and multiplying each cost half a unit of their last place.
+    const MOST: u64 = 1 << 50;
 
     /// An amount counted in billionths of a dollar.
     pub fn from_billionths(billionths: u64) -> Self {
@@ -43,7 +44,7 @@ impl TryFrom<f64> for Usd {
             Ok(Self::from_billionths(billionths as u64))
         } else {
             Err(format!(
-                "{dollars} is no cost; a number of dollars from 0 to nine million"
+                "{dollars} is no cost; a number of dollars from 0 to a million"
             ))
         }
     }

@@ -42,6 +42,26 @@ pub enum StoreError {
         /// SQLite's reason.
         reason: String,
     },
+    /// There is no such row.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// Things are not as the caller takes for granted; nothing was changed.
+    #[error("{problem}")]
+    Conflict {
+        /// How they are.
+        problem: String,
+    },
+    /// A backup cannot be made.
+    #[error("cannot back the database up into {}: {reason}", file.display())]
+    Backup {
+        /// The file that was to be made.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// SQLite refused; nothing was changed.
     #[error("the database could not {what}: {source}{}", advice(source))]
     Sqlite {
@@ -77,6 +97,20 @@ pub enum StoreError {
         /// What was given.
         given: String,
     },
+}
+
+impl StoreError {
+    pub(crate) fn no_task(id: uuid::Uuid) -> Self {
+        Self::NotFound {
+            what: format!("task {id}"),
+        }
+    }
+
+    pub(crate) fn no_agent(id: uuid::Uuid) -> Self {
+        Self::NotFound {
+            what: format!("agent {id}; `register-agent` gives an agent its id"),
+        }
+    }
 }
 
 fn advice(error: &rusqlite::Error) -> &'static str {

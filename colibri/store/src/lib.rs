@@ -1,20 +1,27 @@
-//! The Colibri board in SQLite: tasks, and the record of what happened to them.
+//! The Colibri board in SQLite: tasks, who works on them, and the record of what happened.
 //!
 //! One [`Store`] writes; any number of [`Reader`]s read beside it, which the
 //! write-ahead log allows without either waiting for the other. Every change
 //! is durable before its call returns, and leaves an event in the same
 //! transaction.
 
+mod agents;
+mod backup;
 mod error;
+mod jobs;
 mod open;
 mod reader;
 mod row;
 mod schema;
+mod settings;
+mod skills;
+mod tasks;
 mod writer;
 
+pub use agents::Lease;
 pub use error::StoreError;
 pub use open::Store;
-pub use reader::Reader;
+pub use reader::{Reader, Waiting};
 pub use schema::SCHEMA_VERSION;
 pub use writer::Batch;
 

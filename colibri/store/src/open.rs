@@ -143,7 +143,7 @@ mod tests {
             pragma(&store.connection, "journal_size_limit"),
             "Integer(67108864)"
         );
-        assert_eq!(pragma(&store.connection, "user_version"), "Integer(1)");
+        assert_eq!(pragma(&store.connection, "user_version"), "Integer(2)");
     }
 
     #[test]
@@ -200,10 +200,7 @@ mod tests {
     fn closing_leaves_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
-        let new = colibri_protocol::CreateTask {
-            title: "t".into(),
-            description: None,
-        };
+        let new = colibri_protocol::CreateTask::titled("t");
         store
             .change(|batch| batch.create_task(new, "uid:0", jiff::Timestamp::now()))
             .unwrap();

@@ -1,12 +1,19 @@
 //! What only reads, beside the writer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use colibri_protocol::{DatabaseStatus, ListTasks, TaskCounts, TaskPage, TaskStatus};
-use rusqlite::{Connection, params};
+use colibri_protocol::{
+    Capability, DatabaseStatus, ListTasks, Task, TaskCounts, TaskDetails, TaskEvent, TaskPage,
+    TaskStatus,
+};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::While;
-use crate::row::{TASK_COLUMNS, parsed, task};
+use crate::row::{TASK_COLUMNS, capabilities, from_json, get, parsed, task, to_json};
 use crate::{Result, StoreError, schema};
 
 /// A connection that cannot change anything.
@@ -45,19 +52,30 @@ impl Reader {
     /// # Errors
     /// [`StoreError::BadCursor`], or when SQLite refuses.
     pub fn tasks(&self, which: &ListTasks, limit: u32, budget: usize) -> Result<TaskPage> {
+        self.tasks_with(which, limit, budget, |_| {})
+    }
+
+    /// The same, with something added to each task before its length is counted.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`], or when SQLite refuses.
+    pub fn tasks_with(
+        &self,
+        which: &ListTasks,
+        limit: u32,
+        budget: usize,
+        add: impl Fn(&mut Task),
+    ) -> Result<TaskPage> {
         const WHAT: &str = "list tasks";
         let before = cursor(which.after.as_deref())?;
-        let filter = if which.status.is_some() {
-            "status = ?1 AND"
-        } else {
-            "?1 IS NULL AND"
-        };
+        let filter = filter(which);
         let sql =
-            format!("SELECT {TASK_COLUMNS} FROM tasks WHERE {filter} seq < ?2 ORDER BY seq DESC");
+            format!("SELECT {TASK_COLUMNS} FROM tasks WHERE {filter} seq < ?3 ORDER BY seq DESC");
         let mut statement = self.connection.prepare_cached(&sql).while_trying_to(WHAT)?;
         let status = which.status.map(TaskStatus::as_str);
+        let agent = which.agent_id.map(|id| id.to_string());
         let mut rows = statement
-            .query(params![status, before])
+            .query(params![status, agent, before])
             .while_trying_to(WHAT)?;
 
         let mut page = TaskPage {
@@ -66,7 +84,8 @@ impl Reader {
         };
         let (mut last, mut bytes) = (before, 0);
         while let Some(row) = rows.next().while_trying_to(WHAT)? {
-            let (seq, task) = task(row)?;
+            let (seq, mut task) = task(row)?;
+            add(&mut task);
             bytes += json_length(&task);
             let full = page.tasks.len() >= limit as usize || bytes > budget;
             if full && !page.tasks.is_empty() {
@@ -77,6 +96,111 @@ impl Reader {
             last = seq;
         }
         Ok(page)
+    }
+
+    /// One task and the latest hundred of its events, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn task(&self, id: Uuid) -> Result<TaskDetails> {
+        const WHAT: &str = "read a task's events";
+        let task = crate::tasks::task_by_id(&self.connection, id)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT at, actor, kind, detail FROM events WHERE task = ?1
+                 ORDER BY seq DESC LIMIT 100",
+            )
+            .while_trying_to(WHAT)?;
+        let mut rows = statement.query([id.to_string()]).while_trying_to(WHAT)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().while_trying_to(WHAT)? {
+            let detail: EventDetail = from_json("detail", &get::<String>(row, 3)?)?;
+            events.push(TaskEvent {
+                at: parsed("at", &get::<String>(row, 0)?)?,
+                actor: get(row, 1)?,
+                kind: get(row, 2)?,
+                from: detail.from,
+                to: detail.to,
+                note: detail.note,
+            });
+        }
+        events.reverse();
+        Ok(TaskDetails { task, events })
+    }
+
+    /// What queued tasks need: every set of capabilities that occurs among them, at most `limit`.
+    /// Jumps from set to set, however many tasks there are of each.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn waiting_needs(&self, limit: u32) -> Result<Vec<BTreeSet<Capability>>> {
+        const WHAT: &str = "look at what waits";
+        let mut statement = self
+            .connection
+            .prepare_cached(WAITING_NEEDS)
+            .while_trying_to(WHAT)?;
+        let mut rows = statement.query([limit]).while_trying_to(WHAT)?;
+        let mut needs = Vec::new();
+        while let Some(row) = rows.next().while_trying_to(WHAT)? {
+            needs.push(capabilities(&get::<String>(row, 0)?)?);
+        }
+        Ok(needs)
+    }
+
+    /// The oldest queued tasks that need exactly this.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn waiting(&self, needs: &BTreeSet<Capability>, limit: u32) -> Result<Vec<Waiting>> {
+        const WHAT: &str = "look at what waits";
+        let mut statement = self
+            .connection
+            .prepare_cached(WAITING)
+            .while_trying_to(WHAT)?;
+        let text = to_json("capabilities", needs)?;
+        let mut rows = statement
+            .query(params![text, limit])
+            .while_trying_to(WHAT)?;
+        let mut waiting = Vec::new();
+        while let Some(row) = rows.next().while_trying_to(WHAT)? {
+            waiting.push(Waiting {
+                seq: get(row, 0)?,
+                id: parsed("id", &get::<String>(row, 1)?)?,
+                since: parsed("updated_at", &get::<String>(row, 2)?)?,
+                needs: needs.clone(),
+            });
+        }
+        Ok(waiting)
+    }
+
+    /// One page of rows that have names, in their order; `sql` has the name before as `?1` and
+    /// reads it as its first column.
+    pub(crate) fn named_page<T: Serialize>(
+        &self,
+        sql: &str,
+        after: Option<&str>,
+        limit: u32,
+        budget: usize,
+        read: impl Fn(&Row<'_>) -> Result<T>,
+    ) -> Result<(Vec<T>, Option<String>)> {
+        const WHAT: &str = "list";
+        let mut statement = self.connection.prepare_cached(sql).while_trying_to(WHAT)?;
+        let mut rows = statement
+            .query([after.unwrap_or_default()])
+            .while_trying_to(WHAT)?;
+        let (mut page, mut bytes, mut last) = (Vec::new(), 0, String::new());
+        while let Some(row) = rows.next().while_trying_to(WHAT)? {
+            let entry = read(row)?;
+            bytes += json_length(&entry);
+            let full = page.len() >= limit as usize || bytes > budget;
+            if full && !page.is_empty() {
+                return Ok((page, Some(last)));
+            }
+            last = get(row, 0)?;
+            page.push(entry);
+        }
+        Ok((page, None))
     }
 
     /// Schema, journal mode and sizes.
@@ -100,6 +224,55 @@ impl Reader {
     }
 }
 
+/// A queued task, as much of it as it takes to find an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its place in the row of all tasks: who came first has the smaller one.
+    pub seq: i64,
+    /// Which.
+    pub id: Uuid,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// What an agent must be able to do.
+    pub needs: BTreeSet<Capability>,
+}
+
+/// What an event says of a transition.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EventDetail {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<TaskStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<TaskStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+}
+
+/// SQLite would rather take the index by status, and look at every queued task.
+const WAITING_NEEDS: &str = "
+    WITH RECURSIVE needs (need) AS (
+        SELECT min(capabilities) FROM tasks INDEXED BY tasks_waiting WHERE status = 'queued'
+        UNION ALL
+        SELECT (SELECT min(capabilities) FROM tasks INDEXED BY tasks_waiting
+                WHERE status = 'queued' AND capabilities > need)
+        FROM needs WHERE need IS NOT NULL
+    )
+    SELECT need FROM needs WHERE need IS NOT NULL LIMIT ?1";
+
+const WAITING: &str = "
+    SELECT seq, id, updated_at FROM tasks
+    WHERE status = 'queued' AND capabilities = ?1 ORDER BY seq LIMIT ?2";
+
+/// The part of a listing's condition that chooses its index. All have the same parameters.
+fn filter(which: &ListTasks) -> &'static str {
+    match (which.status, which.agent_id) {
+        (None, None) => "?1 IS NULL AND ?2 IS NULL AND",
+        (Some(_), None) => "status = ?1 AND ?2 IS NULL AND",
+        (None, Some(_)) => "?1 IS NULL AND agent_id = ?2 AND",
+        (Some(_), Some(_)) => "status = ?1 AND agent_id = ?2 AND",
+    }
+}
+
 /// The number to continue below. Numbers begin at 1 and grow, so "below the
 /// largest" is the first page.
 fn cursor(after: Option<&str>) -> Result<i64> {
@@ -113,10 +286,10 @@ fn cursor(after: Option<&str>) -> Result<i64> {
     }
 }
 
-/// Bytes the task takes in a reply, with its comma.
-fn json_length(task: &colibri_protocol::Task) -> usize {
-    // Serialising a task cannot fail; were it ever to, the page ends early.
-    serde_json::to_vec(task).map_or(usize::MAX / 2, |json| json.len() + 1)
+/// Bytes the entry takes in a reply, with its comma.
+fn json_length(entry: &impl Serialize) -> usize {
+    // Serialising an entry cannot fail; were it ever to, the page ends early.
+    serde_json::to_vec(entry).map_or(usize::MAX / 2, |json| json.len() + 1)
 }
 
 #[cfg(test)]
@@ -134,6 +307,7 @@ mod tests {
             let new = CreateTask {
                 title: format!("task {number}"),
                 description: Some(description.to_owned()),
+                ..CreateTask::default()
             };
             batch.create_task(new, "uid:0", Timestamp::now()).unwrap();
         }
@@ -199,19 +373,59 @@ mod tests {
                 .collect::<Vec<_>>(),
             [2, 1]
         );
+    }
 
-        for (filter, index) in [
-            ("status = ?1 AND", "INDEX tasks_by_status"),
-            ("?1 IS NULL AND", "PRIMARY KEY"),
-        ] {
-            let sql = format!(
-                "EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {filter} seq < ?2 ORDER BY seq DESC"
-            );
-            let plan: String = reader
-                .connection
-                .query_row(&sql, params!["done", 9], |row| row.get(3))
-                .unwrap();
-            assert!(plan.contains("SEARCH") && plan.contains(index), "{plan}");
+    /// How SQLite would go about it.
+    fn plan(reader: &Reader, sql: &str) -> String {
+        let mut statement = reader
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let count = statement.parameter_count();
+        let steps: Vec<String> = statement
+            .query_map(
+                rusqlite::params_from_iter(std::iter::repeat_n("1", count)),
+                |row| row.get(3),
+            )
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        steps.join("; ")
+    }
+
+    #[test]
+    fn no_list_and_no_claim_looks_at_every_task() {
+        let (_dir, store) = with_tasks(3, "");
+        let reader = store.reader().unwrap();
+        let listing = |status, agent_id| {
+            let which = ListTasks {
+                status,
+                agent_id,
+                ..ListTasks::default()
+            };
+            let filter = filter(&which);
+            format!("SELECT {TASK_COLUMNS} FROM tasks WHERE {filter} seq < ?3 ORDER BY seq DESC")
+        };
+        let done = Some(TaskStatus::Done);
+        let agent = Some(Uuid::nil());
+        let queries = [
+            (listing(None, None), "PRIMARY KEY"),
+            (listing(done, None), "tasks_by_status"),
+            (listing(None, agent), "tasks_by_agent "),
+            (listing(done, agent), "tasks_by_agent_and_status"),
+            (WAITING_NEEDS.to_owned(), "tasks_waiting"),
+            (WAITING.to_owned(), "tasks_waiting"),
+            (crate::tasks::CLAIM.to_owned(), "sqlite_autoindex_tasks_1"),
+            (crate::tasks::EXPIRED.to_owned(), "tasks_by_lease"),
+            (crate::tasks::EXTEND.to_owned(), "tasks_held"),
+            (crate::agents::AGENTS.to_owned(), "tasks_held"),
+            (crate::jobs::DUE.to_owned(), "jobs_by_time"),
+        ];
+        for (sql, index) in queries {
+            let plan = plan(&reader, &sql);
+            assert!(plan.contains(index), "{sql}: {plan}");
+            assert!(!plan.contains("SCAN tasks"), "{sql}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
     }
 
@@ -251,10 +465,7 @@ mod tests {
         let reader = store.reader().unwrap();
         assert!(reader.connection.execute("DELETE FROM tasks", []).is_err());
         let mut batch = store.begin().unwrap();
-        let new = CreateTask {
-            title: "open".into(),
-            description: None,
-        };
+        let new = CreateTask::titled("open");
         batch.create_task(new, "uid:0", Timestamp::now()).unwrap();
         assert_eq!(reader.task_counts().unwrap().total(), 1);
         batch.commit().unwrap();
@@ -262,7 +473,7 @@ mod tests {
         let status = reader.database_status().unwrap();
         assert_eq!(
             (status.schema_version, status.journal_mode.as_str()),
-            (1, "wal")
+            (crate::SCHEMA_VERSION, "wal")
         );
         assert!(status.wal_bytes > 0);
     }

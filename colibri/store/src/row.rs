@@ -1,25 +1,37 @@
 //! Rows of the database as the protocol's types, and back.
 
-use colibri_protocol::Task;
+use std::collections::BTreeSet;
+
+use colibri_protocol::{Capability, Task, Usage, Usd};
 use jiff::Timestamp;
 use rusqlite::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::While;
 use crate::{Result, StoreError};
 
 /// The columns [`task`] reads, in its order.
-pub(crate) const TASK_COLUMNS: &str =
-    "seq, id, title, description, status, created_by, created_at, updated_at";
+pub(crate) const TASK_COLUMNS: &str = "seq, id, title, description, status, created_by, created_at, updated_at, capabilities, \
+     attempts, max_attempts, agent_id, lease_until, result, error, job_id, \
+     tokens_in, tokens_out, tokens_cache_read, tokens_cache_write, cost";
 
-/// A time as it is kept: UTC with milliseconds, so that all are of one length.
+/// A time as it is kept: UTC with milliseconds, so that all are of one length, and sort as texts.
 pub(crate) fn time_text(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// A time as the next reader will see it.
+pub(crate) fn as_kept(at: Timestamp) -> Result<Timestamp> {
+    parsed("time", &time_text(at))
+}
+
 /// Reads a row of [`TASK_COLUMNS`]: its number and the task.
 pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
-    let seq: i64 = row.get(0).while_trying_to("read a task")?;
-    let text = |at: usize| row.get::<_, String>(at).while_trying_to("read a task");
+    let seq: i64 = get(row, 0)?;
+    let text = |at: usize| get::<String>(row, at);
+    let maybe = |at: usize| get::<Option<String>>(row, at);
+    let number = |at: usize| get::<i64>(row, at).map(i64::unsigned_abs);
     let task = Task {
         id: parsed("id", &text(1)?)?,
         title: text(2)?,
@@ -28,8 +40,45 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
         created_by: text(5)?,
         created_at: parsed("created_at", &text(6)?)?,
         updated_at: parsed("updated_at", &text(7)?)?,
+        capabilities: capabilities(&text(8)?)?,
+        attempts: small(number(9)?),
+        max_attempts: small(number(10)?),
+        agent_id: parsed_if_any("agent_id", maybe(11)?)?,
+        lease_until: parsed_if_any("lease_until", maybe(12)?)?,
+        // Not a fact about the task but about the agents of this moment.
+        parked: None,
+        result: maybe(13)?,
+        error: maybe(14)?,
+        job_id: parsed_if_any("job_id", maybe(15)?)?,
+        usage: Usage {
+            input: number(16)?,
+            output: number(17)?,
+            cache_read: number(18)?,
+            cache_write: number(19)?,
+            cost_usd: Usd::from_billionths(number(20)?),
+        },
     };
     Ok((seq, task))
+}
+
+/// One column.
+pub(crate) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T> {
+    row.get(at).while_trying_to("read a row")
+}
+
+/// Counts that the program keeps small itself.
+pub(crate) fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// A number as SQLite keeps it.
+pub(crate) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads a set of capabilities back.
+pub(crate) fn capabilities(text: &str) -> Result<BTreeSet<Capability>> {
+    from_json("capabilities", text)
 }
 
 /// Reads a text of ours back into its type.
@@ -41,5 +90,30 @@ where
     text.parse().map_err(|error: T::Err| StoreError::Damaged {
         column,
         problem: format!("{text:?}: {error}"),
+    })
+}
+
+/// The same for a column that may be empty.
+pub(crate) fn parsed_if_any<T>(column: &'static str, text: Option<String>) -> Result<Option<T>>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.map(|text| parsed(column, &text)).transpose()
+}
+
+/// Reads JSON of ours back into its type.
+pub(crate) fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged {
+        column,
+        problem: error.to_string(),
+    })
+}
+
+/// A value as JSON for a column.
+pub(crate) fn to_json(column: &'static str, value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged {
+        column,
+        problem: error.to_string(),
     })
 }

@@ -1,13 +1,13 @@
 //! Changes, several to a transaction.
 
-use colibri_protocol::{CreateTask, Task, TaskStatus};
+use colibri_protocol::{Change, CreateTask, Task, TaskStatus, Usage};
 use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::error::While;
-use crate::row::time_text;
+use crate::row::{as_kept, time_text, to_json};
 use crate::{Result, Store, StoreError};
 
 /// Why a batch cannot go on after SQLite gave up all of it.
@@ -17,7 +17,9 @@ const UNDONE: &str = "an earlier failure undid the whole batch";
 /// each can fail alone.
 #[derive(Debug)]
 pub struct Batch<'store> {
-    transaction: Transaction<'store>,
+    pub(crate) transaction: Transaction<'store>,
+    /// What subscribers are to be told once all of it is on disk.
+    changes: Vec<Change>,
 }
 
 impl Store {
@@ -30,7 +32,10 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .while_trying_to("begin a change")?;
-        Ok(Batch { transaction })
+        Ok(Batch {
+            transaction,
+            changes: Vec::new(),
+        })
     }
 
     /// One change in a transaction of its own.
@@ -59,8 +64,10 @@ impl Batch<'_> {
             });
         }
         self.run("SAVEPOINT attempt")?;
+        let told = self.changes.len();
         let outcome = change(self);
         if outcome.is_err() {
+            self.changes.truncate(told);
             if self.transaction.is_autocommit() {
                 return outcome;
             }
@@ -78,6 +85,17 @@ impl Batch<'_> {
     /// # Errors
     /// When SQLite refuses.
     pub fn create_task(&mut self, new: CreateTask, actor: &str, now: Timestamp) -> Result<Task> {
+        self.add_task(new, actor, None, now)
+    }
+
+    /// The same, for a job perhaps.
+    pub(crate) fn add_task(
+        &mut self,
+        new: CreateTask,
+        actor: &str,
+        job_id: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<Task> {
         const WHAT: &str = "add a task";
         let now_text = time_text(now);
         let task = Task {
@@ -85,16 +103,26 @@ impl Batch<'_> {
             title: new.title,
             description: new.description.unwrap_or_default(),
             status: TaskStatus::Queued,
+            capabilities: new.capabilities,
+            attempts: 0,
+            max_attempts: new.max_attempts.unwrap_or(CreateTask::DEFAULT_ATTEMPTS),
+            agent_id: None,
+            lease_until: None,
+            parked: None,
+            result: None,
+            error: None,
+            usage: Usage::default(),
+            job_id,
             created_by: actor.to_owned(),
-            // As the next reader will see it.
-            created_at: crate::row::parsed("created_at", &now_text)?,
-            updated_at: crate::row::parsed("updated_at", &now_text)?,
+            created_at: as_kept(now)?,
+            updated_at: as_kept(now)?,
         };
         self.transaction
             .prepare_cached(
                 "INSERT INTO tasks
-                    (id, title, description, status, created_by, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+                    (id, title, description, status, created_by, created_at, updated_at,
+                     capabilities, max_attempts, job_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)",
             )
             .and_then(|mut statement| {
                 statement.execute(params![
@@ -104,24 +132,43 @@ impl Batch<'_> {
                     task.status.as_str(),
                     task.created_by,
                     now_text,
+                    to_json("capabilities", &task.capabilities).unwrap_or_default(),
+                    task.max_attempts,
+                    job_id.map(|id| id.to_string()),
                 ])
             })
             .while_trying_to(WHAT)?;
         self.record(
-            &now_text,
+            now,
             actor,
             "task-created",
-            task.id,
+            Some(task.id),
             &json!({ "title": task.title }),
         )?;
+        self.tell_task(&task);
         Ok(task)
     }
 
-    /// Writes the whole batch to the disk; it is durable when this returns.
+    /// Has subscribers told once the batch is on disk.
+    pub fn tell(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    pub(crate) fn tell_task(&mut self, task: &Task) {
+        self.tell(Change::Task {
+            task_id: task.id,
+            title: task.title.clone(),
+            status: task.status,
+            agent_id: task.agent_id,
+        });
+    }
+
+    /// Writes the whole batch to the disk; it is durable when this returns. Gives back what
+    /// subscribers are to be told.
     ///
     /// # Errors
     /// [`StoreError::Commit`]; nothing of the batch has happened then.
-    pub fn commit(self) -> Result<()> {
+    pub fn commit(self) -> Result<Vec<Change>> {
         if self.transaction.is_autocommit() {
             return Err(StoreError::Commit {
                 reason: UNDONE.to_owned(),
@@ -131,15 +178,17 @@ impl Batch<'_> {
             .commit()
             .map_err(|error| StoreError::Commit {
                 reason: error.to_string(),
-            })
+            })?;
+        Ok(self.changes)
     }
 
-    fn record(
+    /// Leaves an event; of a task when there is one.
+    pub(crate) fn record(
         &self,
-        at: &str,
+        at: Timestamp,
         actor: &str,
         kind: &str,
-        task: Uuid,
+        task: Option<Uuid>,
         detail: &serde_json::Value,
     ) -> Result<()> {
         self.transaction
@@ -148,10 +197,10 @@ impl Batch<'_> {
             )
             .and_then(|mut statement| {
                 statement.execute(params![
-                    at,
+                    time_text(at),
                     actor,
                     kind,
-                    task.to_string(),
+                    task.map(|id| id.to_string()),
                     detail.to_string()
                 ])
             })
@@ -170,7 +219,7 @@ impl Batch<'_> {
 ///
 /// Made by hand because `Uuid::now_v7` panics without random numbers, as in a
 /// bare chroot, and a daemon must not.
-fn new_id(now: Timestamp) -> Result<Uuid> {
+pub(crate) fn new_id(now: Timestamp) -> Result<Uuid> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(|error| StoreError::Random {
         reason: error.to_string(),
@@ -192,10 +241,7 @@ mod tests {
     }
 
     fn titled(title: &str) -> CreateTask {
-        CreateTask {
-            title: title.to_owned(),
-            description: None,
-        }
+        CreateTask::titled(title)
     }
 
     fn titles(store: &Store) -> Vec<String> {
@@ -213,6 +259,7 @@ mod tests {
         let new = CreateTask {
             title: "žolna".into(),
             description: Some("a\nb\t'--".into()),
+            ..CreateTask::default()
         };
         let made = store
             .change(|batch| batch.create_task(new, "uid:7", Timestamp::now()))
@@ -293,6 +340,7 @@ mod tests {
         let big = || CreateTask {
             title: "big".to_owned(),
             description: Some("x".repeat(CreateTask::MAX_DESCRIPTION_BYTES)),
+            ..CreateTask::default()
         };
         let error = store
             .change(|b| b.create_task(big(), "uid:0", now))

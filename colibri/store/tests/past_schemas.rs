@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use colibri_protocol::ListTasks;
+use colibri_protocol::{CostMode, ListTasks};
 use colibri_store::{SCHEMA_VERSION, Store};
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 const SCHEMA_1: &str = include_str!("fixtures/schema-1.sql");
+const SCHEMA_2: &str = include_str!("fixtures/schema-2.sql");
 
 /// The statements that make up a database's schema, in a fixed order.
 fn shape(connection: &Connection) -> Vec<String> {
@@ -47,18 +49,62 @@ fn schema_1_opens_with_everything_in_it() {
 }
 
 #[test]
+fn schema_2_opens_with_everything_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("colibri.sqlite");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(SCHEMA_2)
+        .unwrap();
+
+    let store = Store::open(&path).unwrap();
+    let reader = store.reader().unwrap();
+    let page = reader.tasks(&ListTasks::default(), 50, usize::MAX).unwrap();
+    let [count, vault, quoted] = page.tasks.as_slice() else {
+        panic!("{page:?}");
+    };
+    assert_eq!(quoted.title, "It's \"quoted\"");
+    assert_eq!(quoted.capabilities.first().unwrap().as_str(), "gpu");
+    let agent = &reader.all_agents(Timestamp::MIN).unwrap()[0];
+    assert_eq!(
+        (agent.holds, agent.slots, agent.capabilities.len()),
+        (1, 2, 2)
+    );
+    assert_eq!(vault.agent_id, Some(agent.id));
+    assert_eq!(
+        vault.lease_until.unwrap().to_string(),
+        "2026-11-27T00:05:00Z"
+    );
+    assert_eq!((count.attempts, count.max_attempts), (2, 5));
+    assert_eq!(
+        (count.usage.input, count.usage.cost_usd.billionths()),
+        (1200, 8_100_000)
+    );
+    let events = reader.task(vault.id).unwrap().events;
+    assert_eq!(events[0].note.as_deref(), Some("for atlas-pi"));
+    let job = &reader.jobs(None, 9, usize::MAX).unwrap().jobs[0];
+    assert_eq!((count.job_id, job.runs), (Some(job.id), 1));
+    assert_eq!(job.schedule.to_string(), "30 2 * * * (Europe/Ljubljana)");
+    assert_eq!(reader.skills(None, 9, usize::MAX).unwrap().skills.len(), 1);
+    assert_eq!(reader.cost_mode().unwrap(), Some(CostMode::Fast));
+}
+
+#[test]
 fn a_new_file_has_the_same_shape_as_one_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
-    let (old, new) = (dir.path().join("old.sqlite"), dir.path().join("new.sqlite"));
-    Connection::open(&old)
-        .unwrap()
-        .execute_batch(SCHEMA_1)
-        .unwrap();
-    for path in [&old, &new] {
-        Store::open(path).unwrap().close().unwrap();
+    let new = dir.path().join("new.sqlite");
+    Store::open(&new).unwrap().close().unwrap();
+    for (name, schema) in [("1", SCHEMA_1), ("2", SCHEMA_2)] {
+        let old = dir.path().join(name);
+        Connection::open(&old)
+            .unwrap()
+            .execute_batch(schema)
+            .unwrap();
+        Store::open(&old).unwrap().close().unwrap();
+        assert_eq!(
+            shape(&Connection::open(&old).unwrap()),
+            shape(&Connection::open(&new).unwrap()),
+            "schema {name}"
+        );
     }
-    assert_eq!(
-        shape(&Connection::open(&old).unwrap()),
-        shape(&Connection::open(&new).unwrap())
-    );
 }

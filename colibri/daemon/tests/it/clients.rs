@@ -153,6 +153,7 @@ fn a_client_that_never_reads_is_dropped_and_delays_nobody() {
         let new = CreateTask {
             title: format!("big {number}"),
             description: description.clone(),
+            ..CreateTask::default()
         };
         home.client().create_task(new).unwrap();
     }
@@ -247,6 +248,7 @@ fn pages_of_long_tasks_stay_below_the_limit_of_a_line() {
             .create_task(CreateTask {
                 title: format!("t{number}"),
                 description,
+                ..CreateTask::default()
             })
             .unwrap();
     }
@@ -280,7 +282,16 @@ fn the_service_check_sees_a_socket_that_was_taken_away() {
     assert!(check.healthy, "{check:?}");
     assert_eq!(
         names,
-        ["socket", "database", "wal", "writer", "loop", "disk"]
+        [
+            "socket",
+            "database",
+            "wal",
+            "writer",
+            "loop",
+            "disk",
+            "scheduler",
+            "intake"
+        ]
     );
 
     let mut raw = Raw::connect(&home.socket());

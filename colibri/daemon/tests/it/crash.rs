@@ -74,10 +74,7 @@ fn twenty_kills_under_load_lose_no_acknowledged_task() {
     let counts = home.client().status().unwrap().tasks;
     assert_eq!(counts.total(), kept.len() as u64);
     home.client()
-        .create_task(CreateTask {
-            title: "after".into(),
-            description: None,
-        })
+        .create_task(CreateTask::titled("after"))
         .unwrap();
     daemon.stop(Signal::SIGTERM);
     let connection = rusqlite::Connection::open(home.database()).unwrap();
@@ -93,4 +90,121 @@ fn twenty_kills_under_load_lose_no_acknowledged_task() {
         (integrity.as_str(), events),
         ("ok", i64::try_from(kept.len() + 1).unwrap())
     );
+}
+
+#[test]
+fn twenty_kills_under_transitions_lose_none_and_apply_none_twice() {
+    transitions_under_kills(20);
+}
+
+#[test]
+#[ignore = "two hundred lives take minutes; `cargo xtask test --all` plays them"]
+fn two_hundred_kills_under_transitions_lose_none_and_apply_none_twice() {
+    transitions_under_kills(200);
+}
+
+/// Workers take tasks through their whole life, each step with a known usage, and ask again after a
+/// kill for what they got no reply to.
+fn transitions_under_kills(lives: u64) {
+    const STEP: i64 = 7;
+    let home = Home::new();
+    // What was acknowledged last, of each task.
+    let acknowledged = Mutex::new(std::collections::HashMap::<String, &'static str>::new());
+    for life in 0..lives {
+        let mut daemon = home.start(&["--tick-seconds", "3600"]);
+        std::thread::scope(|scope| {
+            for worker in 0..6 {
+                let (home, acknowledged) = (&home, &acknowledged);
+                scope.spawn(move || -> Option<()> {
+                    let mut raw = Raw::connect(&home.socket());
+                    let mut ask = |line: String| -> Option<serde_json::Value> {
+                        std::io::Write::write_all(&mut raw.stream, line.as_bytes()).ok()?;
+                        raw.whole_reply()
+                    };
+                    let note = |id: &str, status| {
+                        acknowledged.lock().unwrap().insert(id.to_owned(), status);
+                    };
+                    // Needs what it lacks for the scheduler to leave it alone: a slot.
+                    let agent = ask(format!(
+                        "{{\"cmd\":\"register-agent\",\"name\":\"w{worker}\",\"capabilities\":[\"w{worker}\"]}}\n"
+                    ))?["data"]["id"]
+                        .as_str()?
+                        .to_owned();
+                    // What an earlier life left half done.
+                    let mine = ask(format!(
+                        "{{\"cmd\":\"list-tasks\",\"agent_id\":\"{agent}\",\"limit\":500}}\n"
+                    ))?;
+                    let mut open: Vec<String> = mine["data"]["tasks"]
+                        .as_array()?
+                        .iter()
+                        .filter(|task| task["status"] == "claimed" || task["status"] == "started")
+                        .map(|task| task["id"].as_str().unwrap().to_owned())
+                        .collect();
+                    loop {
+                        let id = match open.pop() {
+                            Some(id) => id,
+                            None => {
+                                let made = ask(format!(
+                                    "{{\"cmd\":\"create-task\",\"title\":\"t\",\"capabilities\":[\"w{worker}\"]}}\n"
+                                ))?;
+                                let id = made["data"]["id"].as_str()?.to_owned();
+                                note(&id, "queued");
+                                let claimed = ask(format!(
+                                    "{{\"cmd\":\"claim-task\",\"task_id\":\"{id}\",\"agent_id\":\"{agent}\"}}\n"
+                                ))?;
+                                // Otherwise the scheduler was faster, for the same agent.
+                                assert!(claimed["ok"] == true || claimed["error"]["kind"] == "conflict");
+                                id
+                            }
+                        };
+                        for status in ["started", "done"] {
+                            let moved = ask(format!(
+                                "{{\"cmd\":\"transition-task\",\"task_id\":\"{id}\",\"agent_id\":\"{agent}\",\
+                                 \"status\":\"{status}\",\"usage\":{{\"input\":{STEP}}}}}\n"
+                            ))?;
+                            assert_eq!(moved["ok"], true, "{moved}");
+                            note(&id, status);
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(60 + life * 7 % 60));
+            daemon.signal(Signal::SIGKILL);
+            daemon.ended();
+        });
+    }
+
+    let daemon = home.start(&[]);
+    daemon.stop(Signal::SIGTERM);
+    let connection = rusqlite::Connection::open(home.database()).unwrap();
+    let rank = |status: &str| {
+        ["queued", "claimed", "started", "done"]
+            .iter()
+            .position(|one| *one == status)
+    };
+    let acknowledged = acknowledged.into_inner().unwrap();
+    let mut done = 0;
+    for (id, promised) in &acknowledged {
+        let (status, tokens, events): (String, i64, String) = connection
+            .query_row(
+                "SELECT status, tokens_in,
+                    (SELECT group_concat(kind) FROM (SELECT kind FROM events WHERE task = id ORDER BY seq))
+                 FROM tasks WHERE id = ?1",
+                [id],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert!(
+            rank(&status) >= rank(promised),
+            "{id}: {promised} was promised, is {status}"
+        );
+        let all = ["task-created", "task-claimed", "task-started", "task-done"];
+        let kept = rank(&status).unwrap();
+        // Every step that was made left one event and one booking, and no more.
+        assert_eq!(events, all[..=kept].join(","), "{id}");
+        let booked = i64::try_from(kept.saturating_sub(1)).unwrap() * STEP;
+        assert_eq!(tokens, booked, "{id}: {status}");
+        done += u64::from(status == "done");
+    }
+    assert!(done > lives, "only {done} tasks were done: no load");
 }

@@ -12,10 +12,7 @@ use rusqlite::Connection;
 use crate::harness::{Daemon, Home, LONG, Raw};
 
 fn task(title: impl Into<String>) -> CreateTask {
-    CreateTask {
-        title: title.into(),
-        description: None,
-    }
+    CreateTask::titled(title)
 }
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -111,7 +108,9 @@ fn a_daemon_that_accepts_and_does_not_answer_counts_as_alive() {
 fn the_socket_of_a_dead_daemon_is_replaced() {
     let home = Home::new();
     let mut first = home.start(&[]);
-    let made = home.client().create_task(task("kept")).unwrap();
+    let mut made = home.client().create_task(task("kept")).unwrap();
+    // Told to whoever asks later.
+    made.parked = Some("no agent is registered".to_owned());
     first.signal(Signal::SIGKILL);
     first.ended();
     assert!(home.socket().exists(), "nobody removed it");

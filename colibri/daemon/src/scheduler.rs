@@ -1,0 +1,229 @@
+//! The scheduler: makes the tasks of jobs that are due, takes tasks back from agents that are gone,
+//! and gives queued tasks to agents that can do them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use colibri_protocol::{Change, ClaimTask, Job, ReplyError, TaskStatus};
+use colibri_store::{Reader, StoreError, Waiting};
+use jiff::Timestamp;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use uuid::Uuid;
+
+use crate::server::Service;
+use crate::stop::Stop;
+use crate::{assign, clockwork};
+
+/// How long changes are gathered before a round looks at them: hundreds of clients at once cost
+/// twenty rounds a second, not hundreds.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The pause after a round that failed; the database may be full.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tasks that are given out together.
+const AT_ONCE: u32 = 256;
+
+/// Sets of needs that one round looks at.
+const NEEDS: u32 = 1000;
+
+/// Jobs that are read together.
+const JOBS: u32 = 50;
+
+/// When a job whose schedule cannot be reckoned with any more is looked at again.
+const LATER: Duration = Duration::from_secs(3600);
+
+/// Decides who works.
+const ACTOR: &str = "scheduler";
+
+/// When the scheduler last did something: by the clock, to be shown, and by one that nobody sets,
+/// to tell its age. A host without a battery gets its time while we run.
+#[derive(Debug, Default)]
+pub(crate) struct LastTick(Mutex<Option<(Timestamp, Instant)>>);
+
+impl LastTick {
+    pub(crate) fn get(&self) -> Option<(Timestamp, Duration)> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(at, instant)| (at, instant.elapsed()))
+    }
+
+    fn set(&self, at: Timestamp) {
+        let now = Some((at, Instant::now()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+/// Goes round until the daemon stops: every tick, when a job is due, and at once on a change that
+/// may matter.
+pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
+    let tick = service.config.tick;
+    let mut changes = service.board.changes();
+    loop {
+        let pause = match round(&service).await {
+            Ok(next_job) => {
+                let now = Timestamp::now();
+                service.last_tick.set(now);
+                let until = next_job.map(|at| at.duration_since(now));
+                until.map_or(tick, |until| tick.min(positive(until)))
+            }
+            Err(_) if stop.is_asked() => return,
+            Err(error) => {
+                tracing::error!("the scheduler: {error}");
+                tick.min(PAUSE)
+            }
+        };
+        let stirred = async {
+            stir(&mut changes).await;
+            tokio::time::sleep(GATHER).await;
+        };
+        tokio::select! {
+            () = stop.asked() => return,
+            () = tokio::time::sleep(pause) => {}
+            () = stirred => {}
+        }
+    }
+}
+
+fn positive(duration: jiff::SignedDuration) -> Duration {
+    Duration::try_from(duration).unwrap_or(GATHER).max(GATHER)
+}
+
+/// Waits for a change after which there may be something to do.
+async fn stir(changes: &mut Receiver<Change>) {
+    loop {
+        match changes.recv().await {
+            // A task is there to be given, or an agent has become free.
+            Ok(Change::Task { status, .. }) if status.is_held() => {}
+            Ok(Change::Task { .. } | Change::Agent { .. } | Change::Job { .. }) => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            // The board has closed, and so the daemon is about to stop.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// One look at everything. Gives back when the next job is due.
+async fn round(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+    run_jobs(service).await?;
+    take_back(service).await?;
+    while give_out(service).await? >= AT_ONCE {}
+    let (next, _) = service.board.read(Reader::coming_jobs).await?;
+    Ok(next)
+}
+
+async fn run_jobs(service: &Service) -> Result<(), ReplyError> {
+    loop {
+        let now = Timestamp::now();
+        let jobs = service
+            .board
+            .read(move |reader| reader.due_jobs(now, JOBS))
+            .await?;
+        let Some(due_jobs) = std::num::NonZero::new(jobs.len()) else {
+            return Ok(());
+        };
+        for job in jobs {
+            run_job(service, job, now).await?;
+        }
+        if due_jobs.get() < JOBS as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn run_job(service: &Service, job: Job, now: Timestamp) -> Result<(), ReplyError> {
+    let Some(due_at) = job.next_at else {
+        return Ok(());
+    };
+    let grace = (service.config.tick * 2).max(Duration::from_secs(60));
+    let (times, next) = clockwork::due(&job.schedule, job.missed, due_at, now, grace)
+        .unwrap_or_else(|error| {
+            tracing::error!(job = %job.name, "cannot tell when it is due: {error}");
+            (Vec::new(), now.saturating_add(LATER).ok())
+        });
+    service
+        .board
+        .change(move |batch| batch.run_job(&job, &times, next, now))
+        .await?;
+    Ok(())
+}
+
+async fn take_back(service: &Service) -> Result<(), ReplyError> {
+    loop {
+        let now = Timestamp::now();
+        let taken = service
+            .board
+            .change(move |batch| batch.expire_leases(now))
+            .await?;
+        if taken == 0 {
+            return Ok(());
+        }
+        tracing::warn!("{taken} task(s) of agents that gave no sign of life are taken back");
+    }
+}
+
+/// Gives out what can be; at most [`AT_ONCE`] tasks. Gives back how many were decided on.
+async fn give_out(service: &Service) -> Result<u32, ReplyError> {
+    let decided = assignable(service).await?;
+    let count = u32::try_from(decided.len()).unwrap_or(u32::MAX);
+    if count == 0 {
+        return Ok(0);
+    }
+    let lease = service.config.lease;
+    service
+        .board
+        .change(move |batch| {
+            let now = Timestamp::now();
+            for (waiting, agent_id) in decided {
+                let claim = ClaimTask {
+                    task_id: waiting.id,
+                    agent_id,
+                };
+                let made = batch.attempt(|b| b.claim_task(&claim, Some(ACTOR), lease, now));
+                match made {
+                    // An agent was faster and took it itself; or it was called off.
+                    Ok(_) | Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(count)
+}
+
+/// Queued tasks with the agents that should have them now.
+pub(crate) async fn assignable(service: &Service) -> Result<Vec<(Waiting, Uuid)>, ReplyError> {
+    let alive_since = service.config.lease.alive_since(Timestamp::now());
+    service
+        .board
+        .read(move |reader| {
+            if reader.task_counts()?.of(TaskStatus::Queued) == 0 {
+                return Ok(Vec::new());
+            }
+            let agents = reader.all_agents(alive_since)?;
+            let free = assign::free_slots(&agents).min(AT_ONCE);
+            if free == 0 {
+                return Ok(Vec::new());
+            }
+            let mut waiting = Vec::new();
+            for needs in reader.waiting_needs(NEEDS)? {
+                if assign::why_parked(&needs, &agents).is_none() {
+                    waiting.extend(reader.waiting(&needs, free)?);
+                }
+            }
+            // Who came first is served first, whatever it needs.
+            waiting.sort_unstable_by_key(|task| task.seq);
+            let mut decided = Vec::new();
+            let mut pairs = assign::decide(&waiting, &agents).into_iter().peekable();
+            for task in waiting {
+                if let Some((_, agent_id)) = pairs.next_if(|(id, _)| *id == task.id) {
+                    decided.push((task, agent_id));
+                }
+            }
+            decided.truncate(AT_ONCE as usize);
+            Ok(decided)
+        })
+        .await
+}

@@ -1,0 +1,59 @@
+//! What subscribers are told.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{CostMode, Name, TaskStatus};
+
+/// The `data` of each line that `subscribe` sends. Only what is needed to know what to ask for:
+/// a change must stay small, for it is kept for every subscriber that has not read it yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Change {
+    /// The first line: every change from now on will be told.
+    Subscribed,
+    /// A task is new or stands elsewhere.
+    Task {
+        /// Which.
+        task_id: Uuid,
+        /// Its title.
+        title: String,
+        /// Where it stands now.
+        status: TaskStatus,
+        /// Who holds it, or did last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_id: Option<Uuid>,
+    },
+    /// An agent is new, or something other than its last sign of life changed.
+    Agent {
+        /// Which.
+        agent_id: Uuid,
+        /// Its name.
+        name: Name,
+    },
+    /// A skill is new or changed.
+    Skill {
+        /// Its name.
+        name: Name,
+    },
+    /// A job is new, changed or gone.
+    Job {
+        /// Its name.
+        name: Name,
+    },
+    /// Another cost mode is in force.
+    CostMode {
+        /// Which.
+        mode: CostMode,
+    },
+    /// This subscriber was too slow, and changes were left out: ask for the lists again.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+    /// A change that a newer daemon knows and this program does not.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}

@@ -1,0 +1,121 @@
+//! Names that programs choose, checked where they are read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most characters in a name or a capability.
+const MAX_CHARS: usize = 64;
+
+/// What an agent, a skill or a job is called: 1 to 64 ASCII letters, digits, `-`, `_` and `.`.
+///
+/// Few characters, so that a name can stand in a path, a table and a log as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// Something an agent can do and a task may need, such as `freebsd` or `model:large`: 1 to 64
+/// lower-case ASCII letters, digits and `-_.:+/`.
+///
+/// Only lower case: `GPU` and `gpu` would be two things that nobody tells apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Capability(String);
+
+/// What both kinds of names have in common.
+macro_rules! checked_text {
+    ($type:ident, $what:literal, $allowed:expr, $rule:literal) => {
+        impl $type {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                let allowed: fn(char) -> bool = $allowed;
+                if (1..=MAX_CHARS).contains(&text.len()) && text.chars().all(allowed) {
+                    return Ok(Self(text));
+                }
+                let shown: String = text.chars().take(MAX_CHARS).collect();
+                Err(format!(concat!("{:?} is no ", $what, ": ", $rule), shown))
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "description": $rule,
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_CHARS
+                })
+            }
+        }
+    };
+}
+
+checked_text!(
+    Name,
+    "name",
+    |c| c.is_ascii_alphanumeric() || "-_.".contains(c),
+    "1 to 64 letters, digits, `-`, `_` or `.`"
+);
+checked_text!(
+    Capability,
+    "capability",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.:+/".contains(c),
+    "1 to 64 lower-case letters, digits, `-`, `_`, `.`, `:`, `+` or `/`"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert_eq!("atlas-1.pi".parse::<Name>().unwrap().as_str(), "atlas-1.pi");
+        for wrong in ["", "a b", "žolna", "a/b", &"x".repeat(65)] {
+            let error = wrong.parse::<Name>().unwrap_err();
+            assert!(error.contains("1 to 64 letters"), "{error}");
+        }
+    }
+
+    #[test]
+    fn capabilities_are_a_list_and_nothing_else() {
+        let read = serde_json::from_str::<BTreeSet<Capability>>;
+        assert_eq!(read(r#"["gpu","freebsd","gpu"]"#).unwrap().len(), 2);
+        // Others took an object without a word, and it matched nothing.
+        let error = read(r#"{"gpu":true}"#).unwrap_err().to_string();
+        assert!(error.contains("expected a sequence"), "{error}");
+        let error = read(r#"["GPU"]"#).unwrap_err().to_string();
+        assert!(error.contains("lower-case"), "{error}");
+    }
+}

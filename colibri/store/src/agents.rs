@@ -1,0 +1,202 @@
+//! Agents: registered, heard of, listed.
+
+use std::time::Duration;
+
+use colibri_protocol::{
+    Agent, AgentCounts, AgentPage, AgentStatus, Change, Heartbeat, Name, RegisterAgent,
+};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::error::While;
+use crate::row::{capabilities, get, parsed, small, time_text, to_json};
+use crate::writer::new_id;
+use crate::{Batch, Reader, Result, StoreError};
+
+/// How long an agent may be silent before its tasks are taken from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease(pub Duration);
+
+impl Lease {
+    /// When a lease given now ends.
+    pub fn until(self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.0).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Who was heard of since then is still there.
+    pub fn alive_since(self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.0).unwrap_or(Timestamp::MIN)
+    }
+}
+
+macro_rules! agent_columns {
+    () => {
+        "SELECT name, id, capabilities, host, slots, registered_at, last_seen,
+            (SELECT count(*) FROM tasks
+             WHERE agent_id = agents.id AND lease_until IS NOT NULL)
+         FROM agents"
+    };
+}
+
+/// By name, from the one after `?1`.
+pub(crate) const AGENTS: &str = concat!(agent_columns!(), " WHERE name > ?1 ORDER BY name");
+const AGENT_BY_ID: &str = concat!(agent_columns!(), " WHERE id = ?1");
+
+fn agent(row: &Row<'_>, alive_since: Timestamp) -> Result<Agent> {
+    let last_seen = parsed("last_seen", &get::<String>(row, 6)?)?;
+    let holds = small(get::<i64>(row, 7)?.unsigned_abs());
+    Ok(Agent {
+        name: parsed("name", &get::<String>(row, 0)?)?,
+        id: parsed("id", &get::<String>(row, 1)?)?,
+        capabilities: capabilities(&get::<String>(row, 2)?)?,
+        host: parsed("host", &get::<String>(row, 3)?)?,
+        slots: small(get::<i64>(row, 4)?.unsigned_abs()),
+        status: if last_seen <= alive_since {
+            AgentStatus::Offline
+        } else if holds > 0 {
+            AgentStatus::Active
+        } else {
+            AgentStatus::Idle
+        },
+        holds,
+        registered_at: parsed("registered_at", &get::<String>(row, 5)?)?,
+        last_seen,
+    })
+}
+
+fn agent_by_id(connection: &Connection, id: Uuid, alive_since: Timestamp) -> Result<Agent> {
+    connection
+        .prepare_cached(AGENT_BY_ID)
+        .and_then(|mut statement| {
+            statement
+                .query_row([id.to_string()], |row| Ok(agent(row, alive_since)))
+                .optional()
+        })
+        .while_trying_to("read an agent")?
+        .ok_or_else(|| StoreError::no_agent(id))?
+}
+
+impl Reader {
+    /// One page of agents by name, whose JSON stays below `budget` bytes.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn agents(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+        budget: usize,
+        alive_since: Timestamp,
+    ) -> Result<AgentPage> {
+        let (agents, next) =
+            self.named_page(AGENTS, after, limit, budget, |row| agent(row, alive_since))?;
+        Ok(AgentPage { agents, next })
+    }
+
+    /// All agents. There are as many as somebody has registered by name; not one for each task.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn all_agents(&self, alive_since: Timestamp) -> Result<Vec<Agent>> {
+        Ok(self.agents(None, u32::MAX, usize::MAX, alive_since)?.agents)
+    }
+
+    /// How many agents are how.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn agent_counts(&self, alive_since: Timestamp) -> Result<AgentCounts> {
+        let agents = self.all_agents(alive_since)?;
+        Ok(agents.into_iter().map(|agent| agent.status).collect())
+    }
+}
+
+impl Batch<'_> {
+    /// Makes an agent known, or updates the one of this name. It counts as heard of.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn register_agent(
+        &mut self,
+        new: &RegisterAgent,
+        own_host: &Name,
+        actor: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Agent> {
+        let id: String = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO agents (id, name, capabilities, host, slots, registered_at, last_seen)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+                 ON CONFLICT (name) DO UPDATE SET
+                    capabilities = excluded.capabilities, host = excluded.host,
+                    slots = excluded.slots, last_seen = excluded.last_seen
+                 RETURNING id",
+            )
+            .while_trying_to("register an agent")?
+            .query_row(
+                params![
+                    new_id(now)?.to_string(),
+                    new.name.as_str(),
+                    to_json("capabilities", &new.capabilities)?,
+                    new.host.as_ref().unwrap_or(own_host).as_str(),
+                    new.slots.unwrap_or(1),
+                    time_text(now),
+                ],
+                |row| row.get(0),
+            )
+            .while_trying_to("register an agent")?;
+        let id = parsed("id", &id)?;
+        let detail = json!({ "agent": id, "name": new.name, "capabilities": new.capabilities });
+        self.record(now, actor, "agent-registered", None, &detail)?;
+        self.tell(Change::Agent {
+            agent_id: id,
+            name: new.name.clone(),
+        });
+        self.agent(id, lease, now)
+    }
+
+    /// Notes an agent's sign of life, and extends the leases of what it holds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn heartbeat(&mut self, of: &Heartbeat, lease: Lease, now: Timestamp) -> Result<Agent> {
+        let before = self.agent(of.agent_id, lease, now)?;
+        self.seen(of.agent_id, now)?;
+        if let Some(host) = &of.host {
+            self.transaction
+                .execute(
+                    "UPDATE agents SET host = ?2 WHERE id = ?1",
+                    params![of.agent_id.to_string(), host.as_str()],
+                )
+                .while_trying_to("note an agent's host")?;
+        }
+        self.extend_leases(of.agent_id, lease, now)?;
+        let after = self.agent(of.agent_id, lease, now)?;
+        if (before.status, &before.host) != (after.status, &after.host) {
+            self.tell(Change::Agent {
+                agent_id: after.id,
+                name: after.name.clone(),
+            });
+        }
+        Ok(after)
+    }
+
+    /// Whoever asks for something lives.
+    pub(crate) fn seen(&self, agent_id: Uuid, now: Timestamp) -> Result<()> {
+        self.transaction
+            .prepare_cached("UPDATE agents SET last_seen = ?2 WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.execute(params![agent_id.to_string(), time_text(now)])
+            })
+            .while_trying_to("note an agent's sign of life")?;
+        Ok(())
+    }
+
+    pub(crate) fn agent(&self, id: Uuid, lease: Lease, now: Timestamp) -> Result<Agent> {
+        agent_by_id(&self.transaction, id, lease.alive_since(now))
+    }
+}

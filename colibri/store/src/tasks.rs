@@ -1,0 +1,661 @@
+//! A task's life: claimed, moved on, called off, lost.
+
+use colibri_protocol::{CancelTask, ClaimTask, Task, TaskStatus, TransitionTask, Usage};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::error::While;
+use crate::reader::EventDetail;
+use crate::row::{TASK_COLUMNS, as_kept, integer, time_text};
+use crate::{Batch, Lease, Result, StoreError, row};
+
+/// Characters of a note in an event. What is longer stands in the task itself.
+const NOTE: usize = 300;
+
+/// Leases that one change takes back; the next one takes the rest.
+const AT_ONCE: u32 = 500;
+
+/// Of several that try, the first finds the task queued; there is no other way to get one.
+pub(crate) const CLAIM: &str = "
+    UPDATE tasks SET status = 'claimed', agent_id = ?2, lease_until = ?3,
+        attempts = attempts + 1, updated_at = ?4
+    WHERE id = ?1 AND status = 'queued'";
+
+pub(crate) const EXPIRED: &str = "
+    SELECT id FROM tasks WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
+
+pub(crate) const EXTEND: &str = "
+    UPDATE tasks SET lease_until = ?2 WHERE agent_id = ?1 AND lease_until IS NOT NULL";
+
+pub(crate) fn task_by_id(connection: &Connection, id: Uuid) -> Result<Task> {
+    connection
+        .prepare_cached(&format!("SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?1"))
+        .and_then(|mut statement| {
+            statement
+                .query_row([id.to_string()], |row| Ok(row::task(row)))
+                .optional()
+        })
+        .while_trying_to("read a task")?
+        .ok_or_else(|| StoreError::no_task(id))?
+        .map(|(_, task)| task)
+}
+
+impl Batch<'_> {
+    /// Takes a queued task for an agent that has all it needs. `actor` is who decides: the agent
+    /// itself, when it asks, is then known to live.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another has it or the agent cannot do it,
+    /// [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn claim_task(
+        &mut self,
+        claim: &ClaimTask,
+        decided_by: Option<&str>,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Task> {
+        let agent = self.agent(claim.agent_id, lease, now)?;
+        let mut task = task_by_id(&self.transaction, claim.task_id)?;
+        if !task.capabilities.is_subset(&agent.capabilities) {
+            let lacks: Vec<_> = task.capabilities.difference(&agent.capabilities).collect();
+            let lacks = lacks.iter().map(|one| format!("`{one}`"));
+            return Err(StoreError::Conflict {
+                problem: format!(
+                    "agent {} cannot do task {}: it lacks {}",
+                    agent.name,
+                    task.id,
+                    lacks.collect::<Vec<_>>().join(", ")
+                ),
+            });
+        }
+        let until = lease.until(now);
+        let taken = self
+            .transaction
+            .prepare_cached(CLAIM)
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    task.id.to_string(),
+                    agent.id.to_string(),
+                    time_text(until),
+                    time_text(now)
+                ])
+            })
+            .while_trying_to("claim a task")?;
+        if taken == 0 {
+            return Err(StoreError::Conflict {
+                problem: format!("task {} is {}, not queued", task.id, task.status),
+            });
+        }
+        let by_itself = format!("agent:{}", agent.name);
+        if decided_by.is_none() {
+            self.seen(agent.id, now)?;
+        }
+        let note = decided_by.map(|_| format!("for {}", agent.name));
+        task.status = TaskStatus::Claimed;
+        task.agent_id = Some(agent.id);
+        task.lease_until = Some(as_kept(until)?);
+        task.attempts += 1;
+        task.updated_at = as_kept(now)?;
+        let actor = decided_by.unwrap_or(&by_itself);
+        self.moved(&task, TaskStatus::Queued, actor, note.as_deref(), now)?;
+        Ok(task)
+    }
+
+    /// Moves a task on. The same move again, by the same agent, is answered the same and books
+    /// nothing: its reply may have been lost.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the agent does not hold the task or it does not go there from
+    /// where it is, [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn transition_task(
+        &mut self,
+        to: TransitionTask,
+        operator: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Task> {
+        let mut task = task_by_id(&self.transaction, to.task_id)?;
+        let mut actor = operator.to_owned();
+        if let Some(agent_id) = to.agent_id {
+            let agent = self.agent(agent_id, lease, now)?;
+            self.seen(agent_id, now)?;
+            if task.agent_id != Some(agent_id) {
+                return Err(StoreError::Conflict {
+                    problem: format!(
+                        "agent {} does not hold task {}, which is {}",
+                        agent.name, task.id, task.status
+                    ),
+                });
+            }
+            actor = format!("agent:{}", agent.name);
+        }
+        if task.status == to.status {
+            return Ok(task);
+        }
+        let from = task.status;
+        if !from.may_become(to.status) {
+            return Err(StoreError::Conflict {
+                problem: format!("task {} is {from} and cannot become {}", task.id, to.status),
+            });
+        }
+        if let Some(used) = to.usage {
+            task.usage += used;
+        }
+        task.result = to.result.or(task.result);
+        task.error = to.error.or(task.error);
+        if to.status == TaskStatus::Queued {
+            return self.give_up(task, &actor, "given back", now);
+        }
+        task.status = to.status;
+        task.lease_until = if to.status.is_held() {
+            Some(as_kept(lease.until(now))?)
+        } else {
+            None
+        };
+        let note = task.error.clone().filter(|_| to.status != TaskStatus::Done);
+        self.keep(&mut task, from, now)?;
+        self.moved(&task, from, &actor, note.as_deref(), now)?;
+        Ok(task)
+    }
+
+    /// Calls a task off. One that is called off already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it has ended otherwise, [`StoreError::NotFound`], or when
+    /// SQLite refuses.
+    pub fn cancel_task(
+        &mut self,
+        cancel: CancelTask,
+        actor: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Task> {
+        let to = TransitionTask {
+            error: cancel.reason,
+            ..TransitionTask::to(cancel.task_id, TaskStatus::Cancelled, None)
+        };
+        self.transition_task(to, actor, lease, now)
+    }
+
+    /// Adds to a task's account, while an agent works on it or afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn book_usage(&mut self, task_id: Uuid, used: Usage, now: Timestamp) -> Result<Task> {
+        let mut task = task_by_id(&self.transaction, task_id)?;
+        task.usage += used;
+        let status = task.status;
+        self.keep(&mut task, status, now)?;
+        self.tell_task(&task);
+        Ok(task)
+    }
+
+    /// Takes tasks back whose lease has ended; at most 500, so that nobody waits long. Gives back
+    /// how many.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn expire_leases(&mut self, now: Timestamp) -> Result<usize> {
+        const WHAT: &str = "look for ended leases";
+        let ids: Vec<String> = self
+            .transaction
+            .prepare_cached(EXPIRED)
+            .and_then(|mut statement| {
+                statement
+                    .query_map(params![time_text(now), AT_ONCE], |row| row.get(0))?
+                    .collect()
+            })
+            .while_trying_to(WHAT)?;
+        for id in &ids {
+            let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
+            self.give_up(task, "scheduler", "its agent gave no sign of life", now)?;
+        }
+        Ok(ids.len())
+    }
+
+    /// Gives every lease a full length from now. Called at the start: in the time in which no
+    /// daemon was there, no agent could give a sign of life.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn renew_leases(&mut self, lease: Lease, now: Timestamp) -> Result<usize> {
+        self.transaction
+            .execute(
+                "UPDATE tasks SET lease_until = ?1 WHERE lease_until < ?1",
+                [time_text(lease.until(now))],
+            )
+            .while_trying_to("renew leases")
+    }
+
+    pub(crate) fn extend_leases(&self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
+        self.transaction
+            .prepare_cached(EXTEND)
+            .and_then(|mut statement| {
+                statement.execute(params![agent_id.to_string(), time_text(lease.until(now))])
+            })
+            .while_trying_to("extend leases")?;
+        Ok(())
+    }
+
+    /// The agent has it no longer: back into the queue, or failed when that was the last attempt.
+    fn give_up(&mut self, mut task: Task, actor: &str, why: &str, now: Timestamp) -> Result<Task> {
+        let from = task.status;
+        task.lease_until = None;
+        if task.attempts < task.max_attempts {
+            task.status = TaskStatus::Queued;
+            task.agent_id = None;
+        } else {
+            task.status = TaskStatus::Failed;
+            let last = format!("attempt {} of {}: {why}", task.attempts, task.max_attempts);
+            task.error.get_or_insert(last);
+        }
+        self.keep(&mut task, from, now)?;
+        let attempt = format!("attempt {} of {}: {why}", task.attempts, task.max_attempts);
+        self.moved(&task, from, actor, Some(&attempt), now)?;
+        Ok(task)
+    }
+
+    /// Writes what can change of a task that stood at `from`.
+    fn keep(&mut self, task: &mut Task, from: TaskStatus, now: Timestamp) -> Result<()> {
+        task.updated_at = as_kept(now)?;
+        let usage = task.usage;
+        let kept = self
+            .transaction
+            .prepare_cached(
+                "UPDATE tasks SET status = ?3, agent_id = ?4, lease_until = ?5, result = ?6,
+                    error = ?7, tokens_in = ?8, tokens_out = ?9, tokens_cache_read = ?10,
+                    tokens_cache_write = ?11, cost = ?12, updated_at = ?13
+                 WHERE id = ?1 AND status = ?2",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    task.id.to_string(),
+                    from.as_str(),
+                    task.status.as_str(),
+                    task.agent_id.map(|id| id.to_string()),
+                    task.lease_until.map(time_text),
+                    task.result,
+                    task.error,
+                    integer(usage.input),
+                    integer(usage.output),
+                    integer(usage.cache_read),
+                    integer(usage.cache_write),
+                    integer(usage.cost_usd.billionths()),
+                    time_text(now),
+                ])
+            })
+            .while_trying_to("move a task on")?;
+        if kept == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::Conflict {
+                problem: format!("task {} is not {from} any more", task.id),
+            })
+        }
+    }
+
+    fn moved(
+        &mut self,
+        task: &Task,
+        from: TaskStatus,
+        actor: &str,
+        note: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let kind = match task.status {
+            // Nothing else leads there.
+            TaskStatus::Queued => "task-requeued".to_owned(),
+            status => format!("task-{status}"),
+        };
+        let detail = EventDetail {
+            from: Some(from),
+            to: Some(task.status),
+            note: note.map(|note| note.chars().take(NOTE).collect()),
+        };
+        let detail = serde_json::to_value(&detail).unwrap_or_default();
+        self.record(now, actor, &kind, Some(task.id), &detail)?;
+        self.tell_task(task);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reader, Store};
+    use colibri_protocol::{
+        Agent, AgentStatus, Change, CreateTask, Heartbeat, RegisterAgent, Usage, Usd,
+    };
+    use std::time::Duration;
+
+    const LEASE: Lease = Lease(Duration::from_secs(60));
+
+    struct Board {
+        _dir: tempfile::TempDir,
+        store: Store,
+        now: Timestamp,
+    }
+
+    impl Board {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
+            Self {
+                _dir: dir,
+                store,
+                now: "2026-11-27T00:00:00Z".parse().unwrap(),
+            }
+        }
+
+        fn reader(&self) -> Reader {
+            self.store.reader().unwrap()
+        }
+
+        fn agent(&mut self, name: &str, can: &str) -> Agent {
+            let new = RegisterAgent {
+                name: name.parse().unwrap(),
+                capabilities: can
+                    .split_whitespace()
+                    .map(|one| one.parse().unwrap())
+                    .collect(),
+                host: None,
+                slots: None,
+            };
+            let (host, now) = ("h".parse().unwrap(), self.now);
+            self.store
+                .change(|b| b.register_agent(&new, &host, "uid:0", LEASE, now))
+                .unwrap()
+        }
+
+        fn task(&mut self, needs: &str, max_attempts: u32) -> Task {
+            let new = CreateTask {
+                capabilities: needs
+                    .split_whitespace()
+                    .map(|one| one.parse().unwrap())
+                    .collect(),
+                max_attempts: Some(max_attempts),
+                ..CreateTask::titled("t")
+            };
+            let now = self.now;
+            self.store
+                .change(|b| b.create_task(new, "uid:0", now))
+                .unwrap()
+        }
+
+        fn claim(&mut self, task: &Task, agent: &Agent) -> Result<Task> {
+            let claim = ClaimTask {
+                task_id: task.id,
+                agent_id: agent.id,
+            };
+            let now = self.now;
+            self.store
+                .change(|b| b.claim_task(&claim, None, LEASE, now))
+        }
+
+        fn go(&mut self, to: TransitionTask) -> Result<Task> {
+            let now = self.now;
+            self.store
+                .change(|b| b.transition_task(to, "uid:0", LEASE, now))
+        }
+
+        fn later(&mut self, seconds: u64) {
+            self.now += Duration::from_secs(seconds);
+        }
+    }
+
+    fn used(tokens: u64) -> Usage {
+        Usage {
+            input: tokens,
+            cost_usd: Usd::from_billionths(tokens * 1000),
+            ..Usage::default()
+        }
+    }
+
+    #[test]
+    fn a_whole_life_with_its_events_and_its_account() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "gpu");
+        let task = board.task("gpu", 3);
+        let claimed = board.claim(&task, &agent).unwrap();
+        assert_eq!(board.reader().task(task.id).unwrap().task, claimed);
+        assert_eq!(claimed.attempts, 1);
+        board.later(5);
+        let to = |status, usage, result: Option<&str>| TransitionTask {
+            usage,
+            result: result.map(str::to_owned),
+            ..TransitionTask::to(task.id, status, Some(agent.id))
+        };
+        board
+            .go(to(TaskStatus::Started, Some(used(10)), None))
+            .unwrap();
+        let done = to(TaskStatus::Done, Some(used(5)), Some("42"));
+        let first = board.go(done.clone()).unwrap();
+        assert_eq!((first.usage, first.lease_until), (used(15), None));
+        // The reply was lost; asked again, nothing is booked twice.
+        board.later(5);
+        assert_eq!(board.go(done).unwrap(), first);
+
+        let details = board.reader().task(task.id).unwrap();
+        assert_eq!(details.task, first);
+        let events: Vec<_> = details
+            .events
+            .iter()
+            .map(|event| {
+                (
+                    event.kind.as_str(),
+                    event.actor.as_str(),
+                    event.from,
+                    event.to,
+                )
+            })
+            .collect();
+        use TaskStatus::{Claimed, Done, Queued, Started};
+        assert_eq!(
+            events,
+            [
+                ("task-created", "uid:0", None, None),
+                ("task-claimed", "agent:a", Some(Queued), Some(Claimed)),
+                ("task-started", "agent:a", Some(Claimed), Some(Started)),
+                ("task-done", "agent:a", Some(Started), Some(Done)),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_loser_of_a_claim_is_told_and_so_is_who_cannot_do_it() {
+        let mut board = Board::new();
+        let (a, b, weak) = (
+            board.agent("a", "gpu"),
+            board.agent("b", "gpu"),
+            board.agent("c", ""),
+        );
+        let task = board.task("gpu", 3);
+        let error = board.claim(&task, &weak).unwrap_err().to_string();
+        assert!(error.contains("lacks `gpu`"), "{error}");
+        board.claim(&task, &a).unwrap();
+        let error = board.claim(&task, &b).unwrap_err();
+        assert!(matches!(&error, StoreError::Conflict { .. }), "{error}");
+        let nobody = Agent {
+            id: Uuid::nil(),
+            ..a.clone()
+        };
+        let nothing = Task {
+            id: Uuid::nil(),
+            ..task.clone()
+        };
+        assert!(matches!(
+            board.claim(&task, &nobody),
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(matches!(
+            board.claim(&nothing, &a),
+            Err(StoreError::NotFound { .. })
+        ));
+        // Only who holds it moves it.
+        let error = board
+            .go(TransitionTask::to(task.id, TaskStatus::Started, Some(b.id)))
+            .unwrap_err();
+        assert!(error.to_string().contains("does not hold"), "{error}");
+    }
+
+    #[test]
+    fn only_legal_moves_and_what_has_ended_stays() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 3);
+        let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
+        board.claim(&task, &agent).unwrap();
+        let error = board.go(to(TaskStatus::Done)).unwrap_err().to_string();
+        assert!(error.contains("claimed and cannot become done"), "{error}");
+        board.go(to(TaskStatus::Started)).unwrap();
+        board.go(to(TaskStatus::Failed)).unwrap();
+        for status in [TaskStatus::Queued, TaskStatus::Started, TaskStatus::Done] {
+            assert!(matches!(
+                board.go(to(status)),
+                Err(StoreError::Conflict { .. })
+            ));
+        }
+        let cancel = |board: &mut Board, id| {
+            let cancel = CancelTask {
+                task_id: id,
+                reason: Some("why".into()),
+            };
+            let now = board.now;
+            board
+                .store
+                .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
+        };
+        assert!(matches!(
+            cancel(&mut board, task.id),
+            Err(StoreError::Conflict { .. })
+        ));
+        let other = board.task("", 3);
+        let first = cancel(&mut board, other.id).unwrap();
+        assert_eq!(first.error.as_deref(), Some("why"));
+        assert_eq!(cancel(&mut board, other.id).unwrap(), first);
+    }
+
+    #[test]
+    fn a_silent_agent_loses_its_task_and_the_last_attempt_is_a_failure() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 2);
+        for attempt in 1..=2 {
+            board.claim(&task, &agent).unwrap();
+            board.later(59);
+            let beat = Heartbeat {
+                agent_id: agent.id,
+                host: None,
+            };
+            let now = board.now;
+            let seen = board
+                .store
+                .change(|b| b.heartbeat(&beat, LEASE, now))
+                .unwrap();
+            assert_eq!((seen.status, seen.holds), (AgentStatus::Active, 1));
+            board.later(59);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 0);
+            board.later(1);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 1);
+            let lost = board.reader().task(task.id).unwrap().task;
+            let expected = [TaskStatus::Queued, TaskStatus::Failed][attempt - 1];
+            assert_eq!((lost.status, lost.lease_until), (expected, None));
+        }
+        let lost = board.reader().task(task.id).unwrap();
+        assert!(lost.task.error.unwrap().contains("attempt 2 of 2"));
+        // It comes back too late.
+        let late = TransitionTask::to(task.id, TaskStatus::Done, Some(agent.id));
+        assert!(matches!(board.go(late), Err(StoreError::Conflict { .. })));
+        let offline = board
+            .reader()
+            .all_agents(LEASE.alive_since(board.now))
+            .unwrap();
+        assert_eq!(offline[0].status, AgentStatus::Offline);
+    }
+
+    #[test]
+    fn a_task_given_back_is_free_and_keeps_its_account() {
+        let mut board = Board::new();
+        let (a, b) = (board.agent("a", ""), board.agent("b", ""));
+        let task = board.task("", 2);
+        board.claim(&task, &a).unwrap();
+        let back = TransitionTask {
+            usage: Some(used(3)),
+            ..TransitionTask::to(task.id, TaskStatus::Queued, Some(a.id))
+        };
+        let back = board.go(back).unwrap();
+        assert_eq!(
+            (back.status, back.agent_id, back.usage),
+            (TaskStatus::Queued, None, used(3))
+        );
+        board.claim(&task, &b).unwrap();
+        let now = board.now;
+        let booked = board
+            .store
+            .change(|x| x.book_usage(task.id, used(4), now))
+            .unwrap();
+        assert_eq!(booked.usage, used(7));
+    }
+
+    #[test]
+    fn a_start_gives_every_lease_its_full_length() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 2);
+        board.claim(&task, &agent).unwrap();
+        board.later(3600);
+        let now = board.now;
+        board.store.change(|b| b.renew_leases(LEASE, now)).unwrap();
+        assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 0);
+        let kept = board.reader().task(task.id).unwrap().task;
+        assert_eq!(kept.lease_until, Some(now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_agent_keeps_its_id_and_subscribers_hear_only_what_was_done() {
+        let mut board = Board::new();
+        let first = board.agent("a", "gpu");
+        let again = board.agent("a", "code");
+        assert_eq!(first.id, again.id);
+        assert_eq!(again.capabilities.len(), 1);
+        let task = board.task("gpu", 1);
+        let claim = ClaimTask {
+            task_id: task.id,
+            agent_id: first.id,
+        };
+        let now = board.now;
+        let mut batch = board.store.begin().unwrap();
+        let failed = batch.attempt(|b| {
+            b.tell(Change::CostMode {
+                mode: colibri_protocol::CostMode::Max,
+            });
+            b.claim_task(&claim, None, LEASE, now)
+        });
+        assert!(failed.is_err());
+        batch
+            .attempt(|b| b.create_task(CreateTask::titled("told"), "uid:0", now))
+            .unwrap();
+        let told = batch.commit().unwrap();
+        assert!(
+            matches!(told.as_slice(), [Change::Task { title, .. }] if title == "told"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_waits_is_found_by_its_needs_oldest_first() {
+        let mut board = Board::new();
+        let first = board.task("gpu code", 1);
+        let second = board.task("code gpu", 1);
+        board.task("", 1);
+        let reader = board.reader();
+        let needs = reader.waiting_needs(10).unwrap();
+        assert_eq!(needs.len(), 2, "{needs:?}");
+        let waiting = reader.waiting(&first.capabilities, 10).unwrap();
+        let ids: Vec<_> = waiting.iter().map(|task| task.id).collect();
+        assert_eq!(ids, [first.id, second.id]);
+    }
+}
