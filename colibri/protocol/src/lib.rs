@@ -14,6 +14,7 @@
 pub mod client;
 pub mod docs;
 mod frame;
+mod pane;
 pub mod place;
 mod reply;
 mod request;
@@ -22,6 +23,7 @@ mod task;
 mod usage;
 
 pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
+pub use pane::{PaneSnapshot, PaneState, Runtime};
 pub use reply::{ErrorKind, Reply, ReplyError};
 pub use request::{Command, NoFields, Refused, Request, RequestId};
 pub use status::{Check, CostMode, DatabaseStatus, ServiceCheck, Status, TaskCounts};
