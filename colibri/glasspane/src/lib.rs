@@ -17,7 +17,7 @@
 //! pane.feed(b"{\"type\":\"agent_start\"}\n{\"type\":\"agen", now);
 //! assert_eq!(pane.state(), PaneState::Working);
 //! let changes = pane.feed(b"t_end\"}\n", now);
-//! assert_eq!(changes.last(), Some(&Change::Finished));
+//! assert_eq!(changes[0], Change::Finished);
 //! assert_eq!(pane.snapshot(now).state, PaneState::Done);
 //! ```
 //!

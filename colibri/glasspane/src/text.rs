@@ -98,7 +98,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_tail_is_the_end_of_all_pieces(
-            pieces in proptest::collection::vec("[a-zäß🐦]{0,900}", 0..20),
+            pieces in proptest::collection::vec(proptest::sample::select(vec!["word ", "ä", "🐦"]).prop_map(|it| it.repeat(150)), 0..20),
         ) {
             let mut tail = Tail::default();
             for piece in &pieces {
