@@ -242,7 +242,15 @@ mod tests {
 
     #[test]
     fn no_line_without_a_kind_is_an_event() {
-        for line in ["", "{}", "[]", "null", "{\"type\":7}", "{\"type\":\"a\"", "\u{0}"] {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "{\"type\":7}",
+            "{\"type\":\"a\"",
+            "\u{0}",
+        ] {
             for runtime in Runtime::ALL {
                 assert_eq!(read(runtime, line.as_bytes()), None, "{line}");
             }

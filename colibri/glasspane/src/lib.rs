@@ -21,8 +21,8 @@
 //! assert_eq!(pane.snapshot(now).state, PaneState::Done);
 //! ```
 //!
-//! The dialects are read by a module each ([`pi`], [`zot`], [`local`]) into one
-//! set of events; what these mean for a pane stands in one place, [`pane`].
+//! The dialects are read by a module each (`pi`, `zot`, `local`) into one set of
+//! events; what these mean for a pane stands in one place, `pane`.
 //! [`Input`] is the other direction: how an agent is asked and called off.
 
 mod event;

@@ -109,7 +109,11 @@ mod tests {
             lines.feed(&[b'z'; 64 * 1024], |_| panic!("no line"));
             assert!(lines.held.capacity() <= 2 * MAX_LINE);
         }
-        assert!(lines.held.capacity() <= 4 * HEAD, "{}", lines.held.capacity());
+        assert!(
+            lines.held.capacity() <= 4 * HEAD,
+            "{}",
+            lines.held.capacity()
+        );
     }
 
     proptest! {

@@ -17,9 +17,7 @@
 use colibri_protocol::{Usage, Usd};
 use serde::Deserialize;
 
-use crate::event::{
-    Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of,
-};
+use crate::event::{Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -279,10 +277,7 @@ mod tests {
             Event::RunEnded { next, .. } => next,
             other => panic!("{other:?}"),
         };
-        assert_eq!(
-            next(r#"{"type":"agent_end","messages":[]}"#),
-            Next::Nothing
-        );
+        assert_eq!(next(r#"{"type":"agent_end","messages":[]}"#), Next::Nothing);
         assert_eq!(
             next(r#"{"type":"agent_end","messages":[],"willRetry":false}"#),
             Next::Unsure
@@ -360,6 +355,9 @@ mod tests {
         assert_eq!((usage.input, usage.output), (5, 7));
         assert_eq!(usage.cost_usd.to_string(), "$0.2500");
         let none = r#"{"type":"compaction_end","reason":"manual","result":null,"aborted":true,"willRetry":false}"#;
-        assert!(matches!(event(none), Event::Compacted { retries: false, .. }));
+        assert!(matches!(
+            event(none),
+            Event::Compacted { retries: false, .. }
+        ));
     }
 }

@@ -10,9 +10,7 @@
 use colibri_protocol::{Usage, Usd};
 use serde::Deserialize;
 
-use crate::event::{
-    Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of,
-};
+use crate::event::{Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

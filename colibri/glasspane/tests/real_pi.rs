@@ -184,12 +184,7 @@ impl Watched {
     fn prompt(&mut self, id: &str) {
         let message = "What does note.txt say?";
         let line = Input::Prompt { id, message }.line(Runtime::Pi).unwrap();
-        self.child
-            .stdin
-            .as_mut()
-            .unwrap()
-            .write_all(&line)
-            .unwrap();
+        self.child.stdin.as_mut().unwrap().write_all(&line).unwrap();
     }
 
     /// Reads until a change comes, or to the end.

@@ -84,7 +84,10 @@ fn every_transcript_means_what_stands_beside_it() {
     let (mut cases, mut wrong) = (0, Vec::new());
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "jsonl") {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "jsonl")
+        {
             continue;
         }
         cases += 1;

@@ -26,7 +26,8 @@ What it prints, colibri-glasspane reads as runtime `local`.";
 
 /// An agent without a model: says the same every time, and fails on demand.
 #[derive(Debug, Parser)]
-#[command(name = "colibri-test-agent", version, after_help = EXAMPLES, max_term_width = 80)]
+#[command(name = "colibri-test-agent", version, after_help = EXAMPLES, max_term_width = 80,
+          args_override_self = true)]
 pub(crate) struct Args {
     /// The session's id, printed in the first line
     #[arg(long, value_name = "ID", default_value = "test-session")]

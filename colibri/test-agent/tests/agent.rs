@@ -68,7 +68,7 @@ impl Agent {
     }
 
     /// Reads all that is left.
-    fn to_the_end(&mut self) -> ExitStatus {
+    fn read_to_end(&mut self) -> ExitStatus {
         let mut rest = Vec::new();
         self.out.read_to_end(&mut rest).unwrap();
         self.changes.extend(self.pane.feed(&rest, Timestamp::now()));
@@ -101,7 +101,7 @@ impl Drop for Agent {
 #[test]
 fn it_works_once_and_ends() {
     let mut agent = Agent::start(&["--hold-secs", "0", "--emit-usage"]);
-    assert!(agent.to_the_end().success());
+    assert!(agent.read_to_end().success());
     assert!(agent.changes.contains(&Change::Finished));
     let seen = agent.pane.snapshot(Timestamp::now());
     assert_eq!(seen.state, PaneState::Done);
@@ -114,7 +114,7 @@ fn it_works_once_and_ends() {
 #[test]
 fn garbage_is_counted_and_passed_over() {
     let mut agent = Agent::start(&["--hold-secs", "0", "--garbage"]);
-    assert!(agent.to_the_end().success());
+    assert!(agent.read_to_end().success());
     let seen = agent.pane.snapshot(Timestamp::now());
     assert_eq!(seen.state, PaneState::Done);
     assert_eq!(seen.malformed, 5);
@@ -128,7 +128,7 @@ fn prompts_are_worked_on_one_after_the_other_until_its_input_ends() {
         agent.until(|change| *change == Change::Finished);
     }
     agent.stdin = None;
-    assert!(agent.to_the_end().success());
+    assert!(agent.read_to_end().success());
     assert_eq!(agent.pane.snapshot(Timestamp::now()).turns, 2);
 }
 
@@ -158,17 +158,18 @@ fn it_stops_working_when_it_is_called_off() {
 #[test]
 fn it_fails_refuses_and_crashes_on_demand() {
     let mut agent = Agent::start(&["--hold-secs", "0", "--fail", "--exit-code", "3"]);
-    assert_eq!(agent.to_the_end().code(), Some(3));
+    assert_eq!(agent.read_to_end().code(), Some(3));
     assert_eq!(agent.pane.state(), PaneState::Error);
     let seen = agent.pane.snapshot(Timestamp::now());
     assert_eq!(seen.reason.as_deref(), Some("told to fail (--fail)"));
 
     let mut agent = Agent::start(&["--rpc", "--refuse"]);
     agent.prompt("7");
-    agent.until(|change| matches!(change, Change::Refused { id, .. } if id.as_deref() == Some("7")));
+    agent
+        .until(|change| matches!(change, Change::Refused { id, .. } if id.as_deref() == Some("7")));
 
     let mut agent = Agent::start(&["--crash"]);
-    assert_eq!(agent.to_the_end().code(), Some(1));
+    assert_eq!(agent.read_to_end().code(), Some(1));
     assert_eq!(agent.pane.state(), PaneState::Working);
     agent.pane.ended(End::Code(1), Timestamp::now());
     assert_eq!(agent.pane.state(), PaneState::Error);

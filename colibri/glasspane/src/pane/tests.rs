@@ -48,7 +48,10 @@ fn a_working_agent_is_stalled_after_the_silence_and_told_so_once() {
 #[test]
 fn the_end_of_a_long_run_is_seen_though_its_line_is_too_long() {
     let mut pane = pane(Runtime::Pi);
-    pane.feed(b"{\"type\":\"agent_start\"}\n{\"type\":\"agent_end\",\"messages\":[\"", START);
+    pane.feed(
+        b"{\"type\":\"agent_start\"}\n{\"type\":\"agent_end\",\"messages\":[\"",
+        START,
+    );
     for _ in 0..3 {
         pane.feed(&vec![b'x'; MAX_LINE], START);
     }
@@ -76,10 +79,7 @@ fn a_question_blocks_until_it_is_answered_or_its_time_is_over() {
     assert_eq!(seen.reason.as_deref(), Some("Go on?"));
     assert!(seen.needs_attention());
     assert_eq!(pane.answered("q-2", START), []);
-    assert_eq!(
-        states(&pane.answered("q-1", START)),
-        [PaneState::Working]
-    );
+    assert_eq!(states(&pane.answered("q-1", START)), [PaneState::Working]);
 
     let ask = br#"{"type":"extension_ui_request","id":"q-2","method":"input","timeout":3000}
 "#;
