@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CostMode, Name, TaskStatus};
+use crate::{CostMode, Name, PaneState, TaskStatus};
 
 /// The `data` of each line that `subscribe` sends. Only what is needed to know what to ask for:
 /// a change must stay small, for it is kept for every subscriber that has not read it yet.
@@ -31,6 +31,13 @@ pub enum Change {
         agent_id: Uuid,
         /// Its name.
         name: Name,
+    },
+    /// A pane is new, or its agent does something else now.
+    Pane {
+        /// The agent's name.
+        agent: Name,
+        /// What it does now.
+        state: PaneState,
     },
     /// A skill is new or changed.
     Skill {

@@ -19,10 +19,12 @@ mod frame;
 mod job;
 mod name;
 mod page;
+mod pane;
 pub mod place;
 mod reply;
 mod request;
 mod skill;
+mod spawn;
 mod status;
 mod task;
 mod usage;
@@ -33,9 +35,11 @@ pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
 pub use job::{CreateJob, Job, JobPage, Missed, RemoveJob, Schedule};
 pub use name::{Capability, Name};
 pub use page::{Paging, checked_limit};
+pub use pane::{PaneSnapshot, PaneState, Runtime};
 pub use reply::{ErrorKind, Reply, ReplyError};
 pub use request::{Command, NoFields, Refused, Request, RequestId};
 pub use skill::{RegisterSkill, Skill, SkillPage};
+pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
     ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,

@@ -8,8 +8,8 @@ use strum::VariantNames as _;
 
 use crate::{
     Backup, CancelTask, ClaimTask, CreateJob, CreateTask, ErrorKind, GetTask, Heartbeat,
-    IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
-    SetCostMode, TransitionTask,
+    IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, SendPrompt,
+    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -78,6 +78,14 @@ pub enum Command {
     ListAgents(Paging),
     /// An agent's sign of life; extends the leases of its tasks.
     Heartbeat(Heartbeat),
+    /// All panes: what each agent that this daemon runs is doing.
+    Snapshot(NoFields),
+    /// Starts an agent as a process of this host, and registers it.
+    SpawnAgent(SpawnAgent),
+    /// Stops an agent with everything that it has started; its pane stays.
+    StopAgent(StopAgent),
+    /// Asks a running agent something.
+    SendPrompt(SendPrompt),
     /// Makes a skill known, or updates it.
     RegisterSkill(RegisterSkill),
     /// One page of skills, by name.

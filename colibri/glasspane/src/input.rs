@@ -1,0 +1,132 @@
+//! What is written to an agent's standard input.
+
+use colibri_protocol::Runtime;
+use serde_json::{Map, Value, json};
+
+/// The arguments with which an agent listens on its standard input. The one
+/// place that knows, as one agent's arguments make no sense to another.
+///
+/// `pi --mode json PROMPT` is no substitute: a prompt that begins with `-` or `@`
+/// would be read as an option or a file.
+pub fn rpc_arguments(runtime: Runtime) -> &'static [&'static str] {
+    match runtime {
+        Runtime::Pi => &["--mode", "rpc"],
+        Runtime::Zot => &["rpc"],
+        Runtime::Local => &["--rpc"],
+    }
+}
+
+/// Something to tell an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// Do this. One that still works does it afterwards.
+    Prompt {
+        /// Comes back in [`crate::Change::Refused`].
+        id: &'a str,
+        /// What is to be done.
+        message: &'a str,
+    },
+    /// Stop what you are doing.
+    Abort {
+        /// Names the command in its response.
+        id: &'a str,
+    },
+    /// The answer to a question; tell [`crate::Pane::answered`], too.
+    Answer {
+        /// The id in [`crate::Change::Asked`].
+        question: &'a str,
+        /// What is answered.
+        answer: Answer<'a>,
+    },
+}
+
+/// An answer to an agent's question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer<'a> {
+    /// A text, or one of the choices.
+    Text(&'a str),
+    /// Yes or no.
+    Confirmed(bool),
+    /// None will come.
+    Cancelled,
+}
+
+impl Input<'_> {
+    /// The line to write, with its newline; `None` when this agent has no such
+    /// command.
+    pub fn line(&self, runtime: Runtime) -> Option<Vec<u8>> {
+        let value = match (*self, runtime) {
+            // Without this, pi refuses a prompt while it works; while it does
+            // not, it has no meaning. The others keep a queue anyway.
+            (Self::Prompt { id, message }, Runtime::Pi) => json!({
+                "id": id, "type": "prompt", "message": message, "streamingBehavior": "followUp",
+            }),
+            (Self::Prompt { id, message }, _) => {
+                json!({"id": id, "type": "prompt", "message": message})
+            }
+            (Self::Abort { id }, _) => json!({"id": id, "type": "abort"}),
+            (Self::Answer { .. }, Runtime::Zot) => return None,
+            (Self::Answer { question, answer }, Runtime::Pi | Runtime::Local) => {
+                let mut fields = Map::new();
+                fields.insert("type".to_owned(), json!("extension_ui_response"));
+                fields.insert("id".to_owned(), json!(question));
+                let (name, value) = match answer {
+                    Answer::Text(text) => ("value", json!(text)),
+                    Answer::Confirmed(yes) => ("confirmed", json!(yes)),
+                    Answer::Cancelled => ("cancelled", json!(true)),
+                };
+                fields.insert(name.to_owned(), value);
+                Value::Object(fields)
+            }
+        };
+        let mut line = value.to_string().into_bytes();
+        line.push(b'\n');
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(input: Input<'_>, runtime: Runtime) -> Value {
+        let line = input.line(runtime).unwrap();
+        assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_one_line_whatever_is_in_it() {
+        let message = "Fix \"it\"\nand\u{2028}then rest";
+        let prompt = Input::Prompt { id: "t-1", message };
+        for runtime in Runtime::ALL {
+            let value = read(prompt, runtime);
+            assert_eq!(value["id"], "t-1");
+            assert_eq!(value["type"], "prompt");
+            assert_eq!(value["message"], message);
+            let queued = value.get("streamingBehavior").is_some();
+            assert_eq!(queued, runtime == Runtime::Pi);
+        }
+    }
+
+    #[test]
+    fn answers_are_of_the_kind_that_was_asked_for() {
+        let answer = |answer| Input::Answer {
+            question: "q",
+            answer,
+        };
+        assert_eq!(
+            read(answer(Answer::Text("Allow")), Runtime::Pi),
+            json!({"type": "extension_ui_response", "id": "q", "value": "Allow"})
+        );
+        assert_eq!(
+            read(answer(Answer::Confirmed(false)), Runtime::Pi)["confirmed"],
+            false
+        );
+        assert_eq!(
+            read(answer(Answer::Cancelled), Runtime::Local)["cancelled"],
+            true
+        );
+        assert_eq!(answer(Answer::Cancelled).line(Runtime::Zot), None);
+    }
+}
