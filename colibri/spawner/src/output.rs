@@ -175,6 +175,13 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_carriage_return_may_come_late() {
+        let long = Line::TooLong { bytes: 5 };
+        assert_eq!(read(&[b"xxxxx", b"\r", b"\n"], 2), [long.clone()]);
+        assert_eq!(read(&[b"xxxxx\r\n"], 2), [long]);
+    }
+
     proptest! {
         #[test]
         fn the_cuts_do_not_matter(
