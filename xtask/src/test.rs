@@ -17,7 +17,7 @@ boots it several times: about 25 minutes on two processors without KVM.
 Examples:
   cargo xtask test
   cargo xtask test --quick       no image, no boots
-  cargo xtask test --all         every scenario of a first boot and long races too: an hour more
+  cargo xtask test --all         every scenario of a first boot too: an hour more
   cargo xtask test --install-tools"
 )]
 pub(crate) struct Args {
