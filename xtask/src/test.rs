@@ -125,7 +125,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         )?;
     }
     if !args.all {
-        anstream::println!("not run (without --all): most scenarios of a first boot, the long races and kills of the board");
+        anstream::println!(
+            "not run (without --all): most scenarios of a first boot, the long races and kills of the board"
+        );
     }
     let seconds = started.elapsed().as_secs();
     match skipped {
