@@ -17,7 +17,7 @@ boots it several times: about 25 minutes on two processors without KVM.
 Examples:
   cargo xtask test
   cargo xtask test --quick       no image, no boots
-  cargo xtask test --all         every scenario of a first boot and long races too: an hour more
+  cargo xtask test --all         every scenario of a first boot too: an hour more
   cargo xtask test --install-tools"
 )]
 pub(crate) struct Args {
@@ -125,7 +125,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         )?;
     }
     if !args.all {
-        anstream::println!("not run (without --all): most scenarios of a first boot, the long races and kills of the board");
+        anstream::println!(
+            "not run (without --all): most scenarios of a first boot, the long races and kills of the board"
+        );
     }
     let seconds = started.elapsed().as_secs();
     match skipped {
