@@ -1,12 +1,12 @@
 //! The daemon's side: starts leashes, and knows what became of each agent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -51,15 +51,24 @@ impl Leash {
     }
 }
 
-/// Starts agents. One for a process: it makes the process the reaper of whatever
-/// a leash leaves when it is killed.
+/// Starts agents. It makes this process the reaper of whatever a leash leaves when
+/// it is killed, so other parts of the process must not start sessions of their
+/// own (`setsid`): a sweep would take them for an agent's.
 #[derive(Debug, Clone)]
 pub struct Spawner {
     leash: Leash,
     live: Live,
 }
 
-/// The leashes that run, by their process.
+/// Every leash that this process has started, whichever spawner did: the kernel
+/// gives orphans to the process, and a sweep must know whom to spare.
+static LEASHES: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
+
+fn leashes() -> MutexGuard<'static, HashSet<i32>> {
+    LEASHES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The agents of a spawner, by their leash's process.
 #[derive(Debug, Clone, Default)]
 struct Live(Arc<Mutex<HashMap<i32, Agent>>>);
 
@@ -185,10 +194,11 @@ impl Spawner {
         };
         let mut child = {
             // Held over the start: a sweep that sees the leash must know it.
-            let mut live = self.live.lock();
+            let mut leashes = leashes();
             let child = command.spawn().map_err(io("start a leash"))?;
             if let Some(pid) = child.id() {
-                live.insert(pid.cast_signed(), agent.clone());
+                leashes.insert(pid.cast_signed());
+                self.live.lock().insert(pid.cast_signed(), agent.clone());
             }
             child
         };
@@ -345,6 +355,7 @@ impl Watcher {
             None => self.sweep().await,
         };
         let _ = self.child.wait().await;
+        leashes().remove(&self.pid);
         self.live.lock().remove(&self.pid);
         if !left.is_empty() {
             tracing::error!(
@@ -418,8 +429,7 @@ impl Watcher {
             "the leash of an agent is gone; ending what it held"
         );
         let _ = self.child.kill().await;
-        let live = self.live.clone();
-        let known = move || live.lock().keys().copied().collect();
+        let known = || leashes().clone();
         match tokio::task::spawn_blocking(move || tree::end_adopted(known)).await {
             Ok(Ok(left)) => left,
             Ok(Err(error)) => {
