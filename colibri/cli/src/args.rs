@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 use colibri_protocol::{
     Backup, CancelTask, Capability, ClaimTask, Command, CostMode, CreateJob, CreateTask, GetTask,
     Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill,
-    RemoveJob, ReplyError, Schedule, SetCostMode, TaskStatus, TransitionTask, Usage, place,
+    RemoveJob, ReplyError, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
+    TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -57,7 +58,7 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// What to ask. The names are those of the protocol, and the last two are for this program alone.
+/// What to ask. The names are those of the protocol; the last three are this program's own.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
     /// Show what the daemon is, where its things lie, and what it holds
@@ -107,6 +108,26 @@ pub(crate) enum Verb {
     /// Give an agent's sign of life; extends the leases of its tasks
     #[command(after_help = "Example:\n  colibri heartbeat --agent-id ID")]
     Heartbeat(Beat),
+    /// Show what each agent that the daemon runs is doing
+    #[command(after_help = "Example:\n  colibri snapshot --json | jq '.panes[].state'")]
+    Snapshot,
+    /// Start an agent as a process of this host, and register it
+    #[command(
+        after_help = "Its arguments come after `--`; without any, those with which it listens\n\
+        for prompts.\n\n\
+        Example:\n  colibri spawn-agent /usr/local/bin/pi --runtime pi --name atlas \\\n      \
+        --capability code --prompt 'Say hello'"
+    )]
+    SpawnAgent(Spawn),
+    /// Stop an agent with everything that it has started
+    #[command(
+        visible_alias = "kill-agent",
+        after_help = "Example:\n  colibri stop-agent atlas"
+    )]
+    StopAgent(Stop),
+    /// Ask a running agent something
+    #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
+    SendPrompt(Prompt),
     /// Make a skill known, or update it
     #[command(
         after_help = "Example:\n  colibri register-skill --name vault \\\n      \
@@ -142,6 +163,10 @@ pub(crate) enum Verb {
         Example:\n  colibri backup /var/lib/colibri/before.sqlite --timeout 600"
     )]
     Backup(Target),
+    /// Start an agent that speaks the dialect of colibri-test-agent
+    #[command(after_help = "The same as `spawn-agent --runtime local`.\n\n\
+        Example:\n  colibri spawn-local /usr/local/bin/colibri-test-agent -- --rpc")]
+    SpawnLocal(Local),
     /// Print what a shell needs to complete this command's words
     #[command(after_help = "Example:\n  colibri completions zsh > ~/.zfunc/_colibri")]
     Completions {
@@ -297,6 +322,95 @@ pub(crate) struct Beat {
     /// Where it runs now
     #[arg(long, value_name = "NAME")]
     host: Option<Name>,
+}
+
+/// A program to run, and what it is called.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Local {
+    /// The program
+    #[arg(value_name = "PATH")]
+    program: PathBuf,
+
+    /// What the agent is called [default: the program's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+
+    /// What it can do; may be given several times
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<Capability>,
+
+    /// What it is asked first, at most 64 KiB
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+
+    /// The folder it starts in [default: one of its own]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+
+    /// Start it again whenever it ends by itself, with growing pauses
+    #[arg(long)]
+    restart: bool,
+
+    /// Its arguments
+    #[arg(value_name = "ARGS", last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Spawn {
+    #[command(flatten)]
+    what: Local,
+
+    /// Which dialect it speaks: pi, zot or local
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Runtime,
+}
+
+impl Local {
+    /// # Errors
+    /// What the daemon would refuse.
+    fn request(self, runtime: Runtime) -> Result<SpawnAgent, ReplyError> {
+        let file = self.program.file_name().unwrap_or_default();
+        let named = || {
+            let name = file.to_string_lossy().into_owned();
+            name.try_into().map_err(|problem: String| {
+                let text = format!("{problem}; give it one with --name");
+                ReplyError::new(colibri_protocol::ErrorKind::BadRequest, text)
+            })
+        };
+        // The daemon's folder is another than ours.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let spawn = SpawnAgent {
+            name: self.name.map_or_else(named, Ok)?,
+            runtime,
+            program: absolute(self.program.clone()),
+            args: Some(self.args).filter(|args| !args.is_empty()),
+            cwd: self.cwd.map(absolute),
+            prompt: self.prompt,
+            capabilities: self.capabilities.into_iter().collect(),
+            restart: self.restart,
+        };
+        spawn.check()?;
+        Ok(spawn)
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Stop {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Prompt {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+
+    /// What it is asked, at most 64 KiB
+    #[arg(value_name = "TEXT")]
+    message: String,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -462,6 +576,15 @@ impl Verb {
             Self::Heartbeat(Beat { agent_id, host }) => {
                 Command::Heartbeat(Heartbeat { agent_id, host })
             }
+            Self::Snapshot => Command::Snapshot(NoFields {}),
+            Self::SpawnAgent(spawn) => Command::SpawnAgent(spawn.what.request(spawn.runtime)?),
+            Self::SpawnLocal(local) => Command::SpawnAgent(local.request(Runtime::Local)?),
+            Self::StopAgent(Stop { agent }) => Command::StopAgent(StopAgent { agent }),
+            Self::SendPrompt(Prompt { agent, message }) => {
+                let prompt = SendPrompt { agent, message };
+                prompt.check()?;
+                Command::SendPrompt(prompt)
+            }
             Self::RegisterSkill(new) => {
                 let new = RegisterSkill {
                     name: new.name,
@@ -564,9 +687,9 @@ mod tests {
             .collect();
         let (own, asked): (Vec<_>, Vec<_>) = verbs
             .into_iter()
-            .partition(|verb| ["completions", "man"].contains(verb));
+            .partition(|verb| ["spawn-local", "completions", "man"].contains(verb));
         assert_eq!(asked, Command::NAMES);
-        assert_eq!(own.len(), 2);
+        assert_eq!(own.len(), 3);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
-    Agent, AgentPage, BackedUp, Capability, Change, CostModeInForce, Job, JobPage, ServiceCheck,
-    Skill, SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, Thresholds,
+    Agent, AgentPage, BackedUp, Capability, Change, CostModeInForce, Job, JobPage, PaneSnapshot,
+    PaneState, ServiceCheck, Skill, SkillPage, Snapshot, Status, Task, TaskDetails, TaskPage,
+    TaskStatus, Thresholds,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -37,6 +38,11 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
             format!("{} {} {}\n", agent.id, agent.status, agent.name)
         }
         Verb::ListAgents(_) => agents(&read(data)?, &TimeZone::system()),
+        Verb::Snapshot => panes(&read(data)?),
+        Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) | Verb::SendPrompt(_) => {
+            let pane: PaneSnapshot = read(data)?;
+            format!("{} {}\n", pane.agent, doing(&pane))
+        }
         Verb::RegisterSkill(_) => format!("{}\n", read::<Skill>(data)?.name),
         Verb::ListSkills(_) => skills(&read(data)?),
         Verb::CreateJob(_) | Verb::RemoveJob(_) => {
@@ -93,6 +99,7 @@ pub(crate) fn change(change: &Change) -> String {
             )
         }
         Change::Agent { agent_id, name } => format!("agent  {agent_id}  {name}"),
+        Change::Pane { agent, state } => format!("pane   {agent}  {state}"),
         Change::Skill { name } => format!("skill  {name}"),
         Change::Job { name } => format!("job    {name}"),
         Change::CostMode { mode } => format!("cost mode {}", mode.as_str()),
@@ -263,6 +270,44 @@ fn agents(page: &AgentPage, zone: &TimeZone) -> String {
     });
     let heads = ["ID", "NAME", "STATUS", "HOLDS", "SEEN", "CAPABILITIES"];
     table(heads, rows, page.next.as_deref(), "No agents.")
+}
+
+fn panes(snapshot: &Snapshot) -> String {
+    let rows = snapshot.panes.iter().map(|pane| {
+        let age = snapshot.at.duration_since(pane.since).as_secs();
+        [
+            pane.agent.clone(),
+            pane.runtime.to_string(),
+            doing(pane),
+            span(u64::try_from(age).unwrap_or(0)),
+            pane.turns.to_string(),
+            pane.usage.cost_usd.to_string(),
+            shortened(&tame(pane.reason.as_deref().unwrap_or_default())),
+        ]
+    });
+    let heads = [
+        "AGENT", "RUNTIME", "STATE", "FOR", "TURNS", "COST", "REASON",
+    ];
+    let mut text = table(heads, rows, None, "No agents run here.");
+    if snapshot.attention > 0 {
+        let _ = writeln!(text, "{} of them need attention.", snapshot.attention);
+    }
+    text
+}
+
+/// A pane's state, and that it is stalled or has no process.
+fn doing(pane: &PaneSnapshot) -> String {
+    let tool = pane
+        .tool
+        .as_deref()
+        .filter(|_| pane.state == PaneState::Working);
+    let note = match (pane.stalled, pane.pid, tool) {
+        (true, ..) => ", stalled".to_owned(),
+        (_, None, _) => ", ended".to_owned(),
+        (.., Some(tool)) => format!(", {}", tame(tool)),
+        _ => String::new(),
+    };
+    format!("{}{note}", pane.state)
 }
 
 fn skills(page: &SkillPage) -> String {

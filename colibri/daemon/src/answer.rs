@@ -116,6 +116,10 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
         Command::Heartbeat(of) => {
             change(service, move |batch, now| batch.heartbeat(&of, lease, now)).await
         }
+        Command::Snapshot(NoFields {}) => data(service.panes.snapshot()),
+        Command::SpawnAgent(spawn) => data(service.panes.spawn(spawn, &actor).await?),
+        Command::StopAgent(which) => data(service.panes.stop(&which).await?),
+        Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
         Command::RegisterSkill(new) => {
             new.check()?;
             change(service, move |batch, now| {
@@ -240,7 +244,7 @@ async fn set_cost_mode(
 }
 
 /// This host's name as that of an agent's host. It has the same characters but may be longer.
-fn host_name(host: &str) -> Result<Name, ReplyError> {
+pub(crate) fn host_name(host: &str) -> Result<Name, ReplyError> {
     let short: String = host.chars().take(64).collect();
     short
         .parse()

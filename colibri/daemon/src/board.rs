@@ -114,6 +114,12 @@ impl Board {
         self.told.subscribe()
     }
 
+    /// Tells those who listen of something that is not in the database.
+    pub(crate) fn tell(&self, change: Told) {
+        // Fails when nobody listens.
+        let _ = self.told.send(change);
+    }
+
     /// Reads something, beside the writer.
     pub(crate) async fn read<T: Send + 'static>(
         &self,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use colibri_spawner::SpawnError;
 use colibri_store::StoreError;
 use miette::Diagnostic;
 
@@ -30,6 +31,10 @@ pub(crate) enum Failure {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+
+    /// Agents could not be run.
+    #[error("no agent can be run: {0}")]
+    Agents(#[from] SpawnError),
 
     /// The daemon came up and its own question got no answer.
     #[error("the socket does not answer: {reason}")]
@@ -59,7 +64,7 @@ impl Failure {
             Self::Alive { .. } => 3,
             Self::Store(StoreError::NewerSchema { .. } | StoreError::NotOurs { .. })
             | Self::NotASocket { .. } => 4,
-            Self::Store(_) | Self::Silent { .. } | Self::Io { .. } => 1,
+            Self::Store(_) | Self::Agents(_) | Self::Silent { .. } | Self::Io { .. } => 1,
         }
     }
 }

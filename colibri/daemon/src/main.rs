@@ -4,7 +4,8 @@
 //! [`config`] (flags and environment), [`place`] (the socket's path: probe,
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
 //! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
-//! [`assign`] and [`clockwork`], which only reckon), [`health`].
+//! [`assign`] and [`clockwork`], which only reckon), [`panes`] (the agents that
+//! it runs), [`health`].
 
 mod accounts;
 mod answer;
@@ -18,6 +19,7 @@ mod gate;
 mod health;
 mod lock;
 mod notify;
+mod panes;
 mod place;
 mod scheduler;
 mod server;
@@ -37,11 +39,18 @@ use crate::config::{Config, Flags};
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::health::Pulse;
+use crate::panes::Panes;
 use crate::place::Place;
 use crate::server::Service;
 use crate::stop::Stop;
 
 fn main() -> ExitCode {
+    // Before anything is opened: as a leash this program is only what stands between the daemon and
+    // an agent.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|word| word == panes::LEASH) {
+        return colibri_spawner::leash::main(args);
+    }
     let flags = Flags::parse();
     log_to_stderr();
     errors_in_whole_lines();
@@ -77,12 +86,15 @@ async fn run(config: Config) -> Result<(), Failure> {
 
     let place = Place::claim(&config.socket).await?;
     let board = Board::open(&config.data_dir, &config.db_path, config.lease)?;
+    let board = Arc::new(board);
+    let panes = Panes::new(&config, Arc::clone(&board))?;
     let kept_mode = kept_cost_mode(&board).await;
     let listener = place.listen(&config.group)?;
     let gate = Gate::new(&config.group);
     let service = Arc::new(Service::new(
         config,
         board,
+        panes,
         gate,
         &place,
         Pulse::start(),
@@ -91,6 +103,15 @@ async fn run(config: Config) -> Result<(), Failure> {
 
     let serving = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
     let scheduling = tokio::spawn(scheduler::run(Arc::clone(&service), stop.clone()));
+    let following = {
+        let (service, stop) = (Arc::clone(&service), stop.clone());
+        tokio::spawn(async move { service.panes.follow_board(stop).await })
+    };
+    let running = [
+        ("server", serving),
+        ("scheduler", scheduling),
+        ("work of agents", following),
+    ];
     match server::answers(&service.config.socket).await {
         Ok(()) => {
             tracing::info!(socket = %service.config.socket.display(), "ready");
@@ -100,7 +121,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Err(failure) => {
             stop.ask();
             tracing::error!("the socket does not answer; stopping");
-            finish(serving, scheduling, place, &service).await;
+            finish(running, place, &service).await;
             return Err(failure);
         }
     }
@@ -108,25 +129,21 @@ async fn run(config: Config) -> Result<(), Failure> {
     stop.asked().await;
     tracing::info!("stopping");
     notify::stopping();
-    finish(serving, scheduling, place, &service).await;
+    finish(running, place, &service).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The one graceful path: clients first, then the board, so that what was
-/// promised to a client is on disk.
-async fn finish(
-    serving: JoinHandle<()>,
-    scheduling: JoinHandle<()>,
-    place: Place,
-    service: &Service,
-) {
+/// The one graceful path: clients first, then agents, which give their tasks back, then the board,
+/// so that what was promised to a client is on disk.
+async fn finish(running: [(&str, JoinHandle<()>); 3], place: Place, service: &Service) {
     place.remove();
-    for (what, task) in [("server", serving), ("scheduler", scheduling)] {
+    for (what, task) in running {
         if let Err(error) = task.await {
             tracing::error!("the {what} ended badly: {error}");
         }
     }
+    service.panes.close().await;
     service.board.close().await;
 }
 

@@ -17,6 +17,7 @@ use crate::connection;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::health::Pulse;
+use crate::panes::Panes;
 use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
 use crate::stop::Stop;
@@ -33,7 +34,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) config: Config,
-    pub(crate) board: Board,
+    pub(crate) board: Arc<Board>,
+    pub(crate) panes: Panes,
     pub(crate) gate: Gate,
     pub(crate) pulse: Pulse,
     pub(crate) socket: Option<Identity>,
@@ -57,7 +59,8 @@ impl Service {
     /// was set later, and by a person.
     pub(crate) fn new(
         config: Config,
-        board: Board,
+        board: Arc<Board>,
+        panes: Panes,
         gate: Gate,
         place: &Place,
         pulse: Pulse,
@@ -66,6 +69,7 @@ impl Service {
         let seats = Arc::new(Semaphore::new(config.max_clients as usize));
         Self {
             board,
+            panes,
             gate,
             pulse,
             socket: place.identity(),

@@ -12,9 +12,10 @@ use crate::{
     Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
     ClaimTask, Command, CostMode, CostModeInForce, CreateJob, CreateTask, DatabaseStatus,
     ErrorKind, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, MAX_LINE, Missed, Name,
-    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Schedule,
-    SchedulerStatus, ServiceCheck, SetCostMode, Skill, SkillPage, Status, Task, TaskCounts,
-    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Usage, Usd, place,
+    NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply,
+    Request, RequestId, Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SetCostMode,
+    Skill, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails,
+    TaskEvent, TaskPage, TaskStatus, TransitionTask, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -279,6 +280,33 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         tasks: vec![queued.clone()],
         next: Some("1".to_owned()),
     };
+    let pane = PaneSnapshot {
+        id: "atlas-pi-1780000000000".to_owned(),
+        agent: agent.name.to_string(),
+        runtime: Runtime::Pi,
+        state: PaneState::Working,
+        stalled: false,
+        since: at,
+        last_event_at: Some(at),
+        tool: Some("bash".to_owned()),
+        text: "Looking at the disk first.".to_owned(),
+        turns: 1,
+        usage,
+        events: 14,
+        malformed: 0,
+        reason: None,
+        pid: Some(4711),
+    };
+    let spawn = SpawnAgent {
+        name: agent.name.clone(),
+        runtime: Runtime::Pi,
+        program: "/usr/local/bin/pi".into(),
+        args: None,
+        cwd: None,
+        prompt: Some("Say hello.".to_owned()),
+        capabilities: capabilities(),
+        restart: true,
+    };
     let file = std::path::PathBuf::from("/var/lib/colibri/before-the-update.sqlite");
     vec![
         Example::new::<NoFields, _>(types, Command::Status(NoFields {}), &status),
@@ -367,6 +395,36 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 host: None,
             }),
             &agent,
+        ),
+        Example::new::<NoFields, _>(
+            types,
+            Command::Snapshot(NoFields {}),
+            &Snapshot {
+                at,
+                panes: vec![pane.clone()],
+                attention: 0,
+            },
+        ),
+        Example::new::<SpawnAgent, _>(types, Command::SpawnAgent(spawn), &pane),
+        Example::new::<StopAgent, _>(
+            types,
+            Command::StopAgent(StopAgent {
+                agent: agent.name.clone(),
+            }),
+            &PaneSnapshot {
+                state: PaneState::Idle,
+                tool: None,
+                pid: None,
+                ..pane.clone()
+            },
+        ),
+        Example::new::<SendPrompt, _>(
+            types,
+            Command::SendPrompt(SendPrompt {
+                agent: agent.name.clone(),
+                message: "Look at the logs.".to_owned(),
+            }),
+            &pane,
         ),
         Example::new::<RegisterSkill, _>(
             types,

@@ -169,6 +169,12 @@ impl Request {
             }
         };
         let name = match fields.get("cmd") {
+            // What the command was called before.
+            Some(Value::String(name)) if name == "kill-agent" => {
+                let name = "stop-agent".to_owned();
+                fields.insert("cmd".to_owned(), name.clone().into());
+                name
+            }
             Some(Value::String(name)) => name.clone(),
             Some(_) => return Err(refuse(id, "`cmd` must be a text such as \"status\"")),
             None => {
@@ -330,6 +336,12 @@ mod tests {
                 .message
                 .contains("`cmd` is missing; known commands: status")
         );
+    }
+
+    #[test]
+    fn an_agent_may_still_be_killed_by_the_old_name() {
+        let request = Request::parse(br#"{"cmd":"kill-agent","agent":"atlas"}"#).unwrap();
+        assert_eq!(request.command.name(), "stop-agent");
     }
 
     fn any_id() -> impl Strategy<Value = Option<RequestId>> {

@@ -1,0 +1,348 @@
+//! The agents that this daemon runs itself: who they are, and how to reach each of them.
+//!
+//! Every agent has a keeper of its own ([`keeper`]), which starts its process, reads what it prints
+//! and gives it work. Here they are found by name.
+
+mod keeper;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use colibri_protocol::{
+    Change, ErrorKind, Name, PaneSnapshot, RegisterAgent, ReplyError, SendPrompt, Snapshot,
+    SpawnAgent, StopAgent, TaskStatus,
+};
+use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use self::keeper::{Keeper, Order};
+use crate::board::Board;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::stop::Stop;
+
+/// The word with which this program is a leash: `colibri-daemon leash …`.
+pub(crate) const LEASH: &str = "leash";
+
+/// How long agents may take to end once the daemon stops. Below the service manager's own patience.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// What of the daemon's environment agents get besides the usual: the provider's keys, and which
+/// models to use.
+const HANDED_ON: [&str; 12] = [
+    "ANTHROPIC_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "PI_MODEL",
+    "PI_PROVIDER",
+    "LLM_FALLBACK_DEFAULT_COOLDOWN_SECONDS",
+    "LLM_FALLBACK_MODEL",
+    "LLM_FALLBACK_PROVIDER",
+    "AGENT_COMPACTION_MODEL",
+    "AGENT_COMPACTION_PROVIDER",
+];
+
+/// All agents of this daemon, those that have ended included.
+#[derive(Debug)]
+pub(crate) struct Panes {
+    board: Arc<Board>,
+    lease: colibri_store::Lease,
+    host: String,
+    spawner: Spawner,
+    /// Below it, each agent has a folder of its name.
+    folder: PathBuf,
+    environment: Environment,
+    seats: Mutex<BTreeMap<Name, Seat>>,
+}
+
+/// An agent, and the way to its keeper.
+#[derive(Debug)]
+struct Seat {
+    agent_id: Uuid,
+    orders: mpsc::UnboundedSender<Order>,
+    pane: watch::Receiver<PaneSnapshot>,
+    keeper: JoinHandle<()>,
+}
+
+impl Panes {
+    /// Nobody runs yet.
+    ///
+    /// # Errors
+    /// The system cannot tell which program we are, or does not let us take care of orphans.
+    pub(crate) fn new(config: &Config, board: Arc<Board>) -> Result<Self, Failure> {
+        let spawner = Leash::this_program(LEASH)
+            .map_err(|source| Failure::io("find", "our own program", source))
+            .and_then(|leash| Spawner::new(leash).map_err(Failure::from))?;
+        let mut environment = Environment::inherit(std::env::vars_os());
+        for name in HANDED_ON {
+            if let Ok(value) = std::env::var(name) {
+                // A value with a NUL in it cannot come from an environment.
+                let _ = environment.set_secret(name, SecretString::from(value));
+            }
+        }
+        Ok(Self {
+            board,
+            lease: config.lease,
+            host: config.host.clone(),
+            spawner,
+            folder: config.data_dir.join("agents"),
+            environment,
+            seats: Mutex::default(),
+        })
+    }
+
+    /// Starts an agent and registers it.
+    ///
+    /// # Errors
+    /// `conflict` when one of this name runs, `bad-request` when its program cannot.
+    pub(crate) async fn spawn(
+        &self,
+        mut spawn: SpawnAgent,
+        actor: &str,
+    ) -> Result<PaneSnapshot, ReplyError> {
+        spawn.check()?;
+        self.refuse_second(&spawn.name)?;
+        let program = self.program(&spawn)?;
+        let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
+        let agent_id = match self.register(&spawn, actor).await {
+            Ok(agent_id) => agent_id,
+            Err(error) => {
+                spawned.agent.ask_to_stop(Some(Duration::ZERO));
+                return Err(error);
+            }
+        };
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let first = spawn.prompt.take();
+        let (keeper, pane) = Keeper::new(
+            Arc::clone(&self.board),
+            self.spawner.clone(),
+            self.lease,
+            agent_id,
+            spawn,
+            program,
+            ordered,
+        );
+        let name = keeper.name().clone();
+        let mut seats = self.seats();
+        if is_running(seats.get(&name)) {
+            spawned.agent.ask_to_stop(Some(Duration::ZERO));
+            return Err(runs_already(&name));
+        }
+        let snapshot = pane.borrow().clone();
+        let seat = Seat {
+            agent_id,
+            orders,
+            pane,
+            keeper: tokio::spawn(keeper.keep(spawned, first)),
+        };
+        seats.insert(name, seat);
+        Ok(snapshot)
+    }
+
+    /// Stops an agent with everything that it has started. One that has ended stays so.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub(crate) async fn stop(&self, which: &StopAgent) -> Result<PaneSnapshot, ReplyError> {
+        let (orders, pane) = self.seat(&which.agent)?;
+        let (done, is_done) = oneshot::channel();
+        if orders.send(Order::Stop(done)).is_ok() {
+            // Fails when it ended by itself in that moment.
+            let _ = is_done.await;
+        }
+        Ok(pane.borrow().clone())
+    }
+
+    /// Asks an agent something.
+    ///
+    /// # Errors
+    /// `not-found`, or `conflict` when it does not run or does not read.
+    pub(crate) async fn prompt(&self, prompt: SendPrompt) -> Result<PaneSnapshot, ReplyError> {
+        prompt.check()?;
+        let (orders, pane) = self.seat(&prompt.agent)?;
+        let (taken, is_taken) = oneshot::channel();
+        let order = Order::Prompt(prompt.message, taken);
+        let outcome = match orders.send(order) {
+            Ok(()) => is_taken.await.ok(),
+            Err(_) => None,
+        };
+        match outcome {
+            Some(Ok(())) => Ok(pane.borrow().clone()),
+            Some(Err(problem)) => Err(ReplyError::new(ErrorKind::Conflict, problem)),
+            None => Err(ReplyError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "agent {} does not run; start it with spawn-agent",
+                    prompt.agent
+                ),
+            )),
+        }
+    }
+
+    /// Every pane as it is now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let panes: Vec<PaneSnapshot> = self
+            .seats()
+            .values()
+            .map(|seat| seat.pane.borrow().clone())
+            .collect();
+        let attention = panes.iter().filter(|pane| pane.needs_attention()).count();
+        Snapshot {
+            at: Timestamp::now(),
+            panes,
+            attention: u32::try_from(attention).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Tells keepers when the board has something for their agents; until the daemon stops.
+    pub(crate) async fn follow_board(&self, stop: Stop) {
+        let mut changes = self.board.changes();
+        loop {
+            let change = tokio::select! {
+                () = stop.asked() => return,
+                change = changes.recv() => change,
+            };
+            match change {
+                Ok(Change::Task {
+                    status: TaskStatus::Claimed | TaskStatus::Cancelled,
+                    agent_id: Some(agent_id),
+                    ..
+                }) => self.look(|seat| seat.agent_id == agent_id),
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => self.look(|_| true),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Ends every agent, and waits until nothing is left of them.
+    pub(crate) async fn close(&self) {
+        let seats = std::mem::take(&mut *self.seats());
+        for seat in seats.values() {
+            let (done, _) = oneshot::channel();
+            // Fails when it has ended.
+            let _ = seat.orders.send(Order::Stop(done));
+        }
+        let all_gone = async {
+            for (name, seat) in seats {
+                if let Err(error) = seat.keeper.await {
+                    tracing::error!(agent = %name, "its keeper ended badly: {error}");
+                }
+            }
+        };
+        if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+            tracing::warn!("some agents did not end within {GRACE:?}; killing them");
+        }
+        self.spawner.stop_all(Some(Duration::ZERO)).await;
+    }
+
+    fn look(&self, whom: impl Fn(&Seat) -> bool) {
+        for seat in self.seats().values().filter(|seat| whom(seat)) {
+            // Fails when it has ended.
+            let _ = seat.orders.send(Order::Look);
+        }
+    }
+
+    fn program(&self, spawn: &SpawnAgent) -> Result<Program, ReplyError> {
+        let home = self.folder.join(spawn.name.as_str());
+        let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
+        let make = |folder: &Path| {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(|error| {
+                    let text = format!("cannot make {}: {error}", folder.display());
+                    ReplyError::new(ErrorKind::Internal, text)
+                })
+        };
+        make(&home)?;
+        if spawn.cwd.is_none() {
+            make(&directory)?;
+        }
+        let mut environment = self.environment.clone();
+        environment
+            .set("HOME", home.as_os_str())
+            .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
+        let log = Log::new(home.join("stderr.log"));
+        let mut program = Program::new(&spawn.program, environment, log);
+        program.directory = directory;
+        program.args = match &spawn.args {
+            Some(args) => args.iter().map(Into::into).collect(),
+            None => colibri_glasspane::rpc_arguments(spawn.runtime)
+                .iter()
+                .map(Into::into)
+                .collect(),
+        };
+        Ok(program)
+    }
+
+    async fn register(&self, spawn: &SpawnAgent, actor: &str) -> Result<Uuid, ReplyError> {
+        let new = RegisterAgent {
+            name: spawn.name.clone(),
+            capabilities: spawn.capabilities.clone(),
+            host: None,
+            slots: None,
+        };
+        let host = crate::answer::host_name(&self.host)?;
+        let (lease, actor) = (self.lease, actor.to_owned());
+        let agent = self
+            .board
+            .change(move |batch| batch.register_agent(&new, &host, &actor, lease, Timestamp::now()))
+            .await?;
+        Ok(agent.id)
+    }
+
+    fn refuse_second(&self, name: &Name) -> Result<(), ReplyError> {
+        if is_running(self.seats().get(name)) {
+            return Err(runs_already(name));
+        }
+        Ok(())
+    }
+
+    fn seat(
+        &self,
+        name: &Name,
+    ) -> Result<(mpsc::UnboundedSender<Order>, watch::Receiver<PaneSnapshot>), ReplyError> {
+        let seats = self.seats();
+        let seat = seats.get(name).ok_or_else(|| {
+            let text =
+                format!("this daemon runs no agent {name}; `snapshot` shows those that it does");
+            ReplyError::new(ErrorKind::NotFound, text)
+        })?;
+        Ok((seat.orders.clone(), seat.pane.clone()))
+    }
+
+    fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_running(seat: Option<&Seat>) -> bool {
+    seat.is_some_and(|seat| !seat.keeper.is_finished())
+}
+
+fn runs_already(name: &Name) -> ReplyError {
+    ReplyError::new(
+        ErrorKind::Conflict,
+        format!("an agent {name} runs already; stop it first, or choose another name"),
+    )
+}
+
+fn refused(error: SpawnError) -> ReplyError {
+    let kind = match error {
+        SpawnError::Program(_) | SpawnError::Refused { .. } => ErrorKind::BadRequest,
+        _ => ErrorKind::Internal,
+    };
+    ReplyError::new(kind, error.to_string())
+}

@@ -1,0 +1,457 @@
+//! One agent's life: its process, its pane and the task it works on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use colibri_glasspane::{Change as Seen, End, Input as Said, Pane};
+use colibri_protocol::{
+    Change, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus, TransitionTask,
+    Usage,
+};
+use colibri_spawner::{
+    Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
+};
+use colibri_store::Lease;
+use jiff::Timestamp;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::board::Board;
+
+/// How long an agent's last words may take once its processes are gone.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Longest result that is kept with a task, in bytes.
+const MAX_RESULT: usize = 16 * 1024;
+
+/// What a keeper is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// There may be a task for it, or its task was called off.
+    Look,
+    /// Ask it this; the answer is whether it reads.
+    Prompt(String, oneshot::Sender<Result<(), String>>),
+    /// End it; answered when nothing is left of it.
+    Stop(oneshot::Sender<()>),
+}
+
+/// Sees to one agent until it is stopped, or ends and is not to be started again.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    board: Arc<Board>,
+    spawner: Spawner,
+    lease: Lease,
+    agent_id: Uuid,
+    spawn: SpawnAgent,
+    program: Program,
+    orders: mpsc::UnboundedReceiver<Order>,
+    pane: Pane,
+    shown: watch::Sender<PaneSnapshot>,
+    work: Option<Work>,
+    /// Those who wait for its end.
+    stops: Vec<oneshot::Sender<()>>,
+}
+
+/// The task it works on, and what that took so far.
+#[derive(Debug)]
+struct Work {
+    task_id: Uuid,
+    used: Usage,
+}
+
+impl Keeper {
+    /// A keeper with what others see of its agent.
+    pub(super) fn new(
+        board: Arc<Board>,
+        spawner: Spawner,
+        lease: Lease,
+        agent_id: Uuid,
+        spawn: SpawnAgent,
+        program: Program,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> (Self, watch::Receiver<PaneSnapshot>) {
+        let now = Timestamp::now();
+        let id = format!("{}-{}", spawn.name, now.as_millisecond());
+        let pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
+        let (shown, pane_shown) = watch::channel(pane.snapshot(now));
+        let keeper = Self {
+            board,
+            spawner,
+            lease,
+            agent_id,
+            spawn,
+            program,
+            orders,
+            pane,
+            shown,
+            work: None,
+            stops: Vec::new(),
+        };
+        (keeper, pane_shown)
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.spawn.name
+    }
+
+    /// The agent's whole life, which has begun with `spawned`.
+    pub(super) async fn keep(mut self, spawned: Spawned, mut first: Option<String>) {
+        let policy = RestartPolicy {
+            when: if self.spawn.restart {
+                When::Always
+            } else {
+                When::Never
+            },
+            ..RestartPolicy::default()
+        };
+        let mut restarts = Restarts::default();
+        let mut next = Some(spawned);
+        loop {
+            let decision = match next.take() {
+                Some(spawned) => {
+                    let began = Instant::now();
+                    let exit = self.live(spawned, first.take()).await;
+                    self.bury(&exit).await;
+                    restarts.ended(&policy, exit.how, began.elapsed())
+                }
+                None => match self.spawner.spawn(&self.program).await {
+                    Ok(spawned) => {
+                        next = Some(spawned);
+                        continue;
+                    }
+                    Err(error) => restarts.refused(&policy, &error.to_string()),
+                },
+            };
+            if self.is_stopping() {
+                break;
+            }
+            match decision {
+                Decision::Finished => break,
+                Decision::GiveUp { reason } => {
+                    tracing::warn!(agent = %self.spawn.name, "left alone: {reason}");
+                    break;
+                }
+                Decision::Restart { after, attempt } => {
+                    tracing::info!(agent = %self.spawn.name, attempt, "starts again in {after:?}");
+                    if self.pause(after).await {
+                        break;
+                    }
+                }
+            }
+        }
+        for stop in self.stops.drain(..) {
+            // Whoever asked may be gone.
+            let _ = stop.send(());
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        !self.stops.is_empty()
+    }
+
+    /// One process from its start to its end.
+    async fn live(&mut self, spawned: Spawned, first: Option<String>) -> Exit {
+        let Spawned {
+            agent,
+            input,
+            mut output,
+        } = spawned;
+        if let Some(pid) = agent.state().pid() {
+            self.pane.started_as(pid.unsigned_abs());
+        }
+        self.show(true);
+        if let Some(message) = first
+            && let Err(problem) = self.say(&input, "first", &message)
+        {
+            tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
+        }
+        self.look(&input).await;
+
+        let mut beat = tokio::time::interval(self.lease.0 / 3);
+        let mut chunk = vec![0; 16 * 1024];
+        let mut is_open = true;
+        let ended = agent.ended();
+        tokio::pin!(ended);
+        loop {
+            let wakes = until(self.pane.wakes_at());
+            tokio::select! {
+                read = output.read(&mut chunk), if is_open => match read {
+                    Ok(0) | Err(_) => is_open = false,
+                    Ok(count) => {
+                        let seen = self.pane.feed(&chunk[..count], Timestamp::now());
+                        self.follow(seen, Some(&input)).await;
+                    }
+                },
+                order = self.orders.recv() => match order {
+                    Some(Order::Look) => self.look(&input).await,
+                    Some(Order::Prompt(message, taken)) => {
+                        // Whoever asked may be gone; the prompt stands.
+                        let _ = taken.send(self.say(&input, "prompt", &message));
+                    }
+                    Some(Order::Stop(done)) => {
+                        self.stops.push(done);
+                        agent.ask_to_stop(None);
+                    }
+                    // The daemon has forgotten us.
+                    None => agent.ask_to_stop(None),
+                },
+                _ = beat.tick() => self.beat().await,
+                () = tokio::time::sleep(wakes) => {
+                    let seen = self.pane.tick(Timestamp::now());
+                    self.follow(seen, Some(&input)).await;
+                }
+                exit = &mut ended => {
+                    self.drain(&mut output, is_open).await;
+                    return exit;
+                }
+            }
+        }
+    }
+
+    /// What it printed before its end and nobody has read yet.
+    async fn drain(&mut self, output: &mut Output, is_open: bool) {
+        let mut chunk = vec![0; 16 * 1024];
+        let rest = async {
+            while is_open && let Ok(count @ 1..) = output.read(&mut chunk).await {
+                let seen = self.pane.feed(&chunk[..count], Timestamp::now());
+                self.follow(seen, None).await;
+            }
+        };
+        // A process that cannot be ended may hold the pipe for ever.
+        let _ = tokio::time::timeout(LAST_WORDS, rest).await;
+    }
+
+    /// Notes how it ended; a task that it had goes back.
+    async fn bury(&mut self, exit: &Exit) {
+        if !exit.left.is_empty() {
+            tracing::error!(agent = %self.spawn.name, "processes that cannot be ended: {:?}", exit.left);
+        }
+        let end = match exit.how {
+            _ if self.is_stopping() => End::Asked,
+            Ending::Code(code) => End::Code(code),
+            Ending::Signal(signal) => End::Signal(signal),
+            Ending::Unknown => End::Code(-1),
+        };
+        let seen = self.pane.ended(end, Timestamp::now());
+        self.follow(seen, None).await;
+        let why = format!("agent {} ended: {}", self.spawn.name, exit.how);
+        self.end_work(TaskStatus::Queued, Some(why)).await;
+        self.show(true);
+    }
+
+    /// Waits before the next start. Gives back whether it was told to stop meanwhile.
+    async fn pause(&mut self, after: Duration) -> bool {
+        let end = Instant::now() + after;
+        loop {
+            let order = tokio::select! {
+                () = tokio::time::sleep_until(end) => return false,
+                order = self.orders.recv() => order,
+            };
+            match order {
+                Some(Order::Look) => {}
+                Some(Order::Prompt(_, taken)) => {
+                    let text = format!("agent {} is about to be started again", self.spawn.name);
+                    let _ = taken.send(Err(text));
+                }
+                Some(Order::Stop(done)) => {
+                    self.stops.push(done);
+                    return true;
+                }
+                None => return true,
+            }
+        }
+    }
+
+    /// Acts on what has changed in the pane.
+    async fn follow(&mut self, seen: Vec<Seen>, input: Option<&Input>) {
+        let mut is_news = false;
+        let mut is_free = false;
+        for change in seen {
+            match change {
+                Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled => is_news = true,
+                Seen::Used(used) => {
+                    if let Some(work) = &mut self.work {
+                        work.used += used;
+                    }
+                }
+                Seen::Finished => {
+                    self.end_work(TaskStatus::Done, None).await;
+                    is_free = true;
+                }
+                Seen::Failed { why } => {
+                    self.end_work(TaskStatus::Failed, Some(why)).await;
+                    is_free = true;
+                }
+                Seen::Aborted => {
+                    self.end_work(TaskStatus::Queued, Some("called off".to_owned()))
+                        .await;
+                    is_free = true;
+                }
+                Seen::Refused { id, why } => {
+                    let is_task = |work: &Work| id.as_deref() == Some(&work.task_id.to_string());
+                    if self.work.as_ref().is_some_and(is_task) {
+                        self.end_work(TaskStatus::Failed, Some(why)).await;
+                        is_free = true;
+                    }
+                }
+            }
+        }
+        self.show(is_news);
+        if let (true, Some(input)) = (is_free, input) {
+            self.look(input).await;
+        }
+    }
+
+    /// Takes up the task that the board has for it, or calls its work off when the board has.
+    async fn look(&mut self, input: &Input) {
+        if let Some(work) = &self.work {
+            let task_id = work.task_id;
+            let found = self.board.read(move |reader| reader.task(task_id)).await;
+            if found.is_ok_and(|found| found.task.status == TaskStatus::Cancelled) {
+                self.work = None;
+                let abort = Said::Abort { id: "abort" };
+                if let Some(line) = abort.line(self.spawn.runtime) {
+                    // One that does not read will not be helped by this either.
+                    let _ = input.send(line);
+                }
+            }
+            return;
+        }
+        let Some(task) = self.claimed().await else {
+            return;
+        };
+        let started = TransitionTask::to(task.id, TaskStatus::Started, Some(self.agent_id));
+        if !self.transition(started).await {
+            return;
+        }
+        self.work = Some(Work {
+            task_id: task.id,
+            used: Usage::default(),
+        });
+        let message = match task.description.is_empty() {
+            true => task.title,
+            false => format!("{}\n\n{}", task.title, task.description),
+        };
+        if let Err(problem) = self.say(input, &task.id.to_string(), &message) {
+            self.end_work(TaskStatus::Queued, Some(problem)).await;
+        }
+    }
+
+    async fn claimed(&self) -> Option<Task> {
+        let which = ListTasks {
+            status: Some(TaskStatus::Claimed),
+            agent_id: Some(self.agent_id),
+            ..ListTasks::default()
+        };
+        let read = move |reader: &colibri_store::Reader| reader.tasks(&which, 1, usize::MAX);
+        match self.board.read(read).await {
+            Ok(page) => page.tasks.into_iter().next(),
+            Err(error) => {
+                tracing::error!(agent = %self.spawn.name, "looking for its tasks: {error}");
+                None
+            }
+        }
+    }
+
+    /// The task at hand has come to this.
+    async fn end_work(&mut self, status: TaskStatus, error: Option<String>) {
+        let Some(work) = self.work.take() else {
+            return;
+        };
+        let result = (status == TaskStatus::Done)
+            .then(|| plain(&self.pane.snapshot(Timestamp::now()).text))
+            .filter(|text| !text.is_empty());
+        let to = TransitionTask {
+            result,
+            error: error.as_deref().map(plain),
+            usage: Some(work.used),
+            ..TransitionTask::to(work.task_id, status, Some(self.agent_id))
+        };
+        self.transition(to).await;
+    }
+
+    async fn transition(&self, to: TransitionTask) -> bool {
+        let lease = self.lease;
+        let actor = format!("agent:{}", self.spawn.name);
+        let moved = self
+            .board
+            .change(move |batch| batch.transition_task(to, &actor, lease, Timestamp::now()))
+            .await;
+        if let Err(error) = &moved {
+            tracing::warn!(agent = %self.spawn.name, "its task: {error}");
+        }
+        moved.is_ok()
+    }
+
+    /// It lives as long as its process does, whatever it does.
+    async fn beat(&self) {
+        let of = Heartbeat {
+            agent_id: self.agent_id,
+            host: None,
+        };
+        let lease = self.lease;
+        let beat = self
+            .board
+            .change(move |batch| batch.heartbeat(&of, lease, Timestamp::now()))
+            .await;
+        if let Err(error) = beat {
+            tracing::warn!(agent = %self.spawn.name, "its sign of life: {error}");
+        }
+    }
+
+    fn say(&self, input: &Input, id: &str, message: &str) -> Result<(), String> {
+        let line = Said::Prompt { id, message }
+            .line(self.spawn.runtime)
+            .ok_or_else(|| format!("a {} cannot be asked anything", self.spawn.runtime))?;
+        input.send(line).map_err(|error| error.to_string())
+    }
+
+    /// Shows the pane as it is; `is_news`: subscribers are told, too.
+    fn show(&self, is_news: bool) {
+        let snapshot = self.pane.snapshot(Timestamp::now());
+        let state = snapshot.state;
+        self.shown.send_replace(snapshot);
+        if is_news {
+            self.board.tell(Change::Pane {
+                agent: self.spawn.name.clone(),
+                state,
+            });
+        }
+    }
+}
+
+/// How long until then; a long time when there is no such moment.
+fn until(at: Option<Timestamp>) -> Duration {
+    at.map_or(Duration::from_secs(3600), |at| {
+        Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()
+    })
+}
+
+/// Text of an agent as it may stand in the database and on terminals: no control characters, and
+/// the end of what is too long.
+fn plain(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect();
+    let mut from = clean.len().saturating_sub(MAX_RESULT);
+    while !clean.is_char_boundary(from) {
+        from += 1;
+    }
+    clean[from..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_says_is_plain_and_short() {
+        assert_eq!(plain("a\u{1b}[31mb\r\n\tc"), "a[31mb\n\tc");
+        let long = format!("{}end", "ž".repeat(MAX_RESULT));
+        let short = plain(&long);
+        assert!(short.len() <= MAX_RESULT && short.ends_with("žend"));
+    }
+}
