@@ -123,15 +123,7 @@ impl Panes {
         };
         let (orders, ordered) = mpsc::unbounded_channel();
         let first = spawn.prompt.take();
-        let (keeper, pane) = Keeper::new(
-            Arc::clone(&self.board),
-            self.spawner.clone(),
-            self.lease,
-            agent_id,
-            spawn,
-            program,
-            ordered,
-        );
+        let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, ordered);
         let name = keeper.name().clone();
         let mut seats = self.seats();
         if is_running(seats.get(&name)) {

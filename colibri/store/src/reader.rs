@@ -418,6 +418,7 @@ mod tests {
             (crate::tasks::CLAIM.to_owned(), "sqlite_autoindex_tasks_1"),
             (crate::tasks::EXPIRED.to_owned(), "tasks_by_lease"),
             (crate::tasks::EXTEND.to_owned(), "tasks_held"),
+            (crate::tasks::HELD.to_owned(), "tasks_held"),
             (crate::agents::AGENTS.to_owned(), "tasks_held"),
             (crate::jobs::DUE.to_owned(), "jobs_by_time"),
         ];

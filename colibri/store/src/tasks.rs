@@ -1,6 +1,6 @@
 //! A task's life: claimed, moved on, called off, lost.
 
-use colibri_protocol::{CancelTask, ClaimTask, Task, TaskStatus, TransitionTask, Usage};
+use colibri_protocol::{CancelTask, Change, ClaimTask, Task, TaskStatus, TransitionTask, Usage};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -27,6 +27,9 @@ pub(crate) const EXPIRED: &str = "
 
 pub(crate) const EXTEND: &str = "
     UPDATE tasks SET lease_until = ?2 WHERE agent_id = ?1 AND lease_until IS NOT NULL";
+
+pub(crate) const HELD: &str =
+    "SELECT id FROM tasks WHERE agent_id = ?1 AND lease_until IS NOT NULL";
 
 pub(crate) fn task_by_id(connection: &Connection, id: Uuid) -> Result<Task> {
     connection
@@ -214,6 +217,35 @@ impl Batch<'_> {
         Ok(ids.len())
     }
 
+    /// An agent is known to have ended: what it holds is taken back at once, and nothing is given to
+    /// it until it is heard of again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when SQLite refuses.
+    pub fn agent_ended(&mut self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
+        let agent = self.agent(agent_id, lease, now)?;
+        let ids: Vec<String> = self
+            .transaction
+            .prepare_cached(HELD)
+            .and_then(|mut statement| {
+                statement
+                    .query_map([agent_id.to_string()], |row| row.get(0))?
+                    .collect()
+            })
+            .while_trying_to("look for an agent's tasks")?;
+        for id in &ids {
+            let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
+            self.give_up(task, "daemon", "its agent has ended", now)?;
+        }
+        let long_ago = lease.alive_since(now) - jiff::SignedDuration::from_secs(1);
+        self.seen(agent_id, agent.last_seen.min(long_ago))?;
+        self.tell(Change::Agent {
+            agent_id,
+            name: agent.name,
+        });
+        Ok(())
+    }
+
     /// Gives every lease a full length from now. Called at the start: in the time in which no
     /// daemon was there, no agent could give a sign of life.
     ///
@@ -324,9 +356,7 @@ impl Batch<'_> {
 mod tests {
     use super::*;
     use crate::{Reader, Store};
-    use colibri_protocol::{
-        Agent, AgentStatus, Change, CreateTask, Heartbeat, RegisterAgent, Usage, Usd,
-    };
+    use colibri_protocol::{Agent, AgentStatus, CreateTask, Heartbeat, RegisterAgent, Usage, Usd};
     use std::time::Duration;
 
     const LEASE: Lease = Lease(Duration::from_secs(60));
@@ -410,6 +440,30 @@ mod tests {
             cost_usd: Usd::from_billionths(tokens * 1000),
             ..Usage::default()
         }
+    }
+
+    #[test]
+    fn an_agent_that_has_ended_holds_nothing_and_gets_nothing() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "gpu");
+        let (held, ended) = (board.task("gpu", 3), board.task("gpu", 1));
+        board.claim(&held, &agent).unwrap();
+        board.claim(&ended, &agent).unwrap();
+        let now = board.now;
+        board
+            .store
+            .change(|b| b.agent_ended(agent.id, LEASE, now))
+            .unwrap();
+        let stands = |id| board.reader().task(id).unwrap().task.status;
+        assert_eq!(stands(held.id), TaskStatus::Queued);
+        assert_eq!(stands(ended.id), TaskStatus::Failed, "its last attempt");
+        let status = |board: &Board| {
+            let agents = board.reader().all_agents(LEASE.alive_since(board.now));
+            agents.unwrap()[0].status
+        };
+        assert_eq!(status(&board), AgentStatus::Offline);
+        board.agent("a", "gpu");
+        assert_eq!(status(&board), AgentStatus::Idle, "heard of again");
     }
 
     #[test]

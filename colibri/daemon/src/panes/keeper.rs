@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use colibri_glasspane::{Change as Seen, End, Input as Said, Pane};
+use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
     Change, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus, TransitionTask,
     Usage,
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Panes;
 use crate::board::Board;
 
 /// How long an agent's last words may take once its processes are gone.
@@ -62,11 +63,10 @@ struct Work {
 }
 
 impl Keeper {
-    /// A keeper with what others see of its agent.
+    /// A keeper with what others see of its agent, which has begun as `spawned`.
     pub(super) fn new(
-        board: Arc<Board>,
-        spawner: Spawner,
-        lease: Lease,
+        panes: &Panes,
+        spawned: &Spawned,
         agent_id: Uuid,
         spawn: SpawnAgent,
         program: Program,
@@ -74,12 +74,15 @@ impl Keeper {
     ) -> (Self, watch::Receiver<PaneSnapshot>) {
         let now = Timestamp::now();
         let id = format!("{}-{}", spawn.name, now.as_millisecond());
-        let pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
+        let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
+        if let Some(pid) = spawned.agent.state().pid() {
+            pane.started_as(pid.unsigned_abs());
+        }
         let (shown, pane_shown) = watch::channel(pane.snapshot(now));
         let keeper = Self {
-            board,
-            spawner,
-            lease,
+            board: Arc::clone(&panes.board),
+            spawner: panes.spawner.clone(),
+            lease: panes.lease,
             agent_id,
             spawn,
             program,
@@ -234,10 +237,22 @@ impl Keeper {
             Ending::Signal(signal) => End::Signal(signal),
             Ending::Unknown => End::Code(-1),
         };
-        let seen = self.pane.ended(end, Timestamp::now());
+        // What it had ended before counts; what it was in the middle of is another's to try.
+        let settled = Timestamp::now().saturating_add(SETTLES_AFTER);
+        let seen = self.pane.tick(settled.unwrap_or(Timestamp::MAX));
         self.follow(seen, None).await;
         let why = format!("agent {} ended: {}", self.spawn.name, exit.how);
         self.end_work(TaskStatus::Queued, Some(why)).await;
+        let (agent_id, lease) = (self.agent_id, self.lease);
+        let ended = self
+            .board
+            .change(move |batch| batch.agent_ended(agent_id, lease, Timestamp::now()))
+            .await;
+        if let Err(error) = ended {
+            tracing::warn!(agent = %self.spawn.name, "its end: {error}");
+        }
+        let seen = self.pane.ended(end, Timestamp::now());
+        self.follow(seen, None).await;
         self.show(true);
     }
 

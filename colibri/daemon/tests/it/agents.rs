@@ -1,0 +1,349 @@
+//! Agents that the daemon runs: real processes, tasks done by them, and nothing left behind.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use colibri_model_server::pi::Pi;
+use colibri_model_server::{Script, Server};
+use colibri_protocol::client::ClientError;
+use colibri_protocol::{
+    Command, CreateTask, ErrorKind, GetTask, NoFields, PaneSnapshot, PaneState, Runtime,
+    SendPrompt, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::harness::{Home, LONG};
+
+/// `colibri-test-agent`, which is another package's program.
+fn test_agent() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let daemon = Path::new(env!("CARGO_BIN_EXE_colibri-daemon"));
+        let built = Process::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "colibri-test-agent"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        daemon.with_file_name("colibri-test-agent")
+    })
+}
+
+fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
+    SpawnAgent {
+        name: name.parse().unwrap(),
+        runtime: Runtime::Local,
+        program: test_agent().into(),
+        args: Some(args.iter().map(|&arg| arg.to_owned()).collect()),
+        cwd: None,
+        prompt: None,
+        capabilities: ["code".parse().unwrap()].into(),
+        restart: false,
+    }
+}
+
+fn spawn(home: &Home, spawn: SpawnAgent) -> Result<PaneSnapshot, ClientError> {
+    home.client().ask(Command::SpawnAgent(spawn))
+}
+
+fn stop(home: &Home, name: &str) -> PaneSnapshot {
+    let agent = name.parse().unwrap();
+    let stop = Command::StopAgent(StopAgent { agent });
+    home.client().ask(stop).unwrap()
+}
+
+fn pane(home: &Home, name: &str) -> PaneSnapshot {
+    let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
+    let mut panes = snapshot.panes.into_iter();
+    panes.find(|pane| pane.agent == name).unwrap()
+}
+
+fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn needing_code(title: &str) -> CreateTask {
+    CreateTask {
+        capabilities: ["code".parse().unwrap()].into(),
+        ..CreateTask::titled(title)
+    }
+}
+
+fn create(home: &Home, title: &str) -> Task {
+    let new = Command::CreateTask(needing_code(title));
+    home.client().ask(new).unwrap()
+}
+
+fn details(home: &Home, task: &Task) -> TaskDetails {
+    let task_id = task.id;
+    let get = Command::GetTask(GetTask { task_id });
+    home.client().ask(get).unwrap()
+}
+
+fn stands(home: &Home, task: &Task, status: TaskStatus, patience: Duration) -> TaskDetails {
+    wait(&format!("{status} for {task:?}"), patience, || {
+        Some(details(home, task)).filter(|found| found.task.status == status)
+    })
+}
+
+fn refusal(outcome: Result<PaneSnapshot, ClientError>) -> (ErrorKind, String) {
+    match outcome {
+        Err(ClientError::Refused { error }) => (error.kind, error.message),
+        other => panic!("must be refused, not {other:?}"),
+    }
+}
+
+/// Processes that have this text in their environment.
+fn processes_with(mark: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let folder = entry.unwrap().path();
+        let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+        if environment
+            .windows(mark.len())
+            .any(|part| part == mark.as_bytes())
+        {
+            found.push(folder.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_task_is_done_by_an_agent_that_the_daemon_runs_and_its_cost_is_kept() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let args = ["--rpc", "--step-ms", "5", "--emit-usage"];
+    let started = spawn(&home, spawning("ada", &args)).unwrap();
+    assert_eq!((started.state, started.turns), (PaneState::Idle, 0));
+    assert!(started.pid.is_some());
+    let first = create(&home, "Read the note");
+    let done = stands(&home, &first, TaskStatus::Done, LONG);
+    assert!(done.task.usage.input > 0 && done.task.usage.cost_usd > Usd::default());
+    assert!(done.task.result.is_some_and(|text| !text.is_empty()));
+    let seen: Vec<&str> = done
+        .events
+        .iter()
+        .map(|event| event.actor.as_str())
+        .collect();
+    assert!(
+        seen.contains(&"scheduler") && seen.contains(&"agent:ada"),
+        "{seen:?}"
+    );
+
+    // One after the other, whatever waits.
+    let more: Vec<Task> = (0..3)
+        .map(|n| create(&home, &format!("Task {n}")))
+        .collect();
+    for task in &more {
+        stands(&home, task, TaskStatus::Done, LONG);
+    }
+    let pane = pane(&home, "ada");
+    assert_eq!(pane.state, PaneState::Done);
+    assert!(pane.usage.cost_usd > done.task.usage.cost_usd);
+    let stopped = stop(&home, "ada");
+    assert_eq!(stopped.pid, None);
+    // A name is free again once its agent has ended.
+    spawn(&home, spawning("ada", &args)).unwrap();
+}
+
+#[test]
+fn an_agent_that_fails_refuses_or_ends_leaves_its_task_where_it_belongs() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    for (name, fault, status, text) in [
+        ("fails", "--fail", TaskStatus::Failed, ""),
+        ("refuses", "--refuse", TaskStatus::Failed, ""),
+    ] {
+        spawn(&home, spawning(name, &["--rpc", "--step-ms", "1", fault])).unwrap();
+        let task = create(&home, name);
+        let failed = stands(&home, &task, status, LONG).task;
+        assert!(failed.error.unwrap().contains(text));
+        stop(&home, name);
+    }
+    // It crashes at each try, and three tries are what a task has.
+    let crashing = SpawnAgent {
+        restart: true,
+        ..spawning("crashes", &["--rpc", "--step-ms", "1", "--crash"])
+    };
+    spawn(&home, crashing).unwrap();
+    let task = create(&home, "hopeless");
+    let failed = stands(&home, &task, TaskStatus::Failed, LONG * 2).task;
+    assert_eq!(failed.attempts, failed.max_attempts);
+    let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
+    assert!(snapshot.attention > 0, "{snapshot:?}");
+}
+
+#[test]
+fn what_cannot_be_started_is_refused_with_the_reason() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let missing = SpawnAgent {
+        program: "/nowhere/pi".into(),
+        ..spawning("ada", &[])
+    };
+    let (kind, text) = refusal(spawn(&home, missing));
+    assert_eq!(kind, ErrorKind::BadRequest);
+    assert!(text.contains("/nowhere/pi does not exist"), "{text}");
+    spawn(&home, spawning("ada", &["--rpc"])).unwrap();
+    let (kind, text) = refusal(spawn(&home, spawning("ada", &["--rpc"])));
+    assert_eq!(kind, ErrorKind::Conflict);
+    assert!(text.contains("runs already"), "{text}");
+    let prompt = SendPrompt {
+        agent: "bob".parse().unwrap(),
+        message: "Hello".to_owned(),
+    };
+    let (kind, text) = refusal(home.client().ask(Command::SendPrompt(prompt)));
+    assert_eq!(kind, ErrorKind::NotFound);
+    assert!(text.contains("`snapshot` shows"), "{text}");
+}
+
+#[test]
+fn nothing_is_left_of_agents_when_the_daemon_stops_and_when_it_is_killed() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let home = Home::new();
+        let mut daemon = home.start(&[]);
+        let mark = format!("HOME={}", home.path("data/agents/ada").display());
+        let stubborn = ["--rpc", "--ignore-term", "--children", "3"];
+        spawn(&home, spawning("ada", &stubborn)).unwrap();
+        wait("its children", LONG, || {
+            (processes_with(&mark).len() >= 4).then_some(())
+        });
+        daemon.signal(signal);
+        daemon.ended();
+        wait("the end of all processes", LONG, || {
+            processes_with(&mark).is_empty().then_some(())
+        });
+        // The place is usable again, and so is the name.
+        let _again = home.start(&[]);
+        spawn(&home, spawning("ada", &["--rpc"])).unwrap();
+    }
+}
+
+#[test]
+fn a_task_goes_back_when_its_agent_is_stopped_and_is_called_off_when_the_operator_says_so() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    spawn(
+        &home,
+        spawning("ada", &["--rpc", "--step-ms", "1", "--hang"]),
+    )
+    .unwrap();
+    let task = create(&home, "for ever");
+    stands(&home, &task, TaskStatus::Started, LONG);
+    stop(&home, "ada");
+    let back = details(&home, &task).task;
+    assert_eq!(back.status, TaskStatus::Queued);
+    assert_eq!(back.attempts, 1);
+
+    spawn(&home, spawning("bob", &["--rpc", "--step-ms", "20000"])).unwrap();
+    stands(&home, &task, TaskStatus::Started, LONG);
+    wait("work", LONG, || {
+        (pane(&home, "bob").state == PaneState::Working).then_some(())
+    });
+    let cancel = colibri_protocol::CancelTask {
+        task_id: task.id,
+        reason: None,
+    };
+    let _: Task = home.client().ask(Command::CancelTask(cancel)).unwrap();
+    wait("its end", LONG, || {
+        (pane(&home, "bob").state != PaneState::Working).then_some(())
+    });
+}
+
+/// The whole way: the provider's key in the daemon's environment, the real `pi`, a model on
+/// loopback, a task on the board.
+#[test]
+fn real_pi_does_a_task_of_the_board() {
+    let pi = match Pi::install("node20", Path::new(env!("CARGO_TARGET_TMPDIR"))) {
+        Ok(pi) => pi,
+        Err(why) => return println!("NOT CHECKED: {why}"),
+    };
+    let patience = Duration::from_secs(240);
+    let key = "sk-or-v1-the-key-of-the-test";
+    let script = Script {
+        key: Some(key.to_owned()),
+        ..Script::default()
+    };
+    let server = Server::start("127.0.0.1:0", script).unwrap();
+    let home = Home::new();
+    let its_home = home.path("data/agents/atlas");
+    let settings = its_home.join(".pi/agent");
+    std::fs::create_dir_all(&settings).unwrap();
+    std::fs::create_dir_all(its_home.join("work")).unwrap();
+    std::fs::write(its_home.join("work/note.txt"), "hello\n").unwrap();
+    let models = json!({"providers": {"loopback": {
+        "baseUrl": server.base_url(), "api": "openai-completions", "apiKey": "OPENROUTER_API_KEY",
+        "models": [{
+            "id": "test-model", "contextWindow": 128_000, "maxTokens": 4096,
+            "cost": {"input": 2, "output": 10, "cacheRead": 0.5, "cacheWrite": 0},
+        }],
+    }}});
+    std::fs::write(settings.join("models.json"), models.to_string()).unwrap();
+
+    let mut command = home.command(&[]);
+    command
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("OPENROUTER_API_KEY", key);
+    let _daemon = home.start_command(&mut command);
+    let node = if pi.node.is_absolute() {
+        pi.node
+    } else {
+        which(&pi.node)
+    };
+    let atlas = SpawnAgent {
+        name: "atlas".parse().unwrap(),
+        runtime: Runtime::Pi,
+        program: node,
+        args: Some(
+            [
+                &pi.program.display().to_string(),
+                "--mode",
+                "rpc",
+                "--no-session",
+            ]
+            .into_iter()
+            .chain(["--model", "loopback/test-model"])
+            .map(str::to_owned)
+            .collect(),
+        ),
+        ..spawning("atlas", &[])
+    };
+    spawn(&home, atlas).unwrap();
+    let task = create(&home, "What does note.txt say?");
+    let done = stands(&home, &task, TaskStatus::Done, patience).task;
+    assert_eq!(done.result.as_deref(), Some("The note is read."));
+    assert!(done.usage.output > 0 && done.usage.cost_usd > Usd::default());
+    assert_eq!(server.asked()[0].key.as_deref(), Some(key));
+    let stopped = stop(&home, "atlas");
+    assert_eq!((stopped.malformed, stopped.turns), (0, 2), "{stopped:?}");
+    // The key is in no list of processes, no log and not in the database.
+    let kept = [
+        home.database(),
+        home.path("log"),
+        its_home.join("stderr.log"),
+    ];
+    for file in kept {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let is_there = bytes.windows(key.len()).any(|part| part == key.as_bytes());
+        assert!(!is_there, "the key is in {}", file.display());
+    }
+}
+
+fn which(program: &Path) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .unwrap()
+}
