@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
-use colibri_protocol::{CostMode, place};
+use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, place};
 use colibri_store::Lease;
 
 use crate::failure::Failure;
@@ -19,6 +19,12 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_COST_MODE        --cost-mode
   COLIBRI_TICK_SECONDS     --tick-seconds
   COLIBRI_LEASE_SECONDS    --lease-seconds
+  COLIBRI_AUTOSPAWN        whether an agent is started with the daemon
+                           [default: no]
+  COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
+  COLIBRI_AUTOSPAWN_ARGS   its arguments, parted by spaces [default: those with
+                           which it listens for prompts]
+  COLIBRI_AUTOSPAWN_PROMPT what it is asked first [default: nothing]
   RUST_LOG                 error, warn, info (default), debug or trace
 
 Examples:
@@ -113,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
+    /// The agent that is started with the daemon.
+    pub(crate) autospawn: Option<SpawnAgent>,
 }
 
 /// The variables this program has a use for.
@@ -132,7 +140,7 @@ const TICK: Duration = Duration::from_secs(30);
 /// Longer than the pause between two polls of an agent that is started by cron.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// The one variable that is a switch. Agents are not started by this version.
+/// The one variable that is a switch.
 const AUTOSPAWN: &str = "COLIBRI_AUTOSPAWN";
 
 /// What goes with the switch; quiet as long as the switch is off.
@@ -141,6 +149,9 @@ const AUTOSPAWN_DETAILS: [&str; 3] = [
     "COLIBRI_AUTOSPAWN_ARGS",
     "COLIBRI_AUTOSPAWN_PROMPT",
 ];
+
+/// The agent that is started unless another is named.
+const AGENT: &str = "/usr/local/bin/pi";
 
 /// The shortest `sun_path` among our systems (FreeBSD: 104 with its NUL).
 const MAX_SOCKET_PATH: usize = 103;
@@ -156,7 +167,7 @@ impl Config {
     ) -> Result<(Self, Vec<String>), Failure> {
         let environment = Environment::of(variables);
         let mut faults = Vec::new();
-        let mut warnings = environment.warnings(&mut faults);
+        let mut warnings = environment.warnings();
 
         let mut absolute = |path: PathBuf| match std::path::absolute(&path) {
             Ok(path) => path,
@@ -231,6 +242,8 @@ impl Config {
         let tick = span(flags.tick_seconds, "COLIBRI_TICK_SECONDS", TICK);
         let lease = span(flags.lease_seconds, "COLIBRI_LEASE_SECONDS", LEASE);
 
+        let autospawn = environment.autospawn(&mut faults);
+
         if !faults.is_empty() {
             return Err(Failure::Config { faults });
         }
@@ -249,6 +262,7 @@ impl Config {
                 line: flags.line_timeout,
                 write: flags.write_timeout,
             },
+            autospawn,
         };
         Ok((config, warnings))
     }
@@ -287,17 +301,46 @@ impl Environment {
         text
     }
 
+    /// The agent to start with the daemon, when the switch is on.
+    fn autospawn(&self, faults: &mut Vec<String>) -> Option<SpawnAgent> {
+        match self.text(AUTOSPAWN, faults).map(|text| switch(&text))? {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                faults.push(format!("`{AUTOSPAWN}`: {error}"));
+                return None;
+            }
+        }
+        let [binary, args, prompt] = AUTOSPAWN_DETAILS.map(|name| self.text(name, faults));
+        let program = PathBuf::from(binary.as_deref().unwrap_or(AGENT));
+        let file = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = match file.into_owned().try_into() {
+            Ok(name) => name,
+            Err(error) => {
+                faults.push(format!("`{}`: {error}", AUTOSPAWN_DETAILS[0]));
+                return None;
+            }
+        };
+        let spawn = SpawnAgent {
+            name,
+            runtime: runtime_of(&program),
+            program,
+            args: args.map(|args| args.split_whitespace().map(str::to_owned).collect()),
+            cwd: None,
+            prompt,
+            capabilities: usual_capabilities().collect(),
+            restart: true,
+        };
+        if let Err(error) = spawn.check() {
+            faults.push(format!("`{AUTOSPAWN}`: {error}"));
+        }
+        Some(spawn)
+    }
+
     /// A line for each variable that has no effect. Values are never shown:
     /// nobody knows what was put under a misspelt name.
-    fn warnings(&self, faults: &mut Vec<String>) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        match self.text(AUTOSPAWN, faults).map(|text| switch(&text)) {
-            None | Some(Ok(false)) => {}
-            Some(Ok(true)) => warnings.push(format!(
-                "`{AUTOSPAWN}` is on, but this version does not start agents; it has no effect"
-            )),
-            Some(Err(error)) => faults.push(format!("`{AUTOSPAWN}`: {error}")),
-        }
         let known = || READ.into_iter().chain([AUTOSPAWN]).chain(AUTOSPAWN_DETAILS);
         for (name, _) in &self.0 {
             if known().any(|known| known == name) {
@@ -317,6 +360,22 @@ impl Environment {
         warnings.sort();
         warnings
     }
+}
+
+/// Which dialect a program speaks, by its name.
+fn runtime_of(program: &Path) -> Runtime {
+    match program.file_name().and_then(|name| name.to_str()) {
+        Some("pi") => Runtime::Pi,
+        Some("zot") => Runtime::Zot,
+        _ => Runtime::Local,
+    }
+}
+
+/// What any agent can do on this system.
+fn usual_capabilities() -> impl Iterator<Item = Capability> {
+    ["shell", "code", std::env::consts::OS]
+        .into_iter()
+        .filter_map(|name| name.parse().ok())
 }
 
 /// Reads a switch in any of its usual spellings.
@@ -452,24 +511,52 @@ mod tests {
             &[
                 ("COLIBRI_DEAMON_SOCKET", "s3cret"),
                 ("COLIBRI_BRIDGE_LISTEN_ADDR", "s3cret"),
-                ("COLIBRI_AUTOSPAWN", "Yes"),
-                ("COLIBRI_AUTOSPAWN_BINARY", "pi"),
             ],
         )
         .unwrap();
-        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(
             warnings
                 .iter()
                 .any(|w| w.contains("did you mean `COLIBRI_DAEMON_SOCKET`?"))
         );
-        assert!(warnings.iter().any(|w| w.contains("does not start agents")));
         assert!(
             warnings
                 .iter()
                 .any(|w| w.contains("LISTEN_ADDR") && !w.contains("did you mean"))
         );
         assert!(!warnings.concat().contains("s3cret"));
+    }
+
+    #[test]
+    fn the_agent_that_comes_with_the_daemon_is_on_or_off_and_absolute() {
+        let autospawn = |variables: &[(&str, &str)]| {
+            let (config, warnings) = resolve(&["--host", "h"], variables).unwrap();
+            assert!(warnings.is_empty(), "{warnings:?}");
+            config.autospawn
+        };
+        let details = ("COLIBRI_AUTOSPAWN_ARGS", "--mode  rpc");
+        assert_eq!(autospawn(&[details]), None, "off unless turned on");
+        assert_eq!(autospawn(&[("COLIBRI_AUTOSPAWN", "No"), details]), None);
+        let usual = autospawn(&[("COLIBRI_AUTOSPAWN", "Yes")]).unwrap();
+        assert_eq!(usual.program, Path::new("/usr/local/bin/pi"));
+        assert_eq!((usual.runtime, usual.args), (Runtime::Pi, None));
+        assert_eq!(usual.name.as_str(), "pi");
+        let other = autospawn(&[
+            ("COLIBRI_AUTOSPAWN", "1"),
+            ("COLIBRI_AUTOSPAWN_BINARY", "/opt/colibri-test-agent"),
+            details,
+            ("COLIBRI_AUTOSPAWN_PROMPT", "Say hello."),
+        ])
+        .unwrap();
+        assert_eq!(other.runtime, Runtime::Local);
+        assert_eq!(other.args.unwrap(), ["--mode", "rpc"]);
+        assert_eq!(other.prompt.as_deref(), Some("Say hello."));
+        let faults = faults(&[
+            ("COLIBRI_AUTOSPAWN", "on"),
+            ("COLIBRI_AUTOSPAWN_BINARY", "pi"),
+        ]);
+        assert!(faults[0].contains("absolute"), "{faults:?}");
     }
 
     #[test]

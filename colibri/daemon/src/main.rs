@@ -116,6 +116,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Ok(()) => {
             tracing::info!(socket = %service.config.socket.display(), "ready");
             notify::ready();
+            autospawn(&service).await;
         }
         Err(_) if stop.is_asked() => {}
         Err(failure) => {
@@ -145,6 +146,18 @@ async fn finish(running: [(&str, JoinHandle<()>); 3], place: Place, service: &Se
     }
     service.panes.close().await;
     service.board.close().await;
+}
+
+/// Starts the agent that comes with the daemon. Without it the board works all the same.
+async fn autospawn(service: &Service) {
+    let Some(spawn) = service.config.autospawn.clone() else {
+        return;
+    };
+    let name = spawn.name.clone();
+    match service.panes.spawn(spawn, "daemon").await {
+        Ok(_) => tracing::info!(agent = %name, "started, as COLIBRI_AUTOSPAWN says"),
+        Err(error) => tracing::error!(agent = %name, "COLIBRI_AUTOSPAWN: {error}"),
+    }
 }
 
 /// The cost mode that was set for good. A daemon that cannot read it works with the configured one.

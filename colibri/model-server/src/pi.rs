@@ -70,12 +70,28 @@ impl Pi {
             node: if bundled.exists() {
                 bundled
             } else {
-                "node".into()
+                own_node()?
             },
             program: modules
                 .join(PACKAGE)
                 .join(manifest["bin"]["pi"].as_str().unwrap()),
         })
+    }
+}
+
+/// The machine's Node, when pi runs on it.
+fn own_node() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let node = std::env::split_paths(&path)
+        .map(|folder| folder.join("node"))
+        .find(|file| file.is_file())
+        .ok_or("this machine has no Node")?;
+    let output = Command::new(&node).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.trim_start_matches('v').split('.').next();
+    match major.and_then(|major| major.parse::<u32>().ok()) {
+        Some(20..) => Ok(node),
+        _ => Err(format!("pi needs Node 20, and this machine has {version}")),
     }
 }
 

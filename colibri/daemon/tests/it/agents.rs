@@ -185,6 +185,34 @@ fn an_agent_that_fails_refuses_or_ends_leaves_its_task_where_it_belongs() {
 }
 
 #[test]
+fn the_agent_of_the_environment_starts_with_the_daemon_and_again_when_it_ends() {
+    let home = Home::new();
+    let mut command = home.command(&[]);
+    command
+        .env("COLIBRI_AUTOSPAWN", "Yes")
+        .env("COLIBRI_AUTOSPAWN_BINARY", test_agent())
+        .env("COLIBRI_AUTOSPAWN_ARGS", "--rpc --step-ms 1");
+    let _daemon = home.start_command(&mut command);
+    let name = "colibri-test-agent";
+    let first = wait("the agent", LONG, || {
+        let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
+        let pane = snapshot.panes.into_iter().next()?;
+        assert_eq!(pane.agent, name);
+        pane.pid
+    });
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(first.cast_signed()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
+    wait("the next one", LONG, || {
+        pane(&home, name).pid.filter(|&pid| pid != first)
+    });
+    let task = create(&home, "Hello");
+    stands(&home, &task, TaskStatus::Done, LONG);
+}
+
+#[test]
 fn what_cannot_be_started_is_refused_with_the_reason() {
     let home = Home::new();
     let _daemon = home.start(&[]);
@@ -296,15 +324,10 @@ fn real_pi_does_a_task_of_the_board() {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("OPENROUTER_API_KEY", key);
     let _daemon = home.start_command(&mut command);
-    let node = if pi.node.is_absolute() {
-        pi.node
-    } else {
-        which(&pi.node)
-    };
     let atlas = SpawnAgent {
         name: "atlas".parse().unwrap(),
         runtime: Runtime::Pi,
-        program: node,
+        program: pi.node,
         args: Some(
             [
                 &pi.program.display().to_string(),
@@ -338,12 +361,4 @@ fn real_pi_does_a_task_of_the_board() {
         let is_there = bytes.windows(key.len()).any(|part| part == key.as_bytes());
         assert!(!is_there, "the key is in {}", file.display());
     }
-}
-
-fn which(program: &Path) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-        .unwrap()
 }
