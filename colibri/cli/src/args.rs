@@ -49,10 +49,11 @@ pub(crate) struct Args {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Seconds to wait for the answer
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10,
+    /// Seconds to wait for the answer [default: 10; 60 where an agent is started
+    /// or stopped]
+    #[arg(long, global = true, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    timeout: Option<u64>,
 
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -640,7 +641,12 @@ impl Args {
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+        // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
+        let usual = match self.verb {
+            Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) => 60,
+            _ => 10,
+        };
+        Duration::from_secs(self.timeout.unwrap_or(usual))
     }
 }
 
