@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::{ErrorKind, ReplyError};
 
 /// Entries on a page when the request does not say.
-pub const DEFAULT_LIMIT: u32 = 50;
+pub(crate) const DEFAULT_LIMIT: u32 = 50;
 
 /// Most entries on a page.
-pub const MAX_LIMIT: u32 = 500;
+pub(crate) const MAX_LIMIT: u32 = 500;
 
 /// The fields of `list-agents`, `list-skills` and `list-jobs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
