@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -634,10 +633,7 @@ fn job(new: NewJob) -> Result<CreateJob, ReplyError> {
 impl Args {
     /// The flag, then the environment, then the flavour's own place.
     pub(crate) fn socket(&self) -> PathBuf {
-        choose_socket(
-            self.socket.clone(),
-            std::env::var_os(place::SOCKET_VARIABLE),
-        )
+        place::socket(self.socket.clone())
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -648,15 +644,6 @@ impl Args {
         };
         Duration::from_secs(self.timeout.unwrap_or(usual))
     }
-}
-
-fn choose_socket(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
-    flag.or_else(|| {
-        variable
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    })
-    .unwrap_or_else(|| place::SOCKET.into())
 }
 
 #[cfg(test)]
@@ -696,19 +683,6 @@ mod tests {
             .partition(|verb| ["spawn-local", "completions", "man"].contains(verb));
         assert_eq!(asked, Command::NAMES);
         assert_eq!(own.len(), 3);
-    }
-
-    #[test]
-    fn the_socket_is_the_flag_then_the_variable_then_the_default() {
-        let flag = || Some(PathBuf::from("/flag"));
-        let variable = || Some(OsString::from("/variable"));
-        assert_eq!(choose_socket(flag(), variable()), PathBuf::from("/flag"));
-        assert_eq!(choose_socket(None, variable()), PathBuf::from("/variable"));
-        assert_eq!(
-            choose_socket(None, Some(OsString::new())),
-            PathBuf::from(place::SOCKET)
-        );
-        assert_eq!(choose_socket(None, None), PathBuf::from(place::SOCKET));
     }
 
     #[test]

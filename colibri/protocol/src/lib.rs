@@ -26,6 +26,7 @@ mod request;
 mod skill;
 mod spawn;
 mod status;
+mod switch;
 mod task;
 mod usage;
 
@@ -44,6 +45,7 @@ pub use status::{
     BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
     ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,
 };
+pub use switch::switch;
 pub use task::{
     CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, Task, TaskDetails,
     TaskEvent, TaskPage, TaskStatus, TransitionTask,

@@ -1,5 +1,8 @@
 //! Where things lie on each flavour; the one place that knows.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 /// The socket the daemon listens on unless told otherwise.
 pub const SOCKET: &str = if RUN_UNDER_VAR {
     "/var/run/colibri/colibri.sock"
@@ -45,3 +48,33 @@ pub const JOIN_GROUP: &str = if RUN_UNDER_VAR {
 };
 
 const RUN_UNDER_VAR: bool = cfg!(target_os = "freebsd");
+
+/// The socket that a client talks to: its flag, else [`SOCKET_VARIABLE`] unless that is empty, else
+/// [`SOCKET`]. One answer for all clients, so that none talks to another daemon than its neighbour.
+pub fn socket(flag: Option<PathBuf>) -> PathBuf {
+    chosen(flag, std::env::var_os(SOCKET_VARIABLE))
+}
+
+fn chosen(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
+    flag.or_else(|| {
+        variable
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    })
+    .unwrap_or_else(|| SOCKET.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_the_flag_then_the_variable_then_the_default() {
+        let flag = || Some(PathBuf::from("/flag"));
+        let variable = || Some(OsString::from("/variable"));
+        assert_eq!(chosen(flag(), variable()), PathBuf::from("/flag"));
+        assert_eq!(chosen(None, variable()), PathBuf::from("/variable"));
+        assert_eq!(chosen(None, Some(OsString::new())), PathBuf::from(SOCKET));
+        assert_eq!(chosen(None, None), PathBuf::from(SOCKET));
+    }
+}

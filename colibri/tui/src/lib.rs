@@ -1,0 +1,57 @@
+//! Colibri in a terminal: what every agent does, the board of tasks, and what it all costs, live.
+//!
+//! [`model`] holds what is known and what a key or a message changes in it, [`view`] draws it,
+//! [`live`] talks to the daemon, and `terminal` is the only part that touches one. [`watch`] ties
+//! them together.
+
+pub mod live;
+pub mod look;
+pub mod model;
+mod terminal;
+mod text;
+pub mod view;
+
+use std::io;
+
+use colibri_protocol::client::Client;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use live::Live;
+use look::Look;
+use model::{Model, Wish};
+use terminal::{Happened, Screen};
+
+/// Shows the daemon behind `client` on this terminal, until the operator leaves or the program is
+/// told to end.
+///
+/// # Errors
+/// There is no terminal, or it is gone.
+pub fn watch(client: &Client) -> io::Result<()> {
+    let look = Look::of(|name| std::env::var(name).ok());
+    let mut screen = Screen::open()?;
+    let live = Live::begin(client);
+    let mut model = Model::new(TimeZone::system(), Timestamp::now());
+    loop {
+        screen.draw(|frame| view::draw(frame, &model, look))?;
+        let mut wishes = match screen.next()? {
+            Happened::Press(press) => model.press(press),
+            Happened::Redraw => {
+                screen.clear()?;
+                Vec::new()
+            }
+            Happened::Nothing => Vec::new(),
+            Happened::Stop => return Ok(()),
+        };
+        while let Some(heard) = live.heard() {
+            wishes.extend(model.hear(heard));
+        }
+        wishes.extend(model.tick(Timestamp::now()));
+        for wish in wishes {
+            match wish {
+                Wish::Quit => return Ok(()),
+                Wish::Ask(ask) => live.ask(ask),
+            }
+        }
+    }
+}

@@ -1,0 +1,915 @@
+//! What the screen holds, and how a key, a message from the daemon or the clock changes it. No
+//! terminal, no socket.
+
+mod form;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use colibri_protocol::{
+    Agent, Change, Command, ListTasks, Name, PaneSnapshot, Snapshot, Status, StopAgent, Task,
+    TaskDetails, TaskPage, TaskStatus, Usage,
+};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+pub use form::{Field, Form, Purpose};
+
+/// Tasks that are asked for at first; `+` asks for more.
+const TASKS: u32 = 100;
+
+/// Lines that a page goes up or down.
+const PAGE: usize = 10;
+
+/// Seconds from one look at the panes to the next: what an agent says is no change that is told, and
+/// yet somebody may be watching.
+const LOOK_AGAIN: i64 = 2;
+
+/// Seconds from one look at everything else to the next: what is used up is no change either.
+const LOOK_ALL_AGAIN: i64 = 30;
+
+/// What the operator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Press {
+    /// Typed a character.
+    Char(char),
+    /// Pasted a text.
+    Paste(String),
+    /// Looks closer, or sends a form.
+    Enter,
+    /// One step back.
+    Escape,
+    /// The next view or field.
+    Tab,
+    /// The one before.
+    BackTab,
+    /// The line above.
+    Up,
+    /// The line below.
+    Down,
+    /// Within a text, or the choice before.
+    Left,
+    /// Within a text, or the choice behind.
+    Right,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// The first line, or the start of a text.
+    Home,
+    /// The last line, or the end of a text.
+    End,
+    /// Removes the character before the cursor.
+    Backspace,
+    /// Removes the one under it.
+    Delete,
+    /// Empties the field.
+    Clear,
+    /// Leaves, wherever it is pressed.
+    Quit,
+}
+
+/// A list of the daemon's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// What it says about itself.
+    Status,
+    /// All panes.
+    Panes,
+    /// All agents.
+    Agents,
+    /// These tasks.
+    Tasks(ListTasks),
+    /// One task with its history.
+    Task(Uuid),
+}
+
+/// Something for the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Asks for a list.
+    Load(Part),
+    /// Tells it to do something.
+    Do {
+        /// What.
+        command: Command,
+        /// What to say when it is done.
+        said: String,
+        /// Comes back with the outcome.
+        ticket: u64,
+    },
+}
+
+/// What the model wants of whoever runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// To ask the daemon.
+    Ask(Ask),
+    /// To end.
+    Quit,
+}
+
+/// What came from the daemon's side.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// Something changed, or the connection has just begun.
+    Change(Change),
+    /// There is no connection; another attempt follows after the pause.
+    Lost {
+        /// Why, for people.
+        why: String,
+        /// Until the next attempt.
+        pause: Duration,
+    },
+    /// The daemon's word on itself.
+    Status(Box<Status>),
+    /// All panes.
+    Panes(Snapshot),
+    /// All agents.
+    Agents(Vec<Agent>),
+    /// Tasks.
+    Tasks {
+        /// Which were asked for.
+        which: ListTasks,
+        /// The first of them.
+        page: TaskPage,
+    },
+    /// One task with its history.
+    Task(Box<TaskDetails>),
+    /// A list could not be had.
+    Failed {
+        /// Which.
+        part: Part,
+        /// Why, for people.
+        why: String,
+    },
+    /// Something was done, or why not.
+    Done {
+        /// What it was asked with.
+        ticket: u64,
+        /// What to say.
+        outcome: Result<String, String>,
+    },
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What each agent that the daemon runs is doing.
+    Panes,
+    /// The board.
+    Tasks,
+    /// Who does the work.
+    Agents,
+    /// What is used up.
+    Cost,
+}
+
+impl View {
+    /// All of them, from left to right.
+    pub const ALL: [Self; 4] = [Self::Panes, Self::Tasks, Self::Agents, Self::Cost];
+
+    fn beside(self, by: usize) -> Self {
+        Self::ALL[(self as usize + by) % Self::ALL.len()]
+    }
+}
+
+/// The connection that hears of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Has not answered yet.
+    Connecting,
+    /// Tells every change.
+    Live,
+    /// Is gone.
+    Lost {
+        /// Why.
+        why: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+}
+
+/// What lies over the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing.
+    Nothing,
+    /// All keys.
+    Help,
+    /// Everything about the selected line; that many lines from its top.
+    Details(usize),
+    /// A form.
+    Form(Box<Form>),
+    /// Whether this agent is to be stopped.
+    Stop(Name),
+    /// The text that tasks are filtered by is being typed.
+    Search,
+}
+
+/// Which line of a list is selected. It stays with what it was, wherever that moves.
+#[derive(Debug, Clone)]
+struct Spot<K> {
+    key: Option<K>,
+    at: usize,
+}
+
+impl<K> Default for Spot<K> {
+    fn default() -> Self {
+        Self { key: None, at: 0 }
+    }
+}
+
+impl<K: PartialEq + Clone> Spot<K> {
+    /// Finds itself again in a list that may have changed.
+    fn settle(&mut self, keys: &[K]) {
+        let same = keys.iter().position(|key| Some(key) == self.key.as_ref());
+        self.go(same.unwrap_or(self.at), keys);
+    }
+
+    fn go(&mut self, at: usize, keys: &[K]) {
+        self.at = at.min(keys.len().saturating_sub(1));
+        self.key = keys.get(self.at).cloned();
+    }
+}
+
+/// What one agent has used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cost {
+    /// The agent's name; its id where it is not known any more.
+    pub agent: String,
+    /// By its pane.
+    pub pane: Usage,
+    /// By the tasks that it holds or held last, of those that are shown.
+    pub tasks: Usage,
+}
+
+/// The state of the screen.
+#[derive(Debug)]
+pub struct Model {
+    zone: TimeZone,
+    now: Timestamp,
+    view: View,
+    over: Over,
+    link: Link,
+    note: Option<String>,
+    status: Option<Status>,
+    panes: Option<Vec<PaneSnapshot>>,
+    agents: Option<Vec<Agent>>,
+    tasks: Option<Vec<Task>>,
+    /// There are more than were asked for.
+    has_more: bool,
+    /// The history of the task that is looked at.
+    details: Option<TaskDetails>,
+    which: ListTasks,
+    search: Field,
+    only_attention: bool,
+    pane_at: Spot<String>,
+    task_at: Spot<Uuid>,
+    agent_at: Spot<Uuid>,
+    cost_at: Spot<String>,
+    looked: Timestamp,
+    looked_all: Timestamp,
+    /// Of the next thing that the daemon is told to do.
+    ticket: u64,
+    /// How far down the details can be moved: known only where they are drawn.
+    lowest: Cell<usize>,
+}
+
+impl Model {
+    /// A screen that knows nothing yet. Times of the day are shown in this zone.
+    pub fn new(zone: TimeZone, now: Timestamp) -> Self {
+        Self {
+            zone,
+            now,
+            view: View::Panes,
+            over: Over::Nothing,
+            link: Link::Connecting,
+            note: None,
+            status: None,
+            panes: None,
+            agents: None,
+            tasks: None,
+            has_more: false,
+            details: None,
+            which: ListTasks {
+                limit: Some(TASKS),
+                ..ListTasks::default()
+            },
+            search: Field::alone(),
+            only_attention: false,
+            pane_at: Spot::default(),
+            task_at: Spot::default(),
+            agent_at: Spot::default(),
+            cost_at: Spot::default(),
+            looked: now,
+            looked_all: now,
+            ticket: 0,
+            lowest: Cell::new(usize::MAX),
+        }
+    }
+
+    /// The zone of times of the day.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// What ages are counted from.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What is looked at.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// What lies over it.
+    pub fn over(&self) -> &Over {
+        &self.over
+    }
+
+    /// How the connection is.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// What was last said, if no press came since.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// The daemon's word on itself, once it was heard.
+    pub fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
+    /// Whether the view's list has been heard at all.
+    pub fn is_loaded(&self) -> bool {
+        match self.view {
+            View::Panes | View::Cost => self.panes.is_some(),
+            View::Tasks => self.tasks.is_some(),
+            View::Agents => self.agents.is_some(),
+        }
+    }
+
+    /// The panes to show.
+    pub fn panes(&self) -> Vec<&PaneSnapshot> {
+        let all = self.panes.iter().flatten();
+        all.filter(|pane| !self.only_attention || pane.needs_attention())
+            .collect()
+    }
+
+    /// How many panes there are, and how many of them somebody should look at.
+    pub fn pane_counts(&self) -> (usize, usize) {
+        let all = self.panes.iter().flatten();
+        let attention = all.clone().filter(|pane| pane.needs_attention());
+        (all.clone().count(), attention.count())
+    }
+
+    /// Whether only panes are shown that somebody should look at.
+    pub fn shows_only_attention(&self) -> bool {
+        self.only_attention
+    }
+
+    /// The tasks to show.
+    pub fn tasks(&self) -> Vec<&Task> {
+        let wanted = self.search.text().to_lowercase();
+        let all = self.tasks.iter().flatten();
+        all.filter(|task| self.matches(task, &wanted)).collect()
+    }
+
+    fn matches(&self, task: &Task, wanted: &str) -> bool {
+        let holder = task.agent_id.map(|id| self.agent_name(id));
+        let texts = [
+            Some(task.title.as_str()),
+            Some(task.description.as_str()),
+            task.parked.as_deref(),
+            task.error.as_deref(),
+            holder.as_deref(),
+        ];
+        wanted.is_empty()
+            || texts
+                .into_iter()
+                .flatten()
+                .any(|text| text.to_lowercase().contains(wanted))
+            || task.id.to_string().starts_with(wanted)
+    }
+
+    /// Whether the daemon has more tasks than were asked for.
+    pub fn has_more_tasks(&self) -> bool {
+        self.has_more
+    }
+
+    /// Where tasks must stand to be shown.
+    pub fn task_status(&self) -> Option<TaskStatus> {
+        self.which.status
+    }
+
+    /// What shown tasks must contain.
+    pub fn search(&self) -> &Field {
+        &self.search
+    }
+
+    /// All agents.
+    pub fn agents(&self) -> &[Agent] {
+        self.agents.as_deref().unwrap_or_default()
+    }
+
+    /// The name of an agent; the start of its id where it is not known.
+    pub fn agent_name(&self, id: Uuid) -> String {
+        let known = self.agents().iter().find(|agent| agent.id == id);
+        known.map_or_else(
+            || id.to_string()[..8].to_owned(),
+            |agent| agent.name.to_string(),
+        )
+    }
+
+    /// What each agent has used up, by name.
+    pub fn costs(&self) -> Vec<Cost> {
+        let mut by_name: BTreeMap<String, (Usage, Usage)> = BTreeMap::new();
+        for pane in self.panes.iter().flatten() {
+            by_name.entry(pane.agent.clone()).or_default().0 += pane.usage;
+        }
+        for task in self.tasks.iter().flatten() {
+            if let Some(id) = task.agent_id {
+                by_name.entry(self.agent_name(id)).or_default().1 += task.usage;
+            }
+        }
+        let costs = by_name.into_iter();
+        costs
+            .map(|(agent, (pane, tasks))| Cost { agent, pane, tasks })
+            .collect()
+    }
+
+    /// The line of the view that is selected.
+    pub fn selected(&self) -> usize {
+        match self.view {
+            View::Panes => self.pane_at.at,
+            View::Tasks => self.task_at.at,
+            View::Agents => self.agent_at.at,
+            View::Cost => self.cost_at.at,
+        }
+    }
+
+    /// The selected pane.
+    pub fn pane(&self) -> Option<&PaneSnapshot> {
+        self.panes().get(self.pane_at.at).copied()
+    }
+
+    /// The selected task.
+    pub fn task(&self) -> Option<&Task> {
+        self.tasks().get(self.task_at.at).copied()
+    }
+
+    /// The selected task with its history, once that was heard.
+    pub fn task_details(&self) -> Option<&TaskDetails> {
+        let task = self.task()?;
+        self.details
+            .as_ref()
+            .filter(|details| details.task.id == task.id)
+    }
+
+    /// The selected agent.
+    pub fn agent(&self) -> Option<&Agent> {
+        self.agents().get(self.agent_at.at)
+    }
+
+    /// Remembers how far down the details can be moved.
+    pub(crate) fn can_move_to(&self, lowest: usize) {
+        self.lowest.set(lowest);
+    }
+
+    /// The clock: time passes, and what is not told as a change is asked for.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Wish> {
+        self.now = now;
+        if self.link != Link::Live {
+            return Vec::new();
+        }
+        let since = |then: Timestamp| now.as_second().saturating_sub(then.as_second());
+        // A clock that was set back must not make it wait for days.
+        if !(0..LOOK_ALL_AGAIN).contains(&since(self.looked_all)) {
+            return self.load_all();
+        }
+        let shows_panes = matches!(self.view, View::Panes | View::Cost);
+        if shows_panes && !(0..LOOK_AGAIN).contains(&since(self.looked)) {
+            self.looked = now;
+            return vec![load(Part::Panes)];
+        }
+        Vec::new()
+    }
+
+    fn load_all(&mut self) -> Vec<Wish> {
+        (self.looked, self.looked_all) = (self.now, self.now);
+        let mut wishes = vec![load(Part::Status), load(Part::Panes), load(Part::Agents)];
+        wishes.push(load(Part::Tasks(self.which.clone())));
+        wishes.extend(self.load_details());
+        wishes
+    }
+
+    /// The history of the task that is looked at.
+    fn load_details(&self) -> Option<Wish> {
+        let is_open = self.view == View::Tasks && matches!(self.over, Over::Details(_));
+        let task = self.task().filter(|_| is_open)?;
+        Some(load(Part::Task(task.id)))
+    }
+
+    /// Takes what came from the daemon's side.
+    pub fn hear(&mut self, heard: Heard) -> Vec<Wish> {
+        match heard {
+            Heard::Change(change) => return self.hear_change(&change),
+            Heard::Lost { why, pause } => {
+                let again = self.now.checked_add(pause).unwrap_or(self.now);
+                self.link = Link::Lost { why, again };
+            }
+            Heard::Status(status) => self.status = Some(*status),
+            Heard::Panes(snapshot) => self.panes = Some(snapshot.panes),
+            Heard::Agents(agents) => self.agents = Some(agents),
+            // What was asked for before the filter was another one is of no use any more.
+            Heard::Tasks { which, page } if which == self.which => {
+                self.has_more = page.next.is_some();
+                self.tasks = Some(page.tasks);
+            }
+            Heard::Tasks { .. } => {}
+            Heard::Task(details) => self.details = Some(*details),
+            // The line about the connection says so already.
+            Heard::Failed { .. } if self.link != Link::Live => {}
+            Heard::Failed { why, .. } => self.note = Some(why),
+            Heard::Done { ticket, outcome } => self.hear_outcome(ticket, outcome),
+        }
+        self.settle();
+        Vec::new()
+    }
+
+    fn hear_change(&mut self, change: &Change) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        match change {
+            Change::Subscribed | Change::Lagged { .. } => {
+                self.link = Link::Live;
+                return self.load_all();
+            }
+            Change::Task { task_id, .. } => {
+                wishes.push(load(Part::Tasks(self.which.clone())));
+                wishes.push(load(Part::Status));
+                // Who holds what is part of the agents' list.
+                wishes.push(load(Part::Agents));
+                let is_shown = self.task().is_some_and(|task| task.id == *task_id);
+                wishes.extend(self.load_details().filter(|_| is_shown));
+            }
+            Change::Agent { .. } => wishes.push(load(Part::Agents)),
+            Change::Pane { .. } => wishes.push(load(Part::Panes)),
+            Change::CostMode { .. } => wishes.push(load(Part::Status)),
+            // Nothing here shows them; what a newer daemon says is its own affair.
+            Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}
+        }
+        wishes
+    }
+
+    /// A form stays until the daemon has taken it: nobody likes to type things twice.
+    fn hear_outcome(&mut self, ticket: u64, outcome: Result<String, String>) {
+        let is_its = matches!(&self.over, Over::Form(form) if form.sent == Some(ticket));
+        match (&mut self.over, outcome) {
+            (Over::Form(form), Err(why)) if is_its => form.blame(why),
+            (over, Ok(said)) => {
+                if is_its {
+                    *over = Over::Nothing;
+                }
+                self.note = Some(said);
+            }
+            (_, Err(why)) => self.note = Some(format!("Not done: {why}")),
+        }
+    }
+
+    fn tell(&mut self, command: Command, said: String) -> Wish {
+        self.ticket += 1;
+        Wish::Ask(Ask::Do {
+            command,
+            said,
+            ticket: self.ticket,
+        })
+    }
+
+    fn pane_keys(&self) -> Vec<String> {
+        self.panes().iter().map(|pane| pane.id.clone()).collect()
+    }
+
+    fn task_keys(&self) -> Vec<Uuid> {
+        self.tasks().iter().map(|task| task.id).collect()
+    }
+
+    fn agent_keys(&self) -> Vec<Uuid> {
+        self.agents().iter().map(|agent| agent.id).collect()
+    }
+
+    fn cost_keys(&self) -> Vec<String> {
+        self.costs().into_iter().map(|cost| cost.agent).collect()
+    }
+
+    /// Lists may have changed: each selection finds its line again.
+    fn settle(&mut self) {
+        let (panes, tasks) = (self.pane_keys(), self.task_keys());
+        let (agents, costs) = (self.agent_keys(), self.cost_keys());
+        self.pane_at.settle(&panes);
+        self.task_at.settle(&tasks);
+        self.agent_at.settle(&agents);
+        self.cost_at.settle(&costs);
+    }
+
+    /// Selects the line that `to` makes of the current one.
+    fn walk(&mut self, to: impl FnOnce(usize) -> usize) {
+        match self.view {
+            View::Panes => self.pane_at.go(to(self.pane_at.at), &self.pane_keys()),
+            View::Tasks => self.task_at.go(to(self.task_at.at), &self.task_keys()),
+            View::Agents => self.agent_at.go(to(self.agent_at.at), &self.agent_keys()),
+            View::Cost => self.cost_at.go(to(self.cost_at.at), &self.cost_keys()),
+        }
+    }
+
+    /// Takes a press.
+    pub fn press(&mut self, press: Press) -> Vec<Wish> {
+        self.note = None;
+        if press == Press::Quit {
+            return vec![Wish::Quit];
+        }
+        match std::mem::replace(&mut self.over, Over::Nothing) {
+            Over::Nothing => self.press_view(&press),
+            // Any key goes back; the one that leaves does no more than that.
+            Over::Help => Vec::new(),
+            Over::Details(from) => self.press_details(from, &press),
+            Over::Form(form) => self.press_form(*form, &press),
+            Over::Stop(agent) => self.press_stop(agent, &press),
+            Over::Search => self.press_search(&press),
+        }
+    }
+
+    fn press_view(&mut self, press: &Press) -> Vec<Wish> {
+        match press {
+            Press::Tab | Press::Right => self.view = self.view.beside(1),
+            Press::BackTab | Press::Left => self.view = self.view.beside(View::ALL.len() - 1),
+            Press::Char(digit @ '1'..='4') => {
+                self.view = View::ALL[(*digit as usize) - ('1' as usize)];
+            }
+            Press::Up | Press::Char('k') => self.walk(|at| at.saturating_sub(1)),
+            Press::Down | Press::Char('j') => self.walk(|at| at.saturating_add(1)),
+            Press::PageUp => self.walk(|at| at.saturating_sub(PAGE)),
+            Press::PageDown => self.walk(|at| at.saturating_add(PAGE)),
+            Press::Home | Press::Char('g') => self.walk(|_| 0),
+            Press::End | Press::Char('G') => self.walk(|_| usize::MAX),
+            Press::Enter => return self.open_details(),
+            Press::Escape => return self.unfilter(),
+            Press::Char('?') => self.over = Over::Help,
+            Press::Char('q') => return vec![Wish::Quit],
+            Press::Char('n') => self.jump(true),
+            Press::Char('N') => self.jump(false),
+            Press::Char('r') => return self.load_all(),
+            Press::Char('m') => {
+                let now = self.status.as_ref().map(|status| status.cost_mode);
+                self.open(Form::cost_mode(now));
+            }
+            Press::Char(letter) => return self.press_letter(*letter),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// The keys of one view.
+    fn press_letter(&mut self, letter: char) -> Vec<Wish> {
+        match (self.view, letter) {
+            (View::Panes | View::Agents, 's') => self.open(Form::spawn()),
+            (View::Panes | View::Agents, 'p') => {
+                if let Some(agent) = self.named() {
+                    self.open(Form::prompt(agent));
+                }
+            }
+            (View::Panes | View::Agents, 'x') => {
+                if let Some(agent) = self.named() {
+                    self.over = Over::Stop(agent);
+                }
+            }
+            (View::Panes, 'a') => {
+                self.only_attention = !self.only_attention;
+                self.settle();
+            }
+            (View::Tasks, 'c') => self.open(Form::create()),
+            (View::Tasks, 't') => self.open_claim(),
+            (View::Tasks, 'x') => self.open_cancel(),
+            (View::Tasks, '/') => self.over = Over::Search,
+            (View::Tasks, 'f') => return self.turn_status(1),
+            (View::Tasks, 'F') => return self.turn_status(TaskStatus::ALL.len()),
+            (View::Tasks, '+') => {
+                let limit = self.which.limit.unwrap_or(TASKS) * 2;
+                return self.list(ListTasks {
+                    limit: Some(limit.min(ListTasks::MAX_LIMIT)),
+                    ..self.which.clone()
+                });
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn open(&mut self, form: Form) {
+        self.over = Over::Form(Box::new(form));
+    }
+
+    /// The name of the agent that is selected.
+    fn named(&mut self) -> Option<Name> {
+        let name = match self.view {
+            View::Agents => self.agent().map(|agent| Ok(agent.name.clone())),
+            _ => self.pane().map(|pane| pane.agent.parse()),
+        };
+        match name {
+            Some(Ok(name)) => Some(name),
+            Some(Err(why)) => {
+                self.note = Some(why);
+                None
+            }
+            None => {
+                self.note = Some("No agent is selected.".to_owned());
+                None
+            }
+        }
+    }
+
+    fn open_claim(&mut self) {
+        let Some(task) = self.task() else { return };
+        if task.status != TaskStatus::Queued {
+            self.note = Some(format!(
+                "Only a queued task can be given to an agent; this one is {}.",
+                task.status
+            ));
+            return;
+        }
+        let agents = self.agents().iter();
+        let able = agents.filter(|agent| task.capabilities.is_subset(&agent.capabilities));
+        let able: Vec<_> = able.map(|agent| (agent.name.clone(), agent.id)).collect();
+        if able.is_empty() {
+            self.note = Some("No agent has all capabilities that this task needs.".to_owned());
+        } else {
+            self.open(Form::claim(task.id, &task.title, able));
+        }
+    }
+
+    fn open_cancel(&mut self) {
+        let Some(task) = self.task() else { return };
+        if task.status.is_final() {
+            self.note = Some(format!("This task has ended: it is {}.", task.status));
+        } else {
+            self.open(Form::cancel(task.id, &task.title));
+        }
+    }
+
+    fn turn_status(&mut self, by: usize) -> Vec<Wish> {
+        let all: Vec<_> = [None]
+            .into_iter()
+            .chain(TaskStatus::ALL.map(Some))
+            .collect();
+        let now = all.iter().position(|status| *status == self.which.status);
+        self.list(ListTasks {
+            status: all[(now.unwrap_or(0) + by) % all.len()],
+            ..self.which.clone()
+        })
+    }
+
+    /// From now on these tasks are shown.
+    fn list(&mut self, which: ListTasks) -> Vec<Wish> {
+        if which.status != self.which.status {
+            // Those of before must not be taken for what is asked for now.
+            self.tasks = None;
+            self.settle();
+        }
+        self.which = which;
+        vec![load(Part::Tasks(self.which.clone()))]
+    }
+
+    fn unfilter(&mut self) -> Vec<Wish> {
+        match self.view {
+            View::Panes => self.only_attention = false,
+            View::Tasks => {
+                self.search.clear();
+                if self.which.status.is_some() {
+                    return self.list(ListTasks {
+                        status: None,
+                        ..self.which.clone()
+                    });
+                }
+            }
+            View::Agents | View::Cost => {}
+        }
+        self.settle();
+        Vec::new()
+    }
+
+    fn open_details(&mut self) -> Vec<Wish> {
+        let is_there = match self.view {
+            View::Panes => self.pane().is_some(),
+            View::Tasks => self.task().is_some(),
+            View::Agents => self.agent().is_some(),
+            View::Cost => false,
+        };
+        if is_there {
+            self.over = Over::Details(0);
+            self.lowest.set(usize::MAX);
+        }
+        self.load_details().into_iter().collect()
+    }
+
+    /// Goes to the next pane that somebody should look at, or the one before, wherever one is now.
+    fn jump(&mut self, forward: bool) {
+        let panes = self.panes();
+        let count = panes.len();
+        // From another view, the selected pane itself counts too.
+        let first = usize::from(self.view == View::Panes);
+        let found = (first..count + first)
+            .map(|by| if forward { by } else { count * 2 - by })
+            .map(|by| (self.pane_at.at + by) % count.max(1))
+            .find(|at| panes[*at].needs_attention());
+        match found {
+            Some(at) => {
+                self.view = View::Panes;
+                self.pane_at.go(at, &self.pane_keys());
+            }
+            None => self.note = Some("No pane needs attention.".to_owned()),
+        }
+    }
+
+    fn press_details(&mut self, from: usize, press: &Press) -> Vec<Wish> {
+        let from = from.min(self.lowest.get());
+        let to = match press {
+            Press::Up | Press::Char('k') => from.saturating_sub(1),
+            Press::Down | Press::Char('j') => from.saturating_add(1),
+            Press::PageUp => from.saturating_sub(PAGE),
+            Press::PageDown => from.saturating_add(PAGE),
+            Press::Home | Press::Char('g') => 0,
+            Press::End | Press::Char('G') => self.lowest.get(),
+            Press::Enter | Press::Escape | Press::Char('q') => return Vec::new(),
+            press => return self.press_view(press),
+        };
+        self.over = Over::Details(to.min(self.lowest.get()));
+        Vec::new()
+    }
+
+    fn press_form(&mut self, mut form: Form, press: &Press) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        match press {
+            Press::Escape => {
+                if form.is_sent() {
+                    self.note = Some("Already sent; its answer will be shown here.".to_owned());
+                }
+                return wishes;
+            }
+            // Whatever is changed now would not be what was sent.
+            _ if form.is_sent() => {}
+            Press::Enter => match form.command() {
+                Ok((command, said)) => {
+                    wishes.push(self.tell(command, said));
+                    form.sent = Some(self.ticket);
+                    form.fault = None;
+                }
+                Err(why) => form.blame(why),
+            },
+            press => form.press(press),
+        }
+        self.over = Over::Form(Box::new(form));
+        wishes
+    }
+
+    fn press_stop(&mut self, agent: Name, press: &Press) -> Vec<Wish> {
+        match press {
+            Press::Char('y' | 'Y') => {
+                let said = format!("{agent} is stopped.");
+                let command = Command::StopAgent(StopAgent { agent });
+                vec![self.tell(command, said)]
+            }
+            // Not Enter: it is pressed out of habit.
+            Press::Char('n' | 'N') | Press::Escape => Vec::new(),
+            _ => {
+                self.over = Over::Stop(agent);
+                Vec::new()
+            }
+        }
+    }
+
+    fn press_search(&mut self, press: &Press) -> Vec<Wish> {
+        match press {
+            Press::Enter => return Vec::new(),
+            Press::Escape => {
+                self.search.clear();
+                self.settle();
+                return Vec::new();
+            }
+            Press::Up => self.walk(|at| at.saturating_sub(1)),
+            Press::Down => self.walk(|at| at.saturating_add(1)),
+            press => self.search.press(press),
+        }
+        self.settle();
+        self.over = Over::Search;
+        Vec::new()
+    }
+}
+
+fn load(part: Part) -> Wish {
+    Wish::Ask(Ask::Load(part))
+}

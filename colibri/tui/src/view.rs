@@ -1,0 +1,429 @@
+//! Draws the screen. What a state is, is said in words and marks; colour only repeats it.
+
+mod details;
+mod over;
+mod table;
+
+use colibri_protocol::{AgentStatus, PaneSnapshot, PaneState, TaskStatus, Usage};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::look::{BOLD, Look, REVERSED};
+use crate::model::{Link, Model, Over, View};
+use crate::text::{age, cut, line, tame, tokens, width, wrap};
+use table::{Column, Table};
+
+/// The least that everything fits into, and what a serial line is taken for that does not tell its
+/// size.
+pub const SIZE: (u16, u16) = (80, 24);
+
+/// From this width on, lists and what is said of their selected line stand side by side.
+const WIDE: u16 = 110;
+
+/// Most lines for what is to be said below.
+const NOTE_LINES: usize = 4;
+
+/// Draws the model's state.
+pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
+    let area = frame.area();
+    let notes = notes(model, usize::from(area.width));
+    let [head, body, foot, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(lines(notes.len())),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    draw_head(frame, head, model);
+    match model.over() {
+        Over::Help => over::help(frame, body, look),
+        Over::Details(from) => over::details(frame, body, model, *from, look),
+        Over::Form(form) => over::form(frame, body, form, look),
+        Over::Stop(agent) => {
+            draw_view(frame, body, model, look);
+            over::stop(frame, body, agent.as_str(), look);
+        }
+        Over::Nothing | Over::Search => draw_view(frame, body, model, look),
+    }
+    let notes: Vec<_> = notes
+        .into_iter()
+        .map(|note| Line::styled(note, BOLD))
+        .collect();
+    frame.render_widget(Paragraph::new(notes), foot);
+    if matches!(model.over(), Over::Search) {
+        over::search(frame, keys, model.search());
+    } else {
+        frame.render_widget(Line::raw(hint(model)), keys);
+    }
+}
+
+/// A count of lines as terminals count.
+fn lines(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// What was last said, else why there is no connection.
+fn notes(model: &Model, columns: usize) -> Vec<String> {
+    let text = match (model.note(), model.link()) {
+        (Some(note), _) => note.to_owned(),
+        (None, Link::Lost { why, again }) => {
+            let left = again.as_second() - model.now().as_second();
+            format!("No connection: {why}. Trying again in {} s.", left.max(0))
+        }
+        (None, Link::Connecting) => "Connecting.".to_owned(),
+        (None, Link::Live) => return Vec::new(),
+    };
+    let mut lines = wrap(&line(&text), columns);
+    lines.truncate(NOTE_LINES);
+    lines
+}
+
+fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+    let host = model.status().map_or("", |status| status.host.as_str());
+    let mut spans = vec![
+        Span::styled(" Colibri ", BOLD),
+        Span::raw(format!("{} ", cut(&line(host), 20))),
+    ];
+    let mut used = spans.iter().map(Span::width).sum::<usize>();
+    for (number, view) in View::ALL.into_iter().enumerate() {
+        let label = tab(model, view);
+        let (text, style) = if view == model.view() {
+            (format!("[{} {label}]", number + 1), REVERSED)
+        } else {
+            (format!(" {} {label} ", number + 1), Style::new())
+        };
+        used += width(&text);
+        spans.push(Span::styled(text, style));
+    }
+    let mode = model
+        .status()
+        .map_or("", |status| status.cost_mode.as_str());
+    let link = match model.link() {
+        Link::Live => "live",
+        Link::Connecting => "...",
+        Link::Lost { .. } => "LOST",
+    };
+    let right = format!("{mode} {link} ");
+    let gap = usize::from(area.width).saturating_sub(used + width(&right));
+    spans.push(Span::raw(format!("{}{right}", " ".repeat(gap))));
+    frame.render_widget(Line::from(spans), area);
+}
+
+/// What a view is called, and how much there is to see.
+fn tab(model: &Model, view: View) -> String {
+    match view {
+        View::Panes => match model.pane_counts() {
+            (all, 0) => format!("Panes {all}"),
+            (all, attention) => format!("Panes {all} !{attention}"),
+        },
+        View::Tasks => model.status().map_or_else(
+            || "Tasks".to_owned(),
+            |status| format!("Tasks {}", status.tasks.total()),
+        ),
+        View::Agents => format!("Agents {}", model.agents().len()),
+        View::Cost => "Cost".to_owned(),
+    }
+}
+
+/// The keys that matter here.
+fn hint(model: &Model) -> &'static str {
+    match (model.over(), model.view()) {
+        (Over::Help, _) => "Any key: back",
+        (Over::Details(_), _) => "Arrows, PgUp, PgDn: move  Enter, Esc: back  ?: all keys",
+        (Over::Form(form), _) if form.is_sent() => "Sent; waiting for the daemon.  Esc: leave",
+        (Over::Form(_), _) => {
+            "Tab, arrows: move  ^U: empty line  Enter: do it  Esc: leave, nothing is done"
+        }
+        (Over::Stop(_), _) => "y: stop it  n, Esc: leave it running",
+        (_, View::Panes) => {
+            "Enter: details  n: next !  s: start  p: ask  x: stop  ?: all keys  q: quit"
+        }
+        (_, View::Tasks) => {
+            "Enter: details  c: new  t: give  x: call off  f /: filter  ?: keys  q: quit"
+        }
+        (_, View::Agents) => "Enter: details  s: start  p: ask  x: stop  ?: all keys  q: quit",
+        (_, View::Cost) => "Tab: next view  m: cost mode  ?: all keys  q: quit",
+    }
+}
+
+fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    let list = match model.view() {
+        View::Panes => panes(model, look),
+        View::Tasks => tasks(model, look),
+        View::Agents => agents(model),
+        View::Cost => return draw_cost(frame, area, model, look),
+    };
+    if list.rows.is_empty() {
+        let text = if model.is_loaded() {
+            nothing_here(model)
+        } else {
+            "Waiting for the daemon."
+        };
+        let block = look.block().title(list.title);
+        frame.render_widget(Paragraph::new(text).block(block), area);
+        return;
+    }
+    let (list_area, beside) = if area.width >= WIDE {
+        let [left, right] =
+            Layout::horizontal([Constraint::Percentage(60), Constraint::Min(1)]).areas(area);
+        (left, right)
+    } else {
+        // Frame and heading take three lines.
+        let wanted = lines(list.rows.len().saturating_add(3));
+        let [top, below] = Layout::vertical([
+            Constraint::Length(wanted.min(area.height / 2 + 2)),
+            Constraint::Min(1),
+        ])
+        .areas(area);
+        (top, below)
+    };
+    list.draw(frame, list_area, look);
+    draw_beside(frame, beside, model, look);
+}
+
+fn nothing_here(model: &Model) -> &'static str {
+    match model.view() {
+        View::Panes if model.shows_only_attention() => "No pane needs attention. Esc shows all.",
+        View::Panes => "The daemon runs no agent. s starts one.",
+        View::Tasks if model.task_status().is_some() || !model.search().text().is_empty() => {
+            "No task is like that. Esc shows all."
+        }
+        View::Tasks => "The board is empty. c puts a task on it.",
+        View::Agents | View::Cost => "Nobody has registered. s starts an agent.",
+    }
+}
+
+/// What is said of the selected line: of a pane the end of its text, of others their start.
+fn draw_beside(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    let columns = usize::from(area.width.saturating_sub(2));
+    let rows = usize::from(area.height.saturating_sub(2));
+    let (title, lines) = match (model.view(), model.pane()) {
+        (View::Panes, Some(pane)) => (pane_title(pane, model), tail(pane, columns, rows)),
+        (View::Panes, None) => return,
+        _ => details::of_selected(model, columns),
+    };
+    let title = format!(" {} ", cut(&title, columns.saturating_sub(2)));
+    let lines: Vec<Line<'_>> = lines.into_iter().take(rows).map(Line::raw).collect();
+    let block = look.block().title(title);
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn pane_title(pane: &PaneSnapshot, model: &Model) -> String {
+    let stalled = if pane.stalled { ", stalled" } else { "" };
+    format!(
+        "{}: {} for {}{stalled}",
+        line(&pane.agent),
+        pane.state,
+        age(pane.since, model.now())
+    )
+}
+
+/// Why a pane stands as it does, and below the end of what its agent said.
+fn tail(pane: &PaneSnapshot, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(reason) = &pane.reason {
+        let all = wrap(&line(reason), columns);
+        // The text below must not vanish behind a long reason; Enter shows all of it.
+        lines.extend(all.into_iter().take((rows / 2).max(1)));
+        lines.push(String::new());
+    }
+    let text = wrap(tame(&pane.text).trim_end(), columns);
+    let room = rows.saturating_sub(lines.len());
+    lines.extend(text.iter().skip(text.len().saturating_sub(room)).cloned());
+    lines
+}
+
+/// The mark that says that somebody should look.
+fn mark(needs_attention: bool) -> &'static str {
+    if needs_attention { "!" } else { " " }
+}
+
+fn state_word(pane: &PaneSnapshot) -> &'static str {
+    if pane.stalled {
+        "stalled"
+    } else {
+        pane.state.as_str()
+    }
+}
+
+fn state_colour(pane: &PaneSnapshot, look: Look) -> Style {
+    match pane.state {
+        PaneState::Error => look.painted(Color::Red),
+        _ if pane.stalled => look.painted(Color::Yellow),
+        PaneState::Blocked => look.painted(Color::Yellow),
+        PaneState::Working => look.painted(Color::Cyan),
+        PaneState::Done => look.painted(Color::Green),
+        PaneState::Idle => Style::new(),
+    }
+}
+
+fn panes(model: &Model, look: Look) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("STATE", 8),
+        Column::rest("AGENT"),
+        Column::left("FOR", 11),
+        Column::left("TOOL", 12),
+        Column::right("TURNS", 6),
+        Column::right("COST", 9),
+    ];
+    let rows = model.panes().into_iter().map(|pane| {
+        let cells = vec![
+            mark(pane.needs_attention()).to_owned(),
+            state_word(pane).to_owned(),
+            line(&pane.agent),
+            age(pane.since, model.now()),
+            pane.tool.as_deref().map(line).unwrap_or_default(),
+            pane.turns.to_string(),
+            pane.usage.cost_usd.to_string(),
+        ];
+        (cells, state_colour(pane, look))
+    });
+    let title = if model.shows_only_attention() {
+        " Panes that need attention "
+    } else {
+        " Panes "
+    };
+    Table {
+        title: title.to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: None,
+        selected: model.selected(),
+    }
+}
+
+fn tasks(model: &Model, look: Look) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("STATUS", 9),
+        Column::left("CHANGED", 11),
+        Column::left("AGENT", 14),
+        Column::rest("TITLE"),
+    ];
+    let rows: Vec<_> = model
+        .tasks()
+        .into_iter()
+        .map(|task| {
+            let colour = match task.status {
+                TaskStatus::Failed => look.painted(Color::Red),
+                TaskStatus::Done => look.painted(Color::Green),
+                TaskStatus::Claimed | TaskStatus::Started => look.painted(Color::Cyan),
+                TaskStatus::Queued | TaskStatus::Cancelled => Style::new(),
+            };
+            let is_stuck = task.status == TaskStatus::Failed || task.parked.is_some();
+            let cells = vec![
+                mark(is_stuck).to_owned(),
+                task.status.to_string(),
+                age(task.updated_at, model.now()),
+                task.agent_id
+                    .map_or(String::new(), |id| model.agent_name(id)),
+                line(&task.title),
+            ];
+            (cells, colour)
+        })
+        .collect();
+    let mut title = " Tasks".to_owned();
+    if let Some(status) = model.task_status() {
+        title.push_str(&format!(", {status}"));
+    }
+    let search = line(model.search().text());
+    if !search.is_empty() {
+        title.push_str(&format!(", with \"{}\"", cut(&search, 30)));
+    }
+    if model.has_more_tasks() {
+        title.push_str(": only the newest; + shows more");
+    }
+    title.push(' ');
+    Table {
+        title,
+        columns,
+        rows,
+        total: None,
+        selected: model.selected(),
+    }
+}
+
+fn agents(model: &Model) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("STATUS", 8),
+        Column::left("NAME", 20),
+        Column::left("HOLDS", 8),
+        Column::left("SEEN", 11),
+        Column::rest("CAN DO"),
+    ];
+    let rows = model.agents().iter().map(|agent| {
+        let can: Vec<_> = agent.capabilities.iter().map(|can| can.as_str()).collect();
+        // Who is gone and holds something will lose it.
+        let is_lost = agent.status == AgentStatus::Offline && agent.holds > 0;
+        let cells = vec![
+            mark(is_lost).to_owned(),
+            agent.status.to_string(),
+            agent.name.to_string(),
+            format!("{} of {}", agent.holds, agent.slots),
+            age(agent.last_seen, model.now()),
+            can.join(" "),
+        ];
+        (cells, Style::new())
+    });
+    Table {
+        title: " Agents ".to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: None,
+        selected: model.selected(),
+    }
+}
+
+/// What the numbers of the cost view count.
+const COST_NOTE: &str = "The tokens and COST are those of each agent's pane. TASKS is what was \
+     booked on the tasks that the board shows; the same tokens may stand in both.";
+
+fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    let columns = vec![
+        Column::rest("AGENT"),
+        Column::right("INPUT", 9),
+        Column::right("OUTPUT", 9),
+        Column::right("FROM CACHE", 10),
+        Column::right("INTO CACHE", 10),
+        Column::right("COST", 10),
+        Column::right("TASKS", 10),
+    ];
+    let costs = model.costs();
+    let (mut panes, mut tasks) = (Usage::default(), Usage::default());
+    for cost in &costs {
+        panes += cost.pane;
+        tasks += cost.tasks;
+    }
+    let cells = |name: &str, pane: Usage, tasks: Usage| {
+        vec![
+            line(name),
+            tokens(pane.input),
+            tokens(pane.output),
+            tokens(pane.cache_read),
+            tokens(pane.cache_write),
+            pane.cost_usd.to_string(),
+            tasks.cost_usd.to_string(),
+        ]
+    };
+    let rows = costs
+        .iter()
+        .map(|cost| (cells(&cost.agent, cost.pane, cost.tasks), Style::new()));
+    let table = Table {
+        title: " Cost ".to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: Some(cells("Total", panes, tasks)),
+        selected: model.selected(),
+    };
+    let note = wrap(COST_NOTE, usize::from(area.width));
+    let [list, below] =
+        Layout::vertical([Constraint::Min(1), Constraint::Length(lines(note.len()))]).areas(area);
+    table.draw(frame, list, look);
+    let note: Vec<_> = note.into_iter().map(Line::raw).collect();
+    frame.render_widget(Paragraph::new(note), below);
+}

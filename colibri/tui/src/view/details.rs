@@ -1,0 +1,158 @@
+//! Everything that is known about one pane, task or agent, as lines.
+
+use colibri_protocol::{Agent, PaneSnapshot, Task, TaskEvent, Usage};
+use jiff::Timestamp;
+
+use crate::model::{Model, View};
+use crate::text::{age, line, tame, tokens, wrap};
+
+/// Columns of a name in front of its value.
+const NAMES: usize = 13;
+
+/// A title and lines of at most so many columns about the line that is selected.
+pub(super) fn of_selected(model: &Model, columns: usize) -> (String, Vec<String>) {
+    let mut page = Page {
+        model,
+        columns,
+        lines: Vec::new(),
+    };
+    let title = match model.view() {
+        View::Panes => model.pane().map(|pane| page.pane(pane)),
+        View::Tasks => model.task().map(|task| {
+            let details = model.task_details();
+            let task = details.map_or(task, |details| &details.task);
+            page.task(task, details.map(|details| details.events.as_slice()))
+        }),
+        View::Agents => model.agent().map(|agent| page.agent(agent)),
+        View::Cost => None,
+    };
+    // What was looked at may be gone.
+    (title.unwrap_or_default(), page.lines)
+}
+
+struct Page<'a> {
+    model: &'a Model,
+    columns: usize,
+    lines: Vec<String>,
+}
+
+impl Page<'_> {
+    /// A name and its value, which may go on below itself.
+    fn field(&mut self, name: &str, value: impl AsRef<str>) {
+        let room = self.columns.saturating_sub(NAMES);
+        for (at, part) in wrap(&line(value.as_ref()), room).into_iter().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            self.lines.push(format!("{name:<NAMES$}{part}"));
+        }
+    }
+
+    fn optional(&mut self, name: &str, value: Option<impl AsRef<str>>) {
+        if let Some(value) = value.filter(|value| !value.as_ref().is_empty()) {
+            self.field(name, value);
+        }
+    }
+
+    /// A text of several lines with a heading.
+    fn text(&mut self, heading: &str, text: Option<&str>) {
+        let text = tame(text.unwrap_or_default());
+        if !text.trim().is_empty() {
+            self.lines.extend([String::new(), format!("{heading}:")]);
+            self.lines.extend(wrap(text.trim_end(), self.columns));
+        }
+    }
+
+    fn at(&self, at: Timestamp) -> String {
+        let clock = at.to_zoned(self.model.zone().clone());
+        let clock = clock.strftime("%Y-%m-%d %H:%M:%S");
+        format!("{clock} ({} ago)", age(at, self.model.now()))
+    }
+
+    fn usage(&mut self, usage: Usage) {
+        let text = format!(
+            "{}: {} in, {} out, {} from and {} into the cache",
+            usage.cost_usd,
+            tokens(usage.input),
+            tokens(usage.output),
+            tokens(usage.cache_read),
+            tokens(usage.cache_write)
+        );
+        self.field("Used", text);
+    }
+
+    fn pane(&mut self, pane: &PaneSnapshot) -> String {
+        let stalled = if pane.stalled {
+            ", stalled: nothing was heard of it for long"
+        } else {
+            ""
+        };
+        self.field("State", format!("{}{stalled}", pane.state));
+        self.optional("Why", pane.reason.as_deref());
+        self.field("Since", self.at(pane.since));
+        let last = pane.last_event_at.map(|at| self.at(at));
+        self.optional("Last event", last);
+        self.optional("Tool", pane.tool.as_deref());
+        self.field("Runtime", pane.runtime.as_str());
+        self.optional("Process", pane.pid.map(|pid| pid.to_string()));
+        self.field("Session", &pane.id);
+        self.field("Turns", pane.turns.to_string());
+        self.usage(pane.usage);
+        let skipped = match pane.malformed {
+            0 => String::new(),
+            count => format!("; {count} lines were none and were skipped"),
+        };
+        self.field("Events", format!("{}{skipped}", pane.events));
+        self.text("The end of what it said", Some(&pane.text));
+        format!("Pane {}", line(&pane.agent))
+    }
+
+    fn task(&mut self, task: &Task, events: Option<&[TaskEvent]>) -> String {
+        self.field("Status", task.status.as_str());
+        self.optional("Waits", task.parked.as_deref());
+        let holder = task.agent_id.map(|id| self.model.agent_name(id));
+        self.optional("Agent", holder);
+        let lease = task.lease_until.filter(|_| task.status.is_held());
+        let lease = lease.map(|at| at.to_zoned(self.model.zone().clone()));
+        let lease = lease.map(|at| at.strftime("until %H:%M:%S, if nothing is heard of it"));
+        self.optional("Lease", lease.map(|text| text.to_string()));
+        let needs: Vec<_> = task.capabilities.iter().map(|need| need.as_str()).collect();
+        self.optional("Needs", Some(needs.join(" ")));
+        self.field("Id", task.id.to_string());
+        let made = format!("{} by {}", self.at(task.created_at), task.created_by);
+        self.field("Made", made);
+        self.field("Changed", self.at(task.updated_at));
+        let attempts = format!("{} of {}", task.attempts, task.max_attempts);
+        self.field("Attempts", attempts);
+        self.usage(task.usage);
+        self.text("To do", Some(&task.description));
+        self.text("What came of it", task.result.as_deref());
+        self.text("What went wrong", task.error.as_deref());
+        for (at, event) in events.unwrap_or_default().iter().enumerate() {
+            if at == 0 {
+                self.lines.extend([String::new(), "History:".to_owned()]);
+            }
+            let clock = event.at.to_zoned(self.model.zone().clone());
+            let note = event.note.as_deref().map(|note| format!(": {note}"));
+            let text = format!(
+                "{} {} by {}{}",
+                clock.strftime("%m-%d %H:%M:%S"),
+                event.kind,
+                event.actor,
+                note.unwrap_or_default()
+            );
+            self.lines.extend(wrap(&line(&text), self.columns));
+        }
+        format!("Task: {}", line(&task.title))
+    }
+
+    fn agent(&mut self, agent: &Agent) -> String {
+        self.field("Status", agent.status.to_string());
+        self.field("Holds", format!("{} of {} tasks", agent.holds, agent.slots));
+        let can: Vec<_> = agent.capabilities.iter().map(|can| can.as_str()).collect();
+        self.optional("Can do", Some(can.join(" ")));
+        self.field("Host", agent.host.as_str());
+        self.field("Last seen", self.at(agent.last_seen));
+        self.field("Registered", self.at(agent.registered_at));
+        self.field("Id", agent.id.to_string());
+        format!("Agent {}", agent.name)
+    }
+}

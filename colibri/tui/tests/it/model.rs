@@ -1,0 +1,277 @@
+//! What keys, messages and the clock lead to.
+
+use colibri_protocol::{Change, Command, ListTasks, Snapshot, StopAgent, TaskPage, TaskStatus};
+use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, View, Wish};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::board::{self, full, lose, now, press};
+
+fn loads(wishes: &[Wish]) -> Vec<Part> {
+    let part = |wish: &Wish| match wish {
+        Wish::Ask(Ask::Load(part)) => Some(part.clone()),
+        _ => None,
+    };
+    wishes.iter().filter_map(part).collect()
+}
+
+fn deeds(wishes: &[Wish]) -> Vec<Command> {
+    let deed = |wish: &Wish| match wish {
+        Wish::Ask(Ask::Do { command, .. }) => Some(command.clone()),
+        _ => None,
+    };
+    wishes.iter().filter_map(deed).collect()
+}
+
+fn agent(model: &Model) -> &str {
+    model.pane().map_or("", |pane| pane.agent.as_str())
+}
+
+fn later(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+#[test]
+fn the_selection_stays_with_its_line_wherever_that_goes() {
+    let mut model = full();
+    press(&mut model, "jj");
+    assert_eq!(agent(&model), "berta");
+    let hear = |model: &mut Model, from: usize| {
+        let panes = board::snapshot().panes.split_off(from);
+        model.hear(Heard::Panes(Snapshot {
+            at: now(),
+            panes,
+            attention: 0,
+        }));
+    };
+    hear(&mut model, 2);
+    assert_eq!((agent(&model), model.selected()), ("berta", 0));
+    // It is gone: what took its place is selected.
+    hear(&mut model, 4);
+    assert_eq!(agent(&model), "dora");
+    hear(&mut model, 6);
+    assert_eq!(model.pane(), None);
+}
+
+#[test]
+fn n_goes_round_all_that_need_somebody_and_comes_from_any_view() {
+    let mut model = full();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        press(&mut model, "n");
+        seen.push(agent(&model).to_owned());
+    }
+    assert_eq!(seen, ["anna", "berta", "carl", "anna"]);
+    press(&mut model, "N");
+    assert_eq!(agent(&model), "carl");
+    // From another view the one that is selected counts, too.
+    press(&mut model, "4n");
+    assert_eq!((model.view(), agent(&model)), (View::Panes, "carl"));
+    let calm = board::snapshot().panes.split_off(4);
+    model.hear(Heard::Panes(Snapshot {
+        at: now(),
+        panes: calm,
+        attention: 0,
+    }));
+    press(&mut model, "4n");
+    assert_eq!(model.view(), View::Cost);
+    assert_eq!(model.note(), Some("No pane needs attention."));
+}
+
+#[test]
+fn a_change_asks_for_its_list_and_a_strange_one_for_nothing() {
+    let mut model = full();
+    let pane = Change::Pane {
+        agent: "ada".parse().unwrap(),
+        state: colibri_protocol::PaneState::Done,
+    };
+    assert_eq!(loads(&model.hear(Heard::Change(pane))), [Part::Panes]);
+    assert!(model.hear(Heard::Change(Change::Unknown)).is_empty());
+    let lagged = Change::Lagged { missed: 3 };
+    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 4);
+    let task = |id| Change::Task {
+        task_id: id,
+        title: "t".to_owned(),
+        status: TaskStatus::Done,
+        agent_id: None,
+    };
+    let shown = board::details().task.id;
+    press(&mut model, "2jj<enter>");
+    let wishes = loads(&model.hear(Heard::Change(task(shown))));
+    assert!(wishes.contains(&Part::Task(shown)), "{wishes:?}");
+    let other = board::tasks().tasks[0].id;
+    let wishes = loads(&model.hear(Heard::Change(task(other))));
+    assert!(!wishes.contains(&Part::Task(shown)), "{wishes:?}");
+}
+
+#[test]
+fn tasks_of_an_older_filter_are_not_shown() {
+    let mut model = full();
+    model.press(Press::Char('2'));
+    let wishes = model.press(Press::Char('f'));
+    let asked = &loads(&wishes)[0];
+    assert!(model.tasks().is_empty() && !model.is_loaded());
+    let which = ListTasks {
+        limit: Some(100),
+        ..ListTasks::default()
+    };
+    let page = board::tasks();
+    model.hear(Heard::Tasks { which, page });
+    assert!(model.tasks().is_empty(), "they are of before");
+    let Part::Tasks(which) = asked.clone() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(which.status, Some(TaskStatus::Queued));
+    let page = board::page(&which);
+    model.hear(Heard::Tasks { which, page });
+    assert_eq!(model.tasks().len(), 2);
+    press(&mut model, "/JAILS");
+    assert_eq!(model.tasks().len(), 1);
+    press(&mut model, "<esc>");
+    assert_eq!(model.tasks().len(), 2);
+    press(&mut model, "<esc>");
+    assert_eq!((model.tasks().len(), model.task_status()), (7, None));
+}
+
+#[test]
+fn more_tasks_are_asked_for_until_there_may_be_no_more() {
+    let mut model = full();
+    press(&mut model, "2");
+    let mut limits = Vec::new();
+    for _ in 0..4 {
+        if let Some(Part::Tasks(which)) = loads(&press(&mut model, "+")).first() {
+            limits.extend(which.limit);
+        }
+    }
+    assert_eq!(limits, [200, 400, 500, 500]);
+}
+
+#[test]
+fn a_form_stays_until_the_daemon_has_agreed() {
+    let mut model = full();
+    let wishes = press(&mut model, "pHello<enter>");
+    assert!(
+        matches!(&deeds(&wishes)[..], [Command::SendPrompt(prompt)] if prompt.message == "Hello")
+    );
+    // It waits; nothing is sent twice.
+    assert!(press(&mut model, "!<enter>").is_empty());
+    let refuse = |model: &mut Model, ticket| {
+        let outcome = Err("it is not running".to_owned());
+        model.hear(Heard::Done { ticket, outcome });
+    };
+    // Of something else: not this form's answer.
+    refuse(&mut model, 77);
+    assert_eq!(model.note(), Some("Not done: it is not running"));
+    refuse(&mut model, 1);
+    let Over::Form(form) = model.over() else {
+        panic!("{:?}", model.over())
+    };
+    assert_eq!(form.fields()[0].text(), "Hello");
+    assert_eq!(form.fault.as_deref(), Some("it is not running"));
+    assert_eq!(deeds(&press(&mut model, "?<enter>")).len(), 1);
+    model.hear(Heard::Done {
+        ticket: 2,
+        outcome: Ok("ada is asked.".to_owned()),
+    });
+    assert_eq!(model.over(), &Over::Nothing);
+    assert_eq!(model.note(), Some("ada is asked."));
+}
+
+#[test]
+fn whatever_is_wrong_is_not_sent() {
+    let mut model = full();
+    assert!(press(&mut model, "p<enter>").is_empty());
+    assert!(press(&mut model, "<esc>s<enter>").is_empty());
+    assert!(matches!(model.over(), Over::Form(form) if form.fault.is_some()));
+    // `q` is a letter there.
+    assert!(press(&mut model, "q").is_empty());
+    assert_eq!(model.press(Press::Quit), [Wish::Quit]);
+}
+
+#[test]
+fn an_agent_is_stopped_only_by_a_yes() {
+    let mut model = full();
+    assert!(press(&mut model, "x<enter> q").is_empty());
+    assert!(matches!(model.over(), Over::Stop(_)));
+    assert!(press(&mut model, "n").is_empty());
+    assert_eq!(model.over(), &Over::Nothing);
+    let agent = "ada".parse().unwrap();
+    assert_eq!(
+        deeds(&press(&mut model, "xy")),
+        [Command::StopAgent(StopAgent { agent })]
+    );
+}
+
+#[test]
+fn a_task_is_called_off_only_by_a_yes() {
+    let mut model = full();
+    assert!(press(&mut model, "2jjx<enter>").is_empty());
+    let wishes = press(&mut model, "<right><enter>");
+    assert!(matches!(&deeds(&wishes)[..], [Command::CancelTask(_)]));
+}
+
+#[test]
+fn only_what_can_be_done_is_offered() {
+    let mut model = full();
+    // Nobody can `gpu`.
+    press(&mut model, "2t");
+    assert_eq!(
+        model.note(),
+        Some("No agent has all capabilities that this task needs.")
+    );
+    press(&mut model, "jjt");
+    assert!(model.note().unwrap().contains("this one is started"));
+    press(&mut model, "<end>x");
+    assert_eq!(model.note(), Some("This task has ended: it is done."));
+    model.hear(Heard::Tasks {
+        which: ListTasks {
+            limit: Some(100),
+            ..ListTasks::default()
+        },
+        page: TaskPage {
+            tasks: Vec::new(),
+            next: None,
+        },
+    });
+    for key in ["t", "x", "<enter>"] {
+        assert!(press(&mut model, key).is_empty());
+        assert_eq!(model.over(), &Over::Nothing, "{key}");
+    }
+}
+
+#[test]
+fn time_asks_for_what_no_change_tells() {
+    let mut model = full();
+    assert!(model.tick(later(1)).is_empty());
+    assert_eq!(loads(&model.tick(later(2))), [Part::Panes]);
+    assert!(model.tick(later(3)).is_empty());
+    press(&mut model, "2");
+    assert!(model.tick(later(20)).is_empty(), "nobody looks at panes");
+    assert_eq!(loads(&model.tick(later(30))).len(), 4);
+    // The clock was set back by a day.
+    assert_eq!(loads(&model.tick(later(-86_400))).len(), 4);
+    lose(&mut model);
+    assert!(model.tick(later(900)).is_empty(), "nobody would answer");
+    model.hear(Heard::Failed {
+        part: Part::Panes,
+        why: "x".to_owned(),
+    });
+    assert_eq!(model.note(), None, "that is known already");
+    assert!(matches!(model.link(), Link::Lost { .. }));
+}
+
+#[test]
+fn cost_is_summed_by_agent_with_and_without_a_pane() {
+    let mut model = full();
+    press(&mut model, "4");
+    let costs = model.costs();
+    let of = |name: &str| {
+        let cost = costs.iter().find(|cost| cost.agent == name).unwrap();
+        (
+            cost.pane.cost_usd.to_string(),
+            cost.tasks.cost_usd.to_string(),
+        )
+    };
+    assert_eq!(of("ada"), ("$0.0815".to_owned(), "$0.0211".to_owned()));
+    assert_eq!(of("dora"), ("$0.0815".to_owned(), "$1.25".to_owned()));
+    assert_eq!(of("emil").0, "$0.0000");
+}
