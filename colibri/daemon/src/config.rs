@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
-use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, place};
+use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, place, switch};
 use colibri_store::Lease;
 
 use crate::failure::Failure;
@@ -378,18 +378,6 @@ fn usual_capabilities() -> impl Iterator<Item = Capability> {
         .filter_map(|name| name.parse().ok())
 }
 
-/// Reads a switch in any of its usual spellings.
-///
-/// # Errors
-/// A text with the rule, without the value.
-fn switch(text: &str) -> Result<bool, &'static str> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "yes" | "true" | "on" => Ok(true),
-        "0" | "no" | "false" | "off" => Ok(false),
-        _ => Err("must be 1 or 0, yes or no, true or false, on or off (in any case)"),
-    }
-}
-
 fn is_host_name(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && name
@@ -557,19 +545,6 @@ mod tests {
             ("COLIBRI_AUTOSPAWN_BINARY", "pi"),
         ]);
         assert!(faults[0].contains("absolute"), "{faults:?}");
-    }
-
-    #[test]
-    fn switches_have_every_common_spelling_and_no_other() {
-        for text in ["1", "yes", "YES", "True", "on", " oN "] {
-            assert_eq!(switch(text), Ok(true), "{text}");
-        }
-        for text in ["0", "no", "NO", "False", "off"] {
-            assert_eq!(switch(text), Ok(false), "{text}");
-        }
-        for text in ["", "2", "y", "enable", "truee"] {
-            assert!(switch(text).is_err(), "{text}");
-        }
     }
 
     #[test]
