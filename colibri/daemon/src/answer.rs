@@ -1,9 +1,9 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Agent, BackedUp, Command, CostModeInForce, ErrorKind, GetTask, ListTasks, MAX_LINE, Name,
-    NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode, Status,
-    Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
+    Agent, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks, MAX_LINE,
+    Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode,
+    Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
@@ -62,21 +62,8 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             ErrorKind::Internal,
             "a subscription is no question with an answer",
         )),
-        Command::CreateTask(new) => {
-            new.check()?;
-            change(service, move |batch, now| {
-                batch.create_task(new, &actor, now)
-            })
-            .await
-        }
-        Command::IntakeTask(new) => {
-            let new = colibri_protocol::CreateTask::from(new);
-            new.check()?;
-            change(service, move |batch, now| {
-                batch.create_task(new, &actor, now)
-            })
-            .await
-        }
+        Command::CreateTask(new) => create_task(new, actor, service).await,
+        Command::IntakeTask(new) => create_task(new.into(), actor, service).await,
         Command::ListTasks(which) => data(list_tasks(which, service).await?),
         Command::GetTask(which) => data(get_task(which, service).await?),
         Command::ClaimTask(claim) => {
@@ -172,6 +159,16 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             data(BackedUp { file, size_bytes })
         }
     }
+}
+
+async fn create_task(
+    new: CreateTask,
+    actor: String,
+    service: &Service,
+) -> Result<Value, ReplyError> {
+    new.check()?;
+    let made = move |batch: &mut Batch<'_>, now| batch.create_task(new, &actor, now);
+    change(service, made).await
 }
 
 /// Makes one change and answers with what came of it.

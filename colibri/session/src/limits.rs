@@ -1,6 +1,6 @@
-//! The one source of every threshold.
+//! What a session may use; the numbers are the protocol's unless others are given.
 
-use colibri_protocol::CostMode;
+use colibri_protocol::{CostMode, Thresholds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,23 +29,22 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// Those that `status` shows.
     fn default() -> Self {
         Self {
-            fast: ModeLimits {
-                budget: 500_000,
-                turns: 5,
-                tool_result: Some(4_000),
-            },
-            smart: ModeLimits {
-                budget: 2_000_000,
-                turns: 20,
-                tool_result: Some(16_000),
-            },
-            max: ModeLimits {
-                budget: 8_000_000,
-                turns: 100,
-                tool_result: None,
-            },
+            fast: CostMode::Fast.thresholds().into(),
+            smart: CostMode::Smart.thresholds().into(),
+            max: CostMode::Max.thresholds().into(),
+        }
+    }
+}
+
+impl From<Thresholds> for ModeLimits {
+    fn from(of: Thresholds) -> Self {
+        Self {
+            budget: of.session_bytes,
+            turns: of.turns,
+            tool_result: of.tool_result_bytes,
         }
     }
 }

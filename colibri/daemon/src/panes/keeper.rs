@@ -75,9 +75,7 @@ impl Keeper {
         let now = Timestamp::now();
         let id = format!("{}-{}", spawn.name, now.as_millisecond());
         let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
-        if let Some(pid) = spawned.agent.state().pid() {
-            pane.started_as(pid.unsigned_abs());
-        }
+        note_process(&mut pane, spawned);
         let (shown, pane_shown) = watch::channel(pane.snapshot(now));
         let keeper = Self {
             board: Arc::clone(&panes.board),
@@ -121,6 +119,7 @@ impl Keeper {
                 }
                 None => match self.spawner.spawn(&self.program).await {
                     Ok(spawned) => {
+                        note_process(&mut self.pane, &spawned);
                         next = Some(spawned);
                         continue;
                     }
@@ -161,9 +160,6 @@ impl Keeper {
             input,
             mut output,
         } = spawned;
-        if let Some(pid) = agent.state().pid() {
-            self.pane.started_as(pid.unsigned_abs());
-        }
         self.show(true);
         if let Some(message) = first
             && let Err(problem) = self.say(&input, "first", &message)
@@ -434,6 +430,12 @@ impl Keeper {
                 state,
             });
         }
+    }
+}
+
+fn note_process(pane: &mut Pane, spawned: &Spawned) {
+    if let Some(pid) = spawned.agent.state().pid() {
+        pane.started_as(pid.unsigned_abs());
     }
 }
 

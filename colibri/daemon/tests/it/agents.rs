@@ -9,12 +9,13 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Command, CreateTask, ErrorKind, GetTask, NoFields, PaneSnapshot, PaneState, Runtime,
-    SendPrompt, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    Command, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt, Snapshot,
+    SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::board::{details, needing};
 use crate::harness::{Home, LONG};
 
 /// `colibri-test-agent`, which is another package's program.
@@ -72,27 +73,14 @@ fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) 
     }
 }
 
-fn needing_code(title: &str) -> CreateTask {
-    CreateTask {
-        capabilities: ["code".parse().unwrap()].into(),
-        ..CreateTask::titled(title)
-    }
-}
-
 fn create(home: &Home, title: &str) -> Task {
-    let new = Command::CreateTask(needing_code(title));
+    let new = Command::CreateTask(needing(title, &["code"]));
     home.client().ask(new).unwrap()
-}
-
-fn details(home: &Home, task: &Task) -> TaskDetails {
-    let task_id = task.id;
-    let get = Command::GetTask(GetTask { task_id });
-    home.client().ask(get).unwrap()
 }
 
 fn stands(home: &Home, task: &Task, status: TaskStatus, patience: Duration) -> TaskDetails {
     wait(&format!("{status} for {task:?}"), patience, || {
-        Some(details(home, task)).filter(|found| found.task.status == status)
+        Some(details(home, task.id)).filter(|found| found.task.status == status)
     })
 }
 
@@ -270,7 +258,7 @@ fn a_task_goes_back_when_its_agent_is_stopped_and_is_called_off_when_the_operato
     let task = create(&home, "for ever");
     stands(&home, &task, TaskStatus::Started, LONG);
     stop(&home, "ada");
-    let back = details(&home, &task).task;
+    let back = details(&home, task.id).task;
     assert_eq!(back.status, TaskStatus::Queued);
     assert_eq!(back.attempts, 1);
 

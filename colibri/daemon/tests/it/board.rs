@@ -24,14 +24,14 @@ fn agent(home: &Home, name: &str, can: &[&str]) -> Agent {
     home.client().ask(Command::RegisterAgent(new)).unwrap()
 }
 
-fn needing(title: &str, needs: &[&str]) -> CreateTask {
+pub(crate) fn needing(title: &str, needs: &[&str]) -> CreateTask {
     CreateTask {
         capabilities: needs.iter().map(|one| one.parse().unwrap()).collect(),
         ..CreateTask::titled(title)
     }
 }
 
-fn details(home: &Home, task_id: Uuid) -> TaskDetails {
+pub(crate) fn details(home: &Home, task_id: Uuid) -> TaskDetails {
     home.client()
         .ask(Command::GetTask(GetTask { task_id }))
         .unwrap()
