@@ -88,14 +88,16 @@ pub fn play(count: usize) {
         cut_all();
         other.join().unwrap()
     });
-    for (cut, found) in ends.lock().unwrap().iter() {
-        let differences = differences(&expected, found);
-        assert!(
-            differences.is_empty(),
-            "{cut} leads elsewhere:\n{}",
-            differences.join("\n")
-        );
-    }
+    // Every cut that differs is told, because the whole game takes an hour.
+    let elsewhere: Vec<String> = ends
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(cut, found)| (cut, differences(&expected, found)))
+        .filter(|(_, differences)| !differences.is_empty())
+        .map(|(cut, differences)| format!("{cut} leads elsewhere:\n{}", differences.join("\n")))
+        .collect();
+    assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
 }
 
 fn boot_undisturbed(typed: &Typed) -> String {

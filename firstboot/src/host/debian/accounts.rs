@@ -12,7 +12,7 @@ use crate::host::authorized_keys::Login;
 use crate::host::files;
 
 /// Colibri's group: its members may talk to the daemon's socket.
-const COLIBRI_GROUP: &str = "colibri";
+pub(super) const COLIBRI_GROUP: &str = "colibri";
 
 /// First number of people's accounts (`/etc/login.defs`, UID_MIN); what lies below belongs to the system.
 const FIRST_HUMAN: u32 = 1000;
@@ -21,20 +21,21 @@ const FIRST_HUMAN: u32 = 1000;
 const LOCKED: &str = "!*";
 
 /// The fields of the line that starts with `name:`.
-fn entry<'a>(table: &'a str, name: &str) -> Option<Vec<&'a str>> {
+pub(super) fn entry<'a>(table: &'a str, name: &str) -> Option<Vec<&'a str>> {
     table
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
         .find(|fields| fields[0] == name)
 }
 
-/// A shadow field that some password opens.
+/// A shadow field that some password opens: not `!`, `*` or `x`, and no locked hash; the shortest there is, DES, has
+/// 13 characters (crypt(5)).
 fn opens(hash: &str) -> bool {
-    !hash.is_empty() && !hash.starts_with(['!', '*'])
+    hash.len() >= 13 && !hash.starts_with(['!', '*'])
 }
 
 impl<P: Processes> Debian<P> {
-    fn table(&self, path: &str) -> Result<String, HostError> {
+    pub(super) fn table(&self, path: &str) -> Result<String, HostError> {
         let bytes = self.machine.read_at(path)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -134,9 +135,8 @@ impl<P: Processes> Debian<P> {
         let Some(human) = self.human(login)? else {
             return Ok(false);
         };
-        let shadow = self.table("/etc/shadow")?;
         let group = self.table("/etc/group")?;
-        Ok(entry(&shadow, login).is_some()
+        Ok(self.half_written(login, &human)?.is_empty()
             && group
                 .lines()
                 .any(|line| line.split(':').nth(2) == Some(&human.gid.to_string()))
@@ -146,6 +146,7 @@ impl<P: Processes> Debian<P> {
 
     /// Each part is made only when it is missing, because a cut may fall between any two files of the account tables.
     pub(super) fn make_account(&self, login: &str) -> Result<(), HostError> {
+        self.remove_stale_locks()?;
         if entry(&self.table("/etc/group")?, login).is_none() {
             self.machine
                 .processes
@@ -165,9 +166,6 @@ impl<P: Processes> Debian<P> {
                 login,
             ]))?;
         }
-        if entry(&self.table("/etc/shadow")?, login).is_none() {
-            self.machine.processes.demand(&Command::new(["pwconv"]))?;
-        }
         let group = self.table("/etc/group")?;
         let colibri = entry(&group, COLIBRI_GROUP).ok_or_else(|| HostError::NotOnImage {
             what: format!("the group `{COLIBRI_GROUP}`"),
@@ -183,6 +181,9 @@ impl<P: Processes> Debian<P> {
             ]))?;
         }
         let human = self.present_human(login)?;
+        for (path, whole) in self.half_written(login, &human)? {
+            self.replace_keeping_owner(path, whole.as_bytes(), 0o640)?;
+        }
         self.machine.make_home(login, &human)
     }
 
@@ -200,6 +201,7 @@ impl<P: Processes> Debian<P> {
         password: &SecretString,
     ) -> Result<(), HostError> {
         self.present_human(login)?;
+        self.remove_stale_locks()?;
         let line = format!("{login}:{}\n", password.expose_secret());
         self.machine
             .processes

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod disk;
+mod half_written;
 mod network;
 mod places;
 mod survey;
