@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clawdie_firstboot::setup::{self, Key};
 use clawdie_firstboot::wizard::model::{Answer, Button, Origin, Press, Purpose, Stop, Wizard};
-use clawdie_firstboot::wizard::view::{self, Frames, SIZE};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use clawdie_firstboot::wizard::view;
+use clawdie_terminal::{Look, SIZE, pictures};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wizard");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wizard.md");
@@ -24,24 +23,18 @@ fn begin(old: Option<&[u8]>, purpose: Purpose) -> Wizard {
     Wizard::new(origin, old)
 }
 
-/// The screen as lines without the blanks at their ends.
+const ASCII: Look = Look::PLAIN;
+const LINES: Look = Look {
+    lines: true,
+    colour: false,
+};
+
 fn drawn(size: (u16, u16), draw: impl FnOnce(&mut ratatui::Frame<'_>)) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a screen in memory");
-    terminal.draw(draw).expect("drawn");
-    let buffer = terminal.backend().buffer().clone();
-    let mut text = String::new();
-    for row in 0..size.1 {
-        let line: String = (0..size.0)
-            .map(|column| buffer[(column, row)].symbol())
-            .collect();
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    pictures::text(&pictures::drawn(size, draw))
 }
 
-fn screen(wizard: &Wizard, frames: Frames) -> String {
-    drawn((80, 25), |frame| view::draw(frame, wizard, frames))
+fn screen(wizard: &Wizard, look: Look) -> String {
+    drawn((80, 25), |frame| view::draw(frame, wizard, look))
 }
 
 fn go(wizard: &mut Wizard, key: Key) {
@@ -75,10 +68,10 @@ fn screens() -> BTreeMap<&'static str, String> {
     let mut screens = BTreeMap::new();
 
     let missing = begin(None, Purpose::SetUp);
-    screens.insert("missing", screen(&missing, Frames::Lines));
+    screens.insert("missing", screen(&missing, LINES));
 
     let mut wizard = begin(Some(bad), Purpose::SetUp);
-    screens.insert("wrong", screen(&wizard, Frames::Ascii));
+    screens.insert("wrong", screen(&wizard, ASCII));
     assert_eq!(push(&mut wizard, Button::Save), Answer::Stay);
     fill(
         &mut wizard,
@@ -86,71 +79,35 @@ fn screens() -> BTreeMap<&'static str, String> {
         "sk-or-v1-CANARY0123456789abcdef0123456789abcdef",
     );
     fill(&mut wizard, Key::TelegramBotToken, &TOKEN[..30]);
-    screens.insert("wrong-token", screen(&wizard, Frames::Ascii));
+    screens.insert("wrong-token", screen(&wizard, ASCII));
     fill(&mut wizard, Key::TelegramBotToken, TOKEN);
     fill(&mut wizard, Key::TelegramAdminId, "123456789");
-    screens.insert("right-token", screen(&wizard, Frames::Ascii));
+    screens.insert("right-token", screen(&wizard, ASCII));
     assert_eq!(push(&mut wizard, Button::Save), Answer::Stay);
-    screens.insert("second-page", screen(&wizard, Frames::Ascii));
+    screens.insert("second-page", screen(&wizard, ASCII));
     fill(&mut wizard, Key::Hostname, "my-host");
     assert_eq!(push(&mut wizard, Button::Save), Answer::Save);
 
     let text = "no seed found: no FAT volume is called CLAWDIESEED or CLAWDIE, and no partition CLAWDIE-SEED. \
                 Plug in the stick with setup.txt and start the machine again.\n\nOr put that right now, and look again.";
     let notice = drawn((80, 25), |frame| {
-        view::draw_notice(frame, text, false, Frames::Ascii)
+        view::draw_notice(frame, text, false, ASCII)
     });
     screens.insert("no-seed", notice);
     screens
 }
 
-fn updating() -> bool {
-    std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1")
-}
-
-/// Holds a file against what it should be, or writes it.
-#[track_caller]
-fn compare(path: &Path, expected: &str) {
-    if updating() {
-        std::fs::write(path, expected).expect("written");
-    }
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        there == expected,
-        "{} is out of date (UPDATE_EXPECT=1 writes it anew). It should be:\n{expected}",
-        path.display()
-    );
-}
-
 #[test]
 fn screens_are_as_they_were() {
     for (name, screen) in screens() {
-        compare(&Path::new(FOLDER).join(format!("{name}.txt")), &screen);
+        pictures::compare(&Path::new(FOLDER).join(format!("{name}.txt")), &screen);
     }
 }
 
 #[test]
 fn the_page_shows_the_screens_as_they_are() {
-    let page = std::fs::read_to_string(PAGE).expect("docs/wizard.md");
-    let mut fresh = String::new();
-    let mut rest = page.as_str();
-    let mut shown = 0;
-    while let Some((before, behind)) = rest.split_once("<!-- screen: ") {
-        let (name, behind) = behind.split_once(" -->\n").expect("a name");
-        let (_, behind) = behind.split_once("```text\n").expect("a block");
-        let (_, behind) = behind.split_once("```\n").expect("its end");
-        let screen = screens()
-            .remove(name)
-            .unwrap_or_else(|| panic!("no screen {name}"));
-        fresh.push_str(&format!(
-            "{before}<!-- screen: {name} -->\n```text\n{screen}```\n"
-        ));
-        rest = behind;
-        shown += 1;
-    }
-    fresh.push_str(rest);
+    let shown = pictures::compare_page(Path::new(PAGE), |name| screens().remove(name));
     assert_eq!(shown, screens().len(), "each screen is shown once");
-    compare(Path::new(PAGE), &fresh);
 }
 
 fn fixtures() -> Vec<PathBuf> {
@@ -193,7 +150,7 @@ fn every_fault_of_every_file_is_told_whole_and_in_the_words_of_the_check() {
                 let Some(problem) = wizard.problem(at) else {
                     continue;
                 };
-                let shown = drawn(SIZE, |frame| view::draw(frame, &wizard, Frames::Ascii));
+                let shown = drawn(SIZE, |frame| view::draw(frame, &wizard, ASCII));
                 let rule = problem.rule.as_deref();
                 let rule = rule.map_or(String::new(), |rule| format!(" rule: {rule}"));
                 let words = format!(
@@ -225,7 +182,7 @@ fn help_of_every_setting_is_shown_whole() {
             }
             let Stop::Field(at) = stop else { continue };
             if wizard.problem(at).is_none() {
-                let shown = drawn(SIZE, |frame| view::draw(frame, &wizard, Frames::Ascii));
+                let shown = drawn(SIZE, |frame| view::draw(frame, &wizard, ASCII));
                 let row = wizard.fields()[at].key.row();
                 let words = format!("{} must be: {}", row.help.replace('*', ""), row.rule.text());
                 assert!(flat(&shown).contains(&flat(&words)), "{words}\n{shown}");
@@ -240,7 +197,7 @@ fn help_of_every_setting_is_shown_whole() {
 #[test]
 fn no_secret_is_shown_unless_it_is_asked_for() {
     // High enough for a whole page.
-    let high = |wizard: &Wizard| drawn((80, 70), |frame| view::draw(frame, wizard, Frames::Ascii));
+    let high = |wizard: &Wizard| drawn((80, 70), |frame| view::draw(frame, wizard, ASCII));
     let mut revealed = 0;
     for path in fixtures() {
         let bytes = std::fs::read(&path).expect("a fixture");
@@ -304,9 +261,9 @@ fn without_telegram_nobody_is_asked_for_a_bot_and_what_was_typed_comes_back() {
         wizard.status(),
         "Everything that is needed is there; 1 warning."
     );
-    assert!(!screen(&wizard, Frames::Ascii).contains("TELEGRAM_BOT_TOKEN"));
+    assert!(!screen(&wizard, ASCII).contains("TELEGRAM_BOT_TOKEN"));
     wizard.press(&Press::Left);
-    assert!(screen(&wizard, Frames::Ascii).contains("TELEGRAM_BOT_TOKEN [****"));
+    assert!(screen(&wizard, ASCII).contains("TELEGRAM_BOT_TOKEN [****"));
 }
 
 #[test]

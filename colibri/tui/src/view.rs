@@ -4,6 +4,7 @@ mod details;
 mod over;
 mod table;
 
+use clawdie_terminal::{BOLD, Look, REVERSED};
 use colibri_protocol::{AgentStatus, PaneSnapshot, PaneState, TaskStatus, Usage};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,14 +12,9 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::look::{BOLD, Look, REVERSED};
 use crate::model::{Link, Model, Over, View};
 use crate::text::{age, cut, line, tame, tokens, width, wrap};
 use table::{Column, Table};
-
-/// The least that everything fits into, and what a serial line is taken for that does not tell its
-/// size.
-pub const SIZE: (u16, u16) = (80, 24);
 
 /// From this width on, lists and what is said of their selected line stand side by side.
 const WIDE: u16 = 110;

@@ -1,18 +1,24 @@
 //! The dialogue that fills in or corrects `setup.txt` where the machine stands.
 //!
 //! [`model`] holds the answers and asks the one check there is, [`view`] draws them, [`place`] reads and saves, and
-//! `terminal` is the only part that touches one. [`hold`] ties them together.
+//! `keys` says which key does what. [`hold`] ties them together.
 
+mod keys;
 pub mod model;
 pub mod place;
-mod terminal;
 pub mod view;
 
 use std::io;
+use std::time::Duration;
 
-use model::Answer;
+use clawdie_terminal::signal::{SIGINT, SIGTERM};
+use clawdie_terminal::{Happened, Look, Screen};
+
+use model::{Answer, Press};
 use place::{Place, Saved};
-use terminal::{Happened, Screen};
+
+/// How long nothing may happen before the dialogue looks around.
+const TICK: Duration = Duration::from_millis(500);
 
 /// How a dialogue ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,11 +36,13 @@ pub enum Ending {
 /// # Errors
 /// There is no terminal, or it is gone.
 pub fn hold(place: &dyn Place) -> io::Result<Ending> {
-    let mut screen = Screen::open()?;
+    // SIGHUP says that there is no terminal any more, so there is none to give back.
+    let mut screen = Screen::open(&[SIGINT, SIGTERM])?;
+    let look = Look::of(|name| std::env::var(name).ok());
     loop {
         let ended = match place.read() {
-            Ok(held) => Some(ask(&mut screen, place, &held)?),
-            Err(why) => wait_for_seed(&mut screen, place, &why)?,
+            Ok(held) => Some(ask(&mut screen, look, place, &held)?),
+            Err(why) => wait_for_seed(&mut screen, look, place, &why)?,
         };
         if let Some(ending) = ended {
             return Ok(ending);
@@ -42,16 +50,20 @@ pub fn hold(place: &dyn Place) -> io::Result<Ending> {
     }
 }
 
-fn ask(screen: &mut Screen, place: &dyn Place, held: &place::Held) -> io::Result<Ending> {
+fn ask(
+    screen: &mut Screen,
+    look: Look,
+    place: &dyn Place,
+    held: &place::Held,
+) -> io::Result<Ending> {
     let mut wizard = place::begin(held, place.purpose());
-    let frames = screen.frames;
     loop {
-        screen.draw(|frame| view::draw(frame, &wizard, frames))?;
-        match screen.next()? {
-            Happened::Press(press) => match wizard.press(&press) {
-                Answer::Stay => {}
-                Answer::Leave => return Ok(Ending::Left),
-                Answer::Save => match place::save(place, &wizard, held) {
+        screen.draw(|frame| view::draw(frame, &wizard, look))?;
+        match screen.next(TICK)? {
+            Happened::Typed(typed) => match keys::press(typed).map(|press| wizard.press(&press)) {
+                None | Some(Answer::Stay) => {}
+                Some(Answer::Leave) => return Ok(Ending::Left),
+                Some(Answer::Save) => match place::save(place, &wizard, held) {
                     Ok(saved) => return Ok(Ending::Saved(saved)),
                     Err(why) => {
                         wizard.say(format!("Not saved; your answers are still here. {why}"))
@@ -67,21 +79,26 @@ fn ask(screen: &mut Screen, place: &dyn Place, held: &place::Held) -> io::Result
 }
 
 /// Says why there is nothing to write to, until the operator wants to look again (`None`) or leaves.
-fn wait_for_seed(screen: &mut Screen, place: &dyn Place, why: &str) -> io::Result<Option<Ending>> {
-    use model::Press;
-    let frames = screen.frames;
+fn wait_for_seed(
+    screen: &mut Screen,
+    look: Look,
+    place: &dyn Place,
+    why: &str,
+) -> io::Result<Option<Ending>> {
     let text = format!("{why}.\n\nOr put that right now, and look again.");
     let mut leaving = false;
     loop {
-        screen.draw(|frame| view::draw_notice(frame, &text, leaving, frames))?;
-        match screen.next()? {
-            Happened::Press(Press::Enter) if leaving => return Ok(Some(Ending::Left)),
-            Happened::Press(Press::Enter) => return Ok(None),
-            Happened::Press(Press::Escape) => leaving = true,
-            Happened::Press(Press::Next | Press::Previous | Press::Left | Press::Right) => {
-                leaving = !leaving;
-            }
-            Happened::Press(_) => {}
+        screen.draw(|frame| view::draw_notice(frame, &text, leaving, look))?;
+        match screen.next(TICK)? {
+            Happened::Typed(typed) => match keys::press(typed) {
+                Some(Press::Enter) if leaving => return Ok(Some(Ending::Left)),
+                Some(Press::Enter) => return Ok(None),
+                Some(Press::Escape) => leaving = true,
+                Some(Press::Next | Press::Previous | Press::Left | Press::Right) => {
+                    leaving = !leaving;
+                }
+                _ => {}
+            },
             Happened::Redraw => screen.clear()?,
             Happened::Nothing if place.is_done_elsewhere() => {
                 return Ok(Some(Ending::DoneElsewhere));

@@ -1,72 +1,20 @@
 //! Draws the dialogue. Bold and reversed text only: that works on every console, and asks for no colour.
 
+use clawdie_terminal::{BOLD, Look, REVERSED};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
-use ratatui::style::{Modifier, Style};
-use ratatui::symbols::border;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 
 use super::model::{Button, Field, Purpose, Stop, Wizard};
 use crate::setup::{Key, Problem};
 
-/// The least that the dialogue needs, and what a serial line is taken for that does not tell its size.
-pub const SIZE: (u16, u16) = (80, 24);
-
 /// Lines for help or a fault, inside their frame.
 const HELP_LINES: u16 = 6;
 
-const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-
-/// What frames are drawn with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frames {
-    /// Lines and corners of Unicode.
-    Lines,
-    /// `+`, `-` and `|`, for a terminal that may know nothing else.
-    Ascii,
-}
-
-impl Frames {
-    const ASCII: border::Set<'static> = border::Set {
-        top_left: "+",
-        top_right: "+",
-        bottom_left: "+",
-        bottom_right: "+",
-        vertical_left: "|",
-        vertical_right: "|",
-        horizontal_top: "-",
-        horizontal_bottom: "-",
-    };
-
-    /// What this terminal can show, told from its environment: `LC_ALL`, `LC_CTYPE`, `LANG` and `TERM`.
-    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-            .into_iter()
-            .filter_map(&variable)
-            .find(|value| !value.is_empty())
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let terminal = variable("TERM").unwrap_or_default();
-        let is_plain = terminal.is_empty() || terminal == "dumb" || terminal.starts_with("vt");
-        if !is_plain && (locale.contains("utf-8") || locale.contains("utf8")) {
-            Self::Lines
-        } else {
-            Self::Ascii
-        }
-    }
-
-    fn block(self) -> Block<'static> {
-        Block::bordered().border_set(match self {
-            Self::Lines => border::PLAIN,
-            Self::Ascii => Self::ASCII,
-        })
-    }
-}
-
 /// Draws the dialogue's state.
-pub fn draw(frame: &mut Frame<'_>, wizard: &Wizard, frames: Frames) {
+pub fn draw(frame: &mut Frame<'_>, wizard: &Wizard, look: Look) {
     let [title, status, fields, help, buttons, keys] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
@@ -79,14 +27,14 @@ pub fn draw(frame: &mut Frame<'_>, wizard: &Wizard, frames: Frames) {
     draw_title(frame, title, &wizard.origin().place);
     frame.render_widget(Line::styled(harmless(&wizard.status()), BOLD), status);
     draw_fields(frame, fields, wizard);
-    draw_help(frame, help, wizard, frames);
+    draw_help(frame, help, wizard, look);
     draw_buttons(frame, buttons, &labels(wizard), wizard.focus());
     let hint = "Tab, arrows: move  Enter: next  ^R: show secrets  ^U: empty line  Esc: leave";
     frame.render_widget(Line::raw(hint), keys);
 }
 
 /// Draws a page that only says something, with two ways to go on.
-pub fn draw_notice(frame: &mut Frame<'_>, text: &str, leaving: bool, frames: Frames) {
+pub fn draw_notice(frame: &mut Frame<'_>, text: &str, leaving: bool, look: Look) {
     let [title, page, buttons] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
@@ -95,7 +43,7 @@ pub fn draw_notice(frame: &mut Frame<'_>, text: &str, leaving: bool, frames: Fra
     .areas(frame.area());
     draw_title(frame, title, "");
     let words = Paragraph::new(harmless(text)).wrap(Wrap { trim: true });
-    frame.render_widget(words.block(frames.block().title(" No seed ")), page);
+    frame.render_widget(words.block(look.block().title(" No seed ")), page);
     let labels = [
         (Button::Save, "Look again"),
         (Button::Leave, leave_label(Purpose::SetUp)),
@@ -261,13 +209,10 @@ fn choice(word: &str) -> String {
     format!("< {word} >")
 }
 
-fn draw_help(frame: &mut Frame<'_>, area: Rect, wizard: &Wizard, frames: Frames) {
+fn draw_help(frame: &mut Frame<'_>, area: Rect, wizard: &Wizard, look: Look) {
     let (title, text) = help(wizard);
     let words = Paragraph::new(harmless(&text)).wrap(Wrap { trim: true });
-    frame.render_widget(
-        words.block(frames.block().title(format!(" {title} "))),
-        area,
-    );
+    frame.render_widget(words.block(look.block().title(format!(" {title} "))), area);
 }
 
 /// The title and the text of the lower part: what was last said, the fault of the field, or help.
@@ -344,31 +289,4 @@ fn cut(text: &str, width: usize) -> String {
     }
     let start: String = text.chars().take(width.saturating_sub(3)).collect();
     format!("{start}...")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_of_lines_only_where_the_terminal_says_so() {
-        let of = |locale: &'static str, terminal: &'static str| {
-            Frames::of(|name| match name {
-                "LANG" => Some(locale.to_owned()),
-                "TERM" => Some(terminal.to_owned()),
-                _ => None,
-            })
-        };
-        assert_eq!(of("en_US.UTF-8", "xterm-256color"), Frames::Lines);
-        assert_eq!(of("C.utf8", "linux"), Frames::Lines);
-        for (locale, terminal) in [
-            ("C", "xterm"),
-            ("", "linux"),
-            ("C.UTF-8", "vt100"),
-            ("C.UTF-8", "dumb"),
-            ("C.UTF-8", ""),
-        ] {
-            assert_eq!(of(locale, terminal), Frames::Ascii, "{locale} {terminal}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! What lies over a view: help, details, forms and questions.
 
+use clawdie_terminal::{BOLD, Look, REVERSED};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -7,7 +8,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::details::of_selected;
-use crate::look::{BOLD, Look, REVERSED};
 use crate::model::{Field, Form, Model};
 use crate::text::{cut, line, width, wrap};
 
@@ -179,7 +179,7 @@ pub(super) fn search(frame: &mut Frame<'_>, area: Rect, field: &Field) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::SIZE;
+    use clawdie_terminal::SIZE;
 
     #[test]
     fn help_fits_into_its_frame_on_the_small_screen() {

@@ -1,11 +1,11 @@
 //! Tables: some columns of a fixed width, one that takes the rest, one line that is selected.
 
+use clawdie_terminal::{BOLD, Look, REVERSED};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Cell, Row, Table as Widget, TableState};
 
-use crate::look::{BOLD, Look, REVERSED};
 use crate::text::{cut, width};
 
 /// The mark in front of the selected line.

@@ -1,7 +1,7 @@
 //! No sequence of keys, messages and sizes makes it panic.
 
+use clawdie_terminal::Look;
 use colibri_protocol::{Change, Snapshot, TaskPage};
-use colibri_tui::look::Look;
 use colibri_tui::model::{Heard, Model, Press};
 use proptest::prelude::*;
 

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use colibri_tui::look::Look;
+use clawdie_terminal::{Look, SIZE, pictures};
 use colibri_tui::model::{Heard, Model, Over, Press};
-use colibri_tui::view::{self, SIZE};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use colibri_tui::view;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
@@ -23,25 +21,11 @@ const LINES: Look = Look {
 };
 
 pub(crate) fn buffer(model: &Model, size: (u16, u16), look: Look) -> Buffer {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("a screen in memory");
-    terminal
-        .draw(|frame| view::draw(frame, model, look))
-        .expect("drawn");
-    terminal.backend().buffer().clone()
+    pictures::drawn(size, |frame| view::draw(frame, model, look))
 }
 
-/// The screen as lines without the blanks at their ends.
 fn text(model: &Model, size: (u16, u16), look: Look) -> String {
-    let buffer = buffer(model, size, look);
-    let mut text = String::new();
-    for row in 0..size.1 {
-        let line: String = (0..size.0)
-            .map(|column| buffer[(column, row)].symbol())
-            .collect();
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    pictures::text(&buffer(model, size, look))
 }
 
 /// Every screen, by name.
@@ -84,57 +68,23 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens
 }
 
-fn updating() -> bool {
-    std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1")
-}
-
-/// Holds a file against what it should be, or writes it.
-#[track_caller]
-fn compare(path: &Path, expected: &str) {
-    if updating() {
-        std::fs::write(path, expected).expect("written");
-    }
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        there == expected,
-        "{} is out of date (UPDATE_EXPECT=1 writes it anew). It should be:\n{expected}",
-        path.display()
-    );
-}
-
 #[test]
 fn screens_are_as_they_were() {
     for (name, model) in screens() {
         let small = text(&model, SIZE, Look::PLAIN);
-        compare(&Path::new(FOLDER).join(format!("{name}.txt")), &small);
+        pictures::compare(&Path::new(FOLDER).join(format!("{name}.txt")), &small);
         let large = text(&model, LARGE, LINES);
-        compare(&Path::new(FOLDER).join(format!("{name}.large.txt")), &large);
+        pictures::compare(&Path::new(FOLDER).join(format!("{name}.large.txt")), &large);
     }
 }
 
 #[test]
 fn the_page_shows_the_screens_as_they_are() {
-    let page = std::fs::read_to_string(PAGE).expect("docs/tui.md");
-    let mut fresh = String::new();
-    let mut rest = page.as_str();
-    let mut shown = 0;
-    while let Some((before, behind)) = rest.split_once("<!-- screen: ") {
-        let (name, behind) = behind.split_once(" -->\n").expect("a name");
-        let (_, behind) = behind.split_once("```text\n").expect("a block");
-        let (_, behind) = behind.split_once("```\n").expect("its end");
-        let model = screens()
-            .remove(name)
-            .unwrap_or_else(|| panic!("no screen {name}"));
-        let screen = text(&model, SIZE, Look::PLAIN);
-        fresh.push_str(&format!(
-            "{before}<!-- screen: {name} -->\n```text\n{screen}```\n"
-        ));
-        rest = behind;
-        shown += 1;
-    }
-    fresh.push_str(rest);
+    let shown = pictures::compare_page(Path::new(PAGE), |name| {
+        let model = screens().remove(name)?;
+        Some(text(&model, SIZE, Look::PLAIN))
+    });
     assert!(shown > 4, "only {shown} screens are shown");
-    compare(Path::new(PAGE), &fresh);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The terminal: raw while the dialogue runs, and as it was afterwards, come what may.
+//! The terminal: raw while the screen is shown, and as it was afterwards, come what may.
 
+use std::ffi::c_int;
 use std::io::{self, IsTerminal as _, Stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
@@ -8,8 +9,7 @@ use std::time::Duration;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
-    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind,
-    KeyModifiers,
+    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind,
 };
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
@@ -17,22 +17,18 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::model::Press;
-use super::view::{Frames, SIZE};
+use crate::Typed;
 
-/// How long nothing may happen before the dialogue looks around.
-const TICK: Duration = Duration::from_millis(500);
-
-/// How long the rest of an arrow key's sequence may take on a slow line.
-const REST_OF_KEY: Duration = Duration::from_millis(50);
+/// Columns and rows of the smallest screen that programs are made for, and what a line is taken for that does not tell
+/// its size.
+pub const SIZE: (u16, u16) = (80, 24);
 
 /// What came next.
-pub(super) enum Happened {
-    /// A press.
-    Press(Press),
+pub enum Happened {
+    /// Somebody typed.
+    Typed(Typed),
     /// The screen has to be drawn anew as a whole.
     Redraw,
     /// Nothing, for a while.
@@ -42,23 +38,26 @@ pub(super) enum Happened {
 }
 
 /// The terminal while it is ours.
-pub(super) struct Screen {
+#[derive(Debug)]
+pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
-    _raw: Raw,
     signals: &'static Signals,
-    /// What frames are drawn with.
-    pub(super) frames: Frames,
+    _raw: Raw,
 }
 
 impl Screen {
-    /// Takes the terminal.
-    pub(super) fn open() -> io::Result<Self> {
+    /// Takes the terminal. Until it is dropped, `signals` make [`next`](Self::next) say [`Happened::Stop`]; before and
+    /// after that they end the program as they always do. A program has one set of signals: that of the first call.
+    ///
+    /// # Errors
+    /// Standard input and output are no terminal, or it does not take orders.
+    pub fn open(signals: &[c_int]) -> io::Result<Self> {
         if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
             return Err(io::Error::other(
                 "standard input and output must be a terminal",
             ));
         }
-        let signals = Signals::caught()?;
+        let signals = Signals::caught(signals)?;
         signals.end_at_once.store(false, Ordering::Relaxed);
         restore_on_panic();
         enable_raw_mode()?;
@@ -74,15 +73,18 @@ impl Screen {
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
         let mut screen = Self {
             terminal,
-            _raw: raw,
             signals,
-            frames: Frames::of(|name| std::env::var(name).ok()),
+            _raw: raw,
         };
         screen.clear()?;
         Ok(screen)
     }
 
-    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+    /// Draws a whole picture.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         self.terminal.draw(draw).map(|_| ())
     }
 
@@ -90,25 +92,32 @@ impl Screen {
     ///
     /// Not by the terminal's own `clear`, which asks where the cursor is: whatever listens at the other end of a serial
     /// line may never answer.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn clear(&mut self) -> io::Result<()> {
         let area = self.terminal.get_frame().area();
         self.terminal.resize(area)
     }
 
-    /// Waits for something to happen.
-    pub(super) fn next(&self) -> io::Result<Happened> {
+    /// Waits for something to happen, at most that long.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn next(&self, patience: Duration) -> io::Result<Happened> {
         if self.signals.stop.load(Ordering::Relaxed) {
             return Ok(Happened::Stop);
         }
-        if !event::poll(TICK)? {
+        if !event::poll(patience)? {
             return Ok(Happened::Nothing);
         }
         Ok(match event::read()? {
             Event::Key(key) if key.kind == KeyEventKind::Release => Happened::Nothing,
-            Event::Key(key) if key.code == KeyCode::Esc => Happened::Press(rest_of_key()?),
-            Event::Key(key) if is_control(key, 'l') => Happened::Redraw,
-            Event::Key(key) => press_of(key).map_or(Happened::Nothing, Happened::Press),
-            Event::Paste(text) => Happened::Press(Press::Paste(text.into())),
+            Event::Key(key) => match Typed::read(key)? {
+                Typed::Control('l') => Happened::Redraw,
+                typed => Happened::Typed(typed),
+            },
+            Event::Paste(text) => Happened::Typed(Typed::Paste(text)),
             Event::Resize(..) => Happened::Redraw,
             _ => Happened::Nothing,
         })
@@ -123,8 +132,8 @@ impl Drop for Screen {
     }
 }
 
-/// Signals that end a program. While the terminal is ours it is given back first; not after SIGHUP, which says that
-/// there is no terminal any more.
+/// Signals that end a program. While the terminal is ours it is given back first.
+#[derive(Debug)]
 struct Signals {
     stop: Arc<AtomicBool>,
     /// Without a terminal to give back a signal does what it always does.
@@ -132,7 +141,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn caught() -> io::Result<&'static Self> {
+    fn caught(which: &[c_int]) -> io::Result<&'static Self> {
         static CAUGHT: OnceLock<Signals> = OnceLock::new();
         if let Some(signals) = CAUGHT.get() {
             return Ok(signals);
@@ -141,7 +150,7 @@ impl Signals {
             stop: Arc::default(),
             end_at_once: Arc::default(),
         };
-        for signal in [SIGINT, SIGTERM] {
+        for &signal in which {
             flag::register_conditional_default(signal, signals.end_at_once.clone())?;
             flag::register(signal, signals.stop.clone())?;
         }
@@ -150,6 +159,7 @@ impl Signals {
 }
 
 /// Gives the terminal back when it is dropped.
+#[derive(Debug)]
 struct Raw;
 
 impl Drop for Raw {
@@ -178,57 +188,4 @@ fn restore_on_panic() {
             before(panic);
         }));
     });
-}
-
-fn is_control(key: KeyEvent, letter: char) -> bool {
-    key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char(letter)
-}
-
-fn press_of(key: KeyEvent) -> Option<Press> {
-    Some(match key.code {
-        _ if is_control(key, 'r') => Press::Reveal,
-        _ if is_control(key, 'u') => Press::Clear,
-        _ if is_control(key, 'c') => Press::Escape,
-        // How some terminals send Backspace and Enter.
-        _ if is_control(key, 'h') => Press::Backspace,
-        _ if is_control(key, 'j') => Press::Enter,
-        KeyCode::Char(_) if key.modifiers.contains(KeyModifiers::CONTROL) => return None,
-        KeyCode::Char(letter) => Press::Char(letter),
-        KeyCode::Enter => Press::Enter,
-        KeyCode::Tab | KeyCode::Down => Press::Next,
-        KeyCode::BackTab | KeyCode::Up => Press::Previous,
-        KeyCode::Left => Press::Left,
-        KeyCode::Right => Press::Right,
-        KeyCode::Home => Press::Home,
-        KeyCode::End => Press::End,
-        KeyCode::Backspace => Press::Backspace,
-        KeyCode::Delete => Press::Delete,
-        _ => return None,
-    })
-}
-
-/// An Esc may be the first byte of an arrow key whose others come late over a serial line.
-fn rest_of_key() -> io::Result<Press> {
-    let next = || -> io::Result<Option<KeyCode>> {
-        if !event::poll(REST_OF_KEY)? {
-            return Ok(None);
-        }
-        Ok(match event::read()? {
-            Event::Key(key) => Some(key.code),
-            _ => None,
-        })
-    };
-    let Some(KeyCode::Char('[' | 'O')) = next()? else {
-        return Ok(Press::Escape);
-    };
-    Ok(match next()? {
-        Some(KeyCode::Char('A')) => Press::Previous,
-        Some(KeyCode::Char('B')) => Press::Next,
-        Some(KeyCode::Char('C')) => Press::Right,
-        Some(KeyCode::Char('D')) => Press::Left,
-        Some(KeyCode::Char('H')) => Press::Home,
-        Some(KeyCode::Char('F')) => Press::End,
-        Some(KeyCode::Char('Z')) => Press::Previous,
-        _ => Press::Escape,
-    })
 }

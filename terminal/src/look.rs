@@ -45,11 +45,13 @@ impl Look {
         }
     }
 
-    pub(crate) fn block(self) -> Block<'static> {
+    /// A frame.
+    pub fn block(self) -> Block<'static> {
         Block::bordered().border_set(if self.lines { border::PLAIN } else { ASCII })
     }
 
-    pub(crate) fn painted(self, colour: Color) -> Style {
+    /// In that colour, where there are any.
+    pub fn painted(self, colour: Color) -> Style {
         if self.colour {
             Style::new().fg(colour)
         } else {
@@ -58,8 +60,10 @@ impl Look {
     }
 }
 
-pub(crate) const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
-pub(crate) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+/// What is chosen; works on every console.
+pub const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
+/// What counts; works on every console.
+pub const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +81,9 @@ mod tests {
     fn a_terminal_gets_what_it_says_that_it_can() {
         let utf8 = ("LANG", "sl_SI.UTF-8");
         assert_eq!(of(&[utf8, ("TERM", "xterm-256color")]), (true, true));
+        assert_eq!(of(&[("LANG", "C.utf8"), ("TERM", "linux")]), (true, true));
         assert_eq!(of(&[("LANG", "C"), ("TERM", "linux")]), (false, true));
+        assert_eq!(of(&[("TERM", "linux")]), (false, true));
         for terminal in ["vt100", "vt220", "dumb", ""] {
             assert_eq!(
                 of(&[utf8, ("TERM", terminal)]),
