@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    Backup, CancelTask, ClaimTask, CreateJob, CreateTask, ErrorKind, GetTask, Heartbeat,
-    IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, SendPrompt,
+    Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
+    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, SendPrompt,
     SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
@@ -86,6 +86,10 @@ pub enum Command {
     StopAgent(StopAgent),
     /// Asks a running agent something.
     SendPrompt(SendPrompt),
+    /// A session of an agent of this host, running or not: how long it is, and what became of it.
+    GetSession(GetSession),
+    /// Summarises all but the newest turns of a session, needed or not.
+    CompactSession(CompactSession),
     /// Makes a skill known, or updates it.
     RegisterSkill(RegisterSkill),
     /// One page of skills, by name.
