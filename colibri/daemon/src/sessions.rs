@@ -217,7 +217,7 @@ impl Book {
             Err(error) => {
                 let why = error.to_string();
                 let before = self.gaps.take();
-                if !before.as_ref().is_some_and(|gaps| gaps.last) {
+                if before.as_ref().is_none_or(|gaps| !gaps.last) {
                     let (agent, session) = (self.session.agent(), self.session.id());
                     tracing::error!(agent, %session, "its session has a gap: {why}");
                 }
@@ -288,7 +288,7 @@ fn file_of(folder: &Path, id: Uuid) -> PathBuf {
 
 /// The session that was begun last: ids made later sort later.
 fn newest(folder: &Path) -> std::io::Result<Option<PathBuf>> {
-    let mut newest = None;
+    let mut newest: Option<Uuid> = None;
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "jsonl") {
