@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use colibri_protocol::{
     Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
-    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill,
-    RemoveJob, ReplyError, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
-    TaskStatus, TransitionTask, Usage, place,
+    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
+    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
+    SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -615,9 +615,7 @@ impl Verb {
                 prompt.check()?;
                 Command::SendPrompt(prompt)
             }
-            Self::GetSession(OneSession { session }) => {
-                Command::GetSession(GetSession { session })
-            }
+            Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {
                 let compact = CompactSession { session, summary };
                 compact.check()?;

@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
     Agent, AgentPage, BackedUp, Capability, Change, Compacted, CostModeInForce, Job, JobPage,
-    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status, Task, TaskDetails, TaskPage,
-    TaskStatus, Thresholds, Usage,
+    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
+    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use colibri_protocol::{
     Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, SendPrompt, SessionSnapshot, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus,
+    RegisterAgent, ReplyError, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent, StopAgent,
+    TaskStatus,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -253,9 +253,11 @@ impl Panes {
         Ok(())
     }
 
-    /// How many sessions are open.
+    /// How many sessions are open. Does not wait for the disk, unlike they themselves.
     pub(crate) fn open_sessions(&self) -> u32 {
-        self.sessions.count()
+        let seats = self.seats();
+        let is_open = |seat: &&Seat| is_running(Some(seat)) && seat.pane.borrow().session.is_some();
+        u32::try_from(seats.values().filter(is_open).count()).unwrap_or(u32::MAX)
     }
 
     /// Tells keepers when the board has something for their agents; until the daemon stops.

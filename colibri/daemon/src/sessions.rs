@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use colibri_protocol::{
-    CompactSession, Compacted, CostMode, ErrorKind, Name, ReplyError, SessionBrief,
-    SessionSnapshot,
+    CompactSession, Compacted, CostMode, ErrorKind, Name, ReplyError, SessionBrief, SessionSnapshot,
 };
 use colibri_session::{Action, Limits, NewSession, Session, SessionError};
 use jiff::Timestamp;
@@ -114,11 +113,6 @@ impl Sessions {
         // With the last of them the file is closed, before another can look for it.
         drop(shared);
         open.remove(&id);
-    }
-
-    /// How many are open.
-    pub(crate) fn count(&self) -> u32 {
-        u32::try_from(self.open().len()).unwrap_or(u32::MAX)
     }
 
     /// A session as it stands.
@@ -346,18 +340,21 @@ mod tests {
         let sessions = Sessions::new(dir.path().to_owned());
         let enter = |mode, prefix: &str| {
             let shared = sessions.enter(&ada(), mode, prefix.to_owned()).unwrap();
-            assert_eq!(sessions.count(), 1);
+            assert_eq!(sessions.open().len(), 1);
             let brief = lock(&shared).brief();
             sessions.leave(shared);
             (brief.session, brief.cost_mode)
         };
         let (first, mode) = enter(CostMode::Smart, "Be kind.\n");
         assert_eq!(mode, CostMode::Smart);
-        assert_eq!(enter(CostMode::Fast, "Be kind.\n"), (first, CostMode::Smart));
+        assert_eq!(
+            enter(CostMode::Fast, "Be kind.\n"),
+            (first, CostMode::Smart)
+        );
         assert_eq!(enter(CostMode::Max, "Be kind.\n"), (first, CostMode::Max));
         let (second, mode) = enter(CostMode::Fast, "Be brief.\n");
         assert!(second != first && mode == CostMode::Fast);
-        assert_eq!(sessions.count(), 0);
+        assert!(sessions.open().is_empty());
         // Both can be asked for though none is open.
         assert_eq!(sessions.get(first).unwrap().cost_mode, CostMode::Max);
         assert_eq!(sessions.get(second).unwrap().agent, "ada");

@@ -2,8 +2,8 @@
 
 use colibri_protocol::{
     CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
-    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
-    TransitionTask,
+    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent,
+    StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;

@@ -10,14 +10,13 @@ use uuid::Uuid;
 
 use crate::{
     Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
-    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob, CreateTask, DatabaseStatus,
-    ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, MAX_LINE, Missed, Name,
-    NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply,
-    Request, RequestId, Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief,
-    SessionSnapshot, SetCostMode,
-    Skill, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails,
-    TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd,
-    place,
+    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
+    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
+    Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
+    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
+    SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
+    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
+    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.

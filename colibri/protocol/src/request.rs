@@ -8,8 +8,8 @@ use strum::VariantNames as _;
 
 use crate::{
     Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
-    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
+    ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -100,7 +100,7 @@ pub enum Command {
     ListJobs(Paging),
     /// Removes a job; the tasks that it has made stay.
     RemoveJob(RemoveJob),
-    /// Changes how freely agents may spend.
+    /// Changes how freely agents may spend; the sessions of those that run have this mode at once.
     SetCostMode(SetCostMode),
     /// Copies the database into a new file, mode 0600, while everything goes on.
     Backup(Backup),

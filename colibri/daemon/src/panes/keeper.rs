@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus, TransitionTask,
-    Usage,
+    Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus,
+    TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,

@@ -128,7 +128,10 @@ impl Record {
             return Vec::new();
         }
         self.refresh();
-        let Some(SessionBrief { session, cost_mode, .. }) = self.shown.brief else {
+        let Some(SessionBrief {
+            session, cost_mode, ..
+        }) = self.shown.brief
+        else {
             return Vec::new();
         };
         let told = |action: &Action| {

@@ -78,7 +78,12 @@ pub(crate) fn create(home: &Home, title: &str) -> Task {
     home.client().ask(new).unwrap()
 }
 
-pub(crate) fn stands(home: &Home, task: &Task, status: TaskStatus, patience: Duration) -> TaskDetails {
+pub(crate) fn stands(
+    home: &Home,
+    task: &Task,
+    status: TaskStatus,
+    patience: Duration,
+) -> TaskDetails {
     wait(&format!("{status} for {task:?}"), patience, || {
         Some(details(home, task.id)).filter(|found| found.task.status == status)
     })

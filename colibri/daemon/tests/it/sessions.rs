@@ -71,10 +71,16 @@ fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
     do_tasks(&home, 4);
     let grown = session(&home, id);
     assert_eq!((grown.turns, grown.compactions), (4, 0));
-    assert_eq!((grown.agent.as_str(), grown.cost_mode), ("ada", CostMode::Fast));
+    assert_eq!(
+        (grown.agent.as_str(), grown.cost_mode),
+        ("ada", CostMode::Fast)
+    );
     // The first answer and four more, each of a hundred tokens.
     assert_eq!(grown.usage.input, 500);
-    let kinds: Vec<Value> = lines(&home, id).iter().map(|line| read(line)["kind"].clone()).collect();
+    let kinds: Vec<Value> = lines(&home, id)
+        .iter()
+        .map(|line| read(line)["kind"].clone())
+        .collect();
     assert_eq!(
         kinds[..8],
         [
@@ -98,7 +104,9 @@ fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
     assert!(done.entries > 0 && done.after < done.before, "{done:?}");
     assert_eq!(compact(&home, id).unwrap().entries, 0);
     let shown = wait("the pane", LONG, || {
-        pane(&home, "ada").session.filter(|session| session.compactions == 1)
+        pane(&home, "ada")
+            .session
+            .filter(|session| session.compactions == 1)
     });
     assert_eq!((shown.session, shown.turns), (id, 2));
 
@@ -132,7 +140,10 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
         }
     };
     assert_eq!(told["escalated"], "budget-exceeded");
-    assert_eq!((&told["mode"], &told["agent"]), (&json!("smart"), &json!("ada")));
+    assert_eq!(
+        (&told["mode"], &told["agent"]),
+        (&json!("smart"), &json!("ada"))
+    );
 
     let risen = session(&home, id);
     assert_eq!(risen.cost_mode, CostMode::Smart);
@@ -142,7 +153,10 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     assert_eq!((step.from, step.to), (CostMode::Fast, CostMode::Smart));
     assert_eq!(step.trigger, Trigger::BudgetExceeded);
     let log = home.log();
-    assert!(log.contains("escalated from fast to smart: budget-exceeded"), "{log}");
+    assert!(
+        log.contains("escalated from fast to smart: budget-exceeded"),
+        "{log}"
+    );
 
     // From now on it has room for two of those, and is judged by that.
     do_tasks(&home, 1);
@@ -219,6 +233,9 @@ fn an_agent_works_though_its_session_cannot_be_written() {
     let pane = pane(&home, "ada");
     assert_eq!(pane.session, None);
     let problem = pane.session_problem.unwrap();
-    assert!(problem.contains("there is no session: cannot make"), "{problem}");
+    assert!(
+        problem.contains("there is no session: cannot make"),
+        "{problem}"
+    );
     assert!(home.log().contains("it has no session"), "{}", home.log());
 }
