@@ -124,9 +124,6 @@ impl Record {
             return Vec::new();
         };
         let actions = block_in_place(|| lock(session).keep_within());
-        if actions.is_empty() {
-            return Vec::new();
-        }
         self.refresh();
         let Some(SessionBrief {
             session, cost_mode, ..
