@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use colibri_protocol::{
-    Backup, CancelTask, Capability, ClaimTask, Command, CostMode, CreateJob, CreateTask, GetTask,
-    Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill,
-    RemoveJob, ReplyError, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
-    TaskStatus, TransitionTask, Usage, place,
+    Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
+    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
+    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
+    SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -128,6 +128,18 @@ pub(crate) enum Verb {
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
+    /// Show how long an agent's session is, what it cost and what became of it
+    #[command(
+        after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
+        of the agents that run.\n\n\
+        Example:\n  colibri get-session 0198a000-0000-7000-8000-000000000004"
+    )]
+    GetSession(OneSession),
+    /// Summarise all but the newest turns of a session, needed or not
+    #[command(
+        after_help = "Example:\n  colibri compact-session ID --summary 'The vault is backed up'"
+    )]
+    CompactSession(Compact),
     /// Make a skill known, or update it
     #[command(
         after_help = "Example:\n  colibri register-skill --name vault \\\n      \
@@ -414,6 +426,24 @@ pub(crate) struct Prompt {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OneSession {
+    /// The session's id
+    #[arg(value_name = "ID")]
+    session: Uuid,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Compact {
+    /// The session's id
+    #[arg(value_name = "ID")]
+    session: Uuid,
+
+    /// The summary [default: a plain one, made without a model]
+    #[arg(long, value_name = "TEXT")]
+    summary: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct NewSkill {
     /// Its name; a known name has the rest updated
     #[arg(long, value_name = "NAME")]
@@ -584,6 +614,12 @@ impl Verb {
                 let prompt = SendPrompt { agent, message };
                 prompt.check()?;
                 Command::SendPrompt(prompt)
+            }
+            Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
+            Self::CompactSession(Compact { session, summary }) => {
+                let compact = CompactSession { session, summary };
+                compact.check()?;
+                Command::CompactSession(compact)
             }
             Self::RegisterSkill(new) => {
                 let new = RegisterSkill {

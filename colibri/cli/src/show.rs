@@ -3,9 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
-    Agent, AgentPage, BackedUp, Capability, Change, CostModeInForce, Job, JobPage, PaneSnapshot,
-    PaneState, ServiceCheck, Skill, SkillPage, Snapshot, Status, Task, TaskDetails, TaskPage,
-    TaskStatus, Thresholds,
+    Agent, AgentPage, BackedUp, Capability, Change, Compacted, CostModeInForce, Job, JobPage,
+    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
+    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -42,6 +42,17 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) | Verb::SendPrompt(_) => {
             let pane: PaneSnapshot = read(data)?;
             format!("{} {}\n", pane.agent, doing(&pane))
+        }
+        Verb::GetSession(_) => session(&read(data)?),
+        Verb::CompactSession(_) => {
+            let done: Compacted = read(data)?;
+            match done.entries {
+                0 => "nothing to summarise\n".to_owned(),
+                entries => format!(
+                    "{entries} entries summarised: {} bytes before, {} now\n",
+                    done.before, done.after
+                ),
+            }
         }
         Verb::RegisterSkill(_) => format!("{}\n", read::<Skill>(data)?.name),
         Verb::ListSkills(_) => skills(&read(data)?),
@@ -100,6 +111,18 @@ pub(crate) fn change(change: &Change) -> String {
         }
         Change::Agent { agent_id, name } => format!("agent  {agent_id}  {name}"),
         Change::Pane { agent, state } => format!("pane   {agent}  {state}"),
+        Change::Session {
+            session,
+            agent,
+            mode,
+            escalated,
+        } => {
+            let what = match escalated {
+                Some(trigger) => format!("escalated to {}: {trigger}", mode.as_str()),
+                None => "compacted".to_owned(),
+            };
+            format!("session {session}  {agent}  {what}")
+        }
         Change::Skill { name } => format!("skill  {name}"),
         Change::Job { name } => format!("job    {name}"),
         Change::CostMode { mode } => format!("cost mode {}", mode.as_str()),
@@ -122,7 +145,7 @@ fn status(status: &Status) -> String {
         .collect();
     let database = &status.database;
     let (agents, scheduler) = (status.agents, &status.scheduler);
-    let rows: [(&str, String); 13] = [
+    let rows: [(&str, String); 14] = [
         (
             "Version",
             format!("{} (pid {})", status.version, status.pid),
@@ -162,6 +185,7 @@ fn status(status: &Status) -> String {
                 agents.active, agents.idle, agents.offline
             ),
         ),
+        ("Sessions", format!("{} open", status.sessions)),
         ("Jobs", status.jobs.to_string()),
         (
             "Clients",
@@ -200,7 +224,6 @@ fn one_task(task: &Task) -> String {
 
 fn details(details: &TaskDetails, zone: &TimeZone) -> String {
     let task = &details.task;
-    let usage = task.usage;
     let needs: Vec<&str> = task.capabilities.iter().map(Capability::as_str).collect();
     let rows = [
         ("Id", Some(task.id.to_string())),
@@ -217,13 +240,7 @@ fn details(details: &TaskDetails, zone: &TimeZone) -> String {
             "Attempts",
             Some(format!("{} of {}", task.attempts, task.max_attempts)),
         ),
-        (
-            "Cost",
-            Some(format!(
-                "{}, tokens: {} in, {} out, {} from cache, {} to cache",
-                usage.cost_usd, usage.input, usage.output, usage.cache_read, usage.cache_write
-            )),
-        ),
+        ("Cost", Some(cost(task.usage))),
         ("Job", task.job_id.map(|id| id.to_string())),
         ("By", Some(task.created_by.clone())),
         ("Result", task.result.clone()),
@@ -256,6 +273,61 @@ fn details(details: &TaskDetails, zone: &TimeZone) -> String {
     text
 }
 
+/// What was used up.
+fn cost(usage: Usage) -> String {
+    format!(
+        "{}, tokens: {} in, {} out, {} from cache, {} to cache",
+        usage.cost_usd, usage.input, usage.output, usage.cache_read, usage.cache_write
+    )
+}
+
+fn session(session: &SessionSnapshot) -> String {
+    let mut rows = vec![
+        ("Id", session.session.to_string()),
+        ("Agent", session.agent.clone()),
+        ("Began", format!("{:.0}", session.created_at)),
+        ("Written", format!("{:.0}", session.updated_at)),
+        (
+            "Cost mode",
+            format!(
+                "{}: {}",
+                session.cost_mode.as_str(),
+                allowed(session.limits)
+            ),
+        ),
+        (
+            "Prefix",
+            format!(
+                "{} bytes, SHA-256 {}",
+                session.prefix_bytes, session.prefix_sha256
+            ),
+        ),
+        (
+            "Log",
+            format!(
+                "{} turns in {} entries, {} bytes; compacted {} times",
+                session.turns, session.log_entries, session.log_bytes, session.compactions
+            ),
+        ),
+        ("File", format!("{} bytes", session.file_bytes)),
+        ("Cost", cost(session.usage)),
+    ];
+    for step in &session.escalations {
+        let (from, to) = (step.from.as_str(), step.to.as_str());
+        let text = format!("{from} to {to} at {:.0}: {}", step.at, step.trigger);
+        rows.push(("Escalated", text));
+    }
+    for finding in &session.findings {
+        rows.push(("Found", finding.clone()));
+    }
+    let mut text = String::new();
+    for (name, value) in rows {
+        let name = format!("{name:<10}");
+        let _ = writeln!(text, "{} {}", name.bold(), tame(&value));
+    }
+    text
+}
+
 fn agents(page: &AgentPage, zone: &TimeZone) -> String {
     let rows = page.agents.iter().map(|agent| {
         let can: Vec<&str> = agent.capabilities.iter().map(Capability::as_str).collect();
@@ -282,17 +354,26 @@ fn panes(snapshot: &Snapshot) -> String {
             span(u64::try_from(age).unwrap_or(0)),
             pane.turns.to_string(),
             pane.usage.cost_usd.to_string(),
-            shortened(&tame(pane.reason.as_deref().unwrap_or_default())),
+            pane.session.map_or("none".to_owned(), |session| {
+                format!("{} turns, {} kB", session.turns, session.log_bytes / 1000)
+            }),
+            shortened(&tame(reason(pane))),
         ]
     });
     let heads = [
-        "AGENT", "RUNTIME", "STATE", "FOR", "TURNS", "COST", "REASON",
+        "AGENT", "RUNTIME", "STATE", "FOR", "TURNS", "COST", "SESSION", "REASON",
     ];
     let mut text = table(heads, rows, None, "No agents run here.");
     if snapshot.attention > 0 {
         let _ = writeln!(text, "{} of them need attention.", snapshot.attention);
     }
     text
+}
+
+/// Why somebody should look; a session that has gaps is less than an agent that has failed.
+fn reason(pane: &PaneSnapshot) -> &str {
+    let why = pane.reason.as_deref();
+    why.or(pane.session_problem.as_deref()).unwrap_or_default()
 }
 
 /// A pane's state, and that it is stalled or has no process.
@@ -552,6 +633,31 @@ mod tests {
             plain(&checks(&all)),
             "ok   wal       a\u{fffd}b\nFAIL disk      a\u{fffd}b\n"
         );
+    }
+
+    #[test]
+    fn a_session_shows_its_steps_and_what_is_wrong_with_it() {
+        let at = "2026-11-21T15:00:00Z";
+        let data = json!({
+            "session": "0198a000-0000-7000-8000-000000000004", "agent": "ada", "created_at": at,
+            "updated_at": at, "cost_mode": "smart",
+            "limits": {"session_bytes": 2_000_000, "turns": 20, "tool_result_bytes": 16_000},
+            "prefix_bytes": 11, "prefix_sha256": "cafe", "log_bytes": 4096, "log_entries": 9,
+            "turns": 3, "compactions": 1, "usage": {"cost_usd": 0.5}, "file_bytes": 52_480,
+            "escalations": [
+                {"at": at, "from": "fast", "to": "smart", "trigger": "budget-exceeded"},
+            ],
+            "findings": ["line 7 is missing"],
+        });
+        let text = plain(&session(&read(&data).unwrap()));
+        for line in [
+            "Agent      ada\n",
+            "Log        3 turns in 9 entries, 4096 bytes; compacted 1 times\n",
+            "Escalated  fast to smart at 2026-11-21T15:00:00Z: budget-exceeded\n",
+            "Found      line 7 is missing\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

@@ -104,9 +104,14 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             change(service, move |batch, now| batch.heartbeat(&of, lease, now)).await
         }
         Command::Snapshot(NoFields {}) => data(service.panes.snapshot()),
-        Command::SpawnAgent(spawn) => data(service.panes.spawn(spawn, &actor).await?),
+        Command::SpawnAgent(spawn) => {
+            let mode = service.cost_mode().mode;
+            data(service.panes.spawn(spawn, &actor, mode).await?)
+        }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::GetSession(which) => data(service.panes.session(which).await?),
+        Command::CompactSession(which) => data(service.panes.compact(which).await?),
         Command::RegisterSkill(new) => {
             new.check()?;
             change(service, move |batch, now| {
@@ -233,6 +238,7 @@ async fn set_cost_mode(
         service.cost_mode().kept
     };
     service.set_cost_mode(CostModeSet { mode, kept });
+    service.panes.set_cost_mode(mode).await?;
     Ok(CostModeInForce {
         mode,
         persisted: kept == Some(mode),
@@ -280,6 +286,7 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
             lease_seconds: config.lease.0.as_secs_f64().ceil() as u64,
         },
         agents,
+        sessions: service.panes.open_sessions(),
         jobs,
         clients: service.clients(),
         max_clients: config.max_clients,

@@ -5,7 +5,7 @@
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
 //! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
 //! [`assign`] and [`clockwork`], which only reckon), [`panes`] (the agents that
-//! it runs), [`health`].
+//! it runs) and [`sessions`] (what these said and did), [`health`].
 
 mod accounts;
 mod answer;
@@ -23,6 +23,7 @@ mod panes;
 mod place;
 mod scheduler;
 mod server;
+mod sessions;
 mod stop;
 
 use std::process::ExitCode;
@@ -154,7 +155,8 @@ async fn autospawn(service: &Service) {
         return;
     };
     let name = spawn.name.clone();
-    match service.panes.spawn(spawn, "daemon").await {
+    let mode = service.cost_mode().mode;
+    match service.panes.spawn(spawn, "daemon", mode).await {
         Ok(_) => tracing::info!(agent = %name, "started, as COLIBRI_AUTOSPAWN says"),
         Err(error) => tracing::error!(agent = %name, "COLIBRI_AUTOSPAWN: {error}"),
     }

@@ -4,6 +4,7 @@
 //! and gives it work. Here they are found by name.
 
 mod keeper;
+mod record;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -12,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    Change, ErrorKind, Name, PaneSnapshot, RegisterAgent, ReplyError, SendPrompt, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus,
+    Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
+    RegisterAgent, ReplyError, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent, StopAgent,
+    TaskStatus,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -27,6 +29,7 @@ use self::keeper::{Keeper, Order};
 use crate::board::Board;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::sessions::Sessions;
 use crate::stop::Stop;
 
 /// The word with which this program is a leash: `colibri-daemon leash …`.
@@ -62,6 +65,7 @@ pub(crate) struct Panes {
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
     environment: Environment,
+    sessions: Arc<Sessions>,
     seats: Mutex<BTreeMap<Name, Seat>>,
 }
 
@@ -90,18 +94,20 @@ impl Panes {
                 let _ = environment.set_secret(name, SecretString::from(value));
             }
         }
+        let folder = config.data_dir.join("agents");
         Ok(Self {
             board,
             lease: config.lease,
             host: config.host.clone(),
             spawner,
-            folder: config.data_dir.join("agents"),
+            sessions: Arc::new(Sessions::new(folder.clone())),
+            folder,
             environment,
             seats: Mutex::default(),
         })
     }
 
-    /// Starts an agent and registers it.
+    /// Starts an agent and registers it. A session that it begins has this cost mode.
     ///
     /// # Errors
     /// `conflict` when one of this name runs, `bad-request` when its program cannot.
@@ -109,6 +115,7 @@ impl Panes {
         &self,
         mut spawn: SpawnAgent,
         actor: &str,
+        mode: CostMode,
     ) -> Result<PaneSnapshot, ReplyError> {
         spawn.check()?;
         self.refuse_second(&spawn.name)?;
@@ -135,7 +142,7 @@ impl Panes {
             agent_id,
             orders,
             pane,
-            keeper: tokio::spawn(keeper.keep(spawned, first)),
+            keeper: tokio::spawn(keeper.keep(spawned, first, mode)),
         };
         seats.insert(name, seat);
         Ok(snapshot)
@@ -196,6 +203,63 @@ impl Panes {
         }
     }
 
+    /// A session of an agent, running or not.
+    ///
+    /// # Errors
+    /// `not-found`, or why its file cannot be read.
+    pub(crate) async fn session(&self, which: GetSession) -> Result<SessionSnapshot, ReplyError> {
+        self.sessions(move |sessions| sessions.get(which.session))
+            .await?
+    }
+
+    /// Summarises all but the newest turns of a session, and tells subscribers.
+    ///
+    /// # Errors
+    /// `not-found`, or why its file cannot be read or written.
+    pub(crate) async fn compact(&self, which: CompactSession) -> Result<Compacted, ReplyError> {
+        which.check()?;
+        let session = which.session;
+        let done = self
+            .sessions(move |sessions| sessions.compact(which))
+            .await??;
+        if done.compacted.entries > 0
+            && let Ok(agent) = done.agent.parse::<Name>()
+        {
+            if let Some(seat) = self.seats().get(&agent) {
+                // Fails when it has ended.
+                let _ = seat.orders.send(Order::Show);
+            }
+            self.board.tell(Change::Session {
+                session,
+                agent,
+                mode: done.mode,
+                escalated: None,
+            });
+        }
+        Ok(done.compacted)
+    }
+
+    /// Gives the session of every running agent this mode.
+    ///
+    /// # Errors
+    /// `internal`, when the daemon itself is at fault.
+    pub(crate) async fn set_cost_mode(&self, mode: CostMode) -> Result<(), ReplyError> {
+        self.sessions(move |sessions| sessions.set_mode(mode))
+            .await?;
+        for seat in self.seats().values() {
+            // Fails when it has ended.
+            let _ = seat.orders.send(Order::Show);
+        }
+        Ok(())
+    }
+
+    /// How many sessions are open. Does not wait for the disk, unlike they themselves.
+    pub(crate) fn open_sessions(&self) -> u32 {
+        let seats = self.seats();
+        let is_open = |seat: &&Seat| is_running(Some(seat)) && seat.pane.borrow().session.is_some();
+        u32::try_from(seats.values().filter(is_open).count()).unwrap_or(u32::MAX)
+    }
+
     /// Tells keepers when the board has something for their agents; until the daemon stops.
     pub(crate) async fn follow_board(&self, stop: Stop) {
         let mut changes = self.board.changes();
@@ -236,6 +300,17 @@ impl Panes {
             tracing::warn!("some agents did not end within {GRACE:?}; killing them");
         }
         self.spawner.stop_all(Some(Duration::ZERO)).await;
+    }
+
+    /// Does something with sessions where it may wait for the disk.
+    async fn sessions<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Sessions) -> T + Send + 'static,
+    ) -> Result<T, ReplyError> {
+        let sessions = Arc::clone(&self.sessions);
+        tokio::task::spawn_blocking(move || work(&sessions))
+            .await
+            .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))
     }
 
     fn look(&self, whom: impl Fn(&Seat) -> bool) {

@@ -2,6 +2,7 @@
 
 use colibri_protocol::{Runtime, Usage, Usd};
 use serde::de::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::{local, pi, zot};
 
@@ -36,9 +37,18 @@ pub(crate) enum Event {
         stop: Option<Stop>,
     },
     /// A tool runs.
-    ToolStarted { id: String, name: String },
+    ToolStarted {
+        id: String,
+        name: String,
+        /// With what, as the agent wrote it; `None` while it still writes.
+        arguments: Option<String>,
+    },
     /// A tool has run.
-    ToolEnded { id: String },
+    ToolEnded {
+        id: String,
+        /// What it answered.
+        result: String,
+    },
     /// Something was used up.
     Used(Usage),
     /// Something went wrong; whether that is the end, later events say.
@@ -180,11 +190,11 @@ pub(crate) fn dollars<'de, D: Deserializer<'de>>(number: D) -> Result<Usd, D::Er
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Response {
-    id: Option<serde_json::Value>,
+    id: Option<Value>,
     command: String,
     success: Option<bool>,
     error: Option<String>,
-    data: Option<serde_json::Value>,
+    data: Option<Value>,
 }
 
 /// A `response` line: only a prompt's fate concerns a pane.
@@ -197,8 +207,8 @@ pub(crate) fn response(line: &Fields<'_>) -> Outcome {
         match said.success {
             Some(false) => Event::Refused {
                 id: said.id.and_then(|id| match id {
-                    serde_json::Value::String(id) => Some(id),
-                    serde_json::Value::Number(id) => Some(id.to_string()),
+                    Value::String(id) => Some(id),
+                    Value::Number(id) => Some(id.to_string()),
                     _ => None,
                 }),
                 why: said.error.unwrap_or_else(|| "no reason given".to_owned()),
@@ -216,6 +226,30 @@ pub(crate) struct Block {
     #[serde(rename = "type")]
     kind: String,
     text: Option<String>,
+}
+
+/// A tool's arguments as text: those that are one already, and else their JSON.
+pub(crate) fn arguments_of(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        value => value.to_string(),
+    }
+}
+
+/// The texts of a tool's answer: blocks, or one text. Whatever else it is has none, for a tool that
+/// has ended must not seem to run because of that.
+pub(crate) fn result_of(answer: &Value) -> String {
+    match answer {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => blocks
+            .iter()
+            .filter(|block| block["type"] == "text")
+            .filter_map(|block| block["text"].as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+        _ => String::new(),
+    }
 }
 
 /// The texts of an answer, as they follow each other.

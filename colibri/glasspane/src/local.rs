@@ -5,7 +5,7 @@
 //! | `session` | `id`, `cwd` | the first line |
 //! | `agent_start`, `turn_start`, `turn_end` | | work, and a step of it |
 //! | `message_start`, `message_update`, `message_end` | `delta`; `text` | what it says, in pieces and whole |
-//! | `tool_execution_start`, `tool_execution_end` | `id`, `tool`; `id` | a tool |
+//! | `tool_execution_start`, `tool_execution_end` | `id`, `tool`, `arguments`; `id`, `result` | a tool, and what it answered |
 //! | `usage` | `input`, `output`, `cache_read`, `cache_write`, `cost_usd` | used up since the last |
 //! | `blocked`, `unblocked` | `id`, `reason`; `id` | waits for an answer to `id` |
 //! | `error` | `message` | something went wrong |
@@ -14,8 +14,9 @@
 
 use colibri_protocol::Usage;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::event::{Event, Fields, Next, Outcome, Stop, response};
+use crate::event::{Event, Fields, Next, Outcome, Stop, arguments_of, response, result_of};
 use crate::zot::Counts;
 
 #[derive(Default, Deserialize)]
@@ -27,9 +28,17 @@ struct Said {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Named {
+struct Tool {
     id: String,
     tool: String,
+    arguments: Value,
+    result: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    id: String,
     reason: String,
     message: String,
 }
@@ -61,11 +70,15 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
             usage: Usage::default(),
             stop: None,
         }),
-        "tool_execution_start" => line.event(|tool: Named| Event::ToolStarted {
+        "tool_execution_start" => line.event(|tool: Tool| Event::ToolStarted {
             id: tool.id,
             name: tool.tool,
+            arguments: Some(arguments_of(tool.arguments)),
         }),
-        "tool_execution_end" => line.event(|tool: Named| Event::ToolEnded { id: tool.id }),
+        "tool_execution_end" => line.event(|tool: Tool| Event::ToolEnded {
+            id: tool.id,
+            result: result_of(&tool.result),
+        }),
         "usage" => line.event(|counts: Counts| Event::Used(counts.into())),
         "blocked" => line.event(|asked: Named| Event::Asked {
             id: asked.id,

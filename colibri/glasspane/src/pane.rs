@@ -34,6 +34,22 @@ pub enum Change {
     },
     /// So much more was used up.
     Used(Usage),
+    /// The agent said this, in whole, as it wrote it.
+    Said(String),
+    /// It calls a tool.
+    Called {
+        /// The tool's name.
+        tool: String,
+        /// With what, as the agent wrote it, which is usually JSON.
+        arguments: String,
+    },
+    /// A tool that it called has answered.
+    Returned {
+        /// The tool's name.
+        tool: String,
+        /// What it answered.
+        text: String,
+    },
     /// The agent waits for an answer; see [`crate::Input::Answer`].
     Asked {
         /// Names the question in its answer.
@@ -310,6 +326,9 @@ impl Pane {
                 None => self.reason.clone(),
             },
             pid: self.pid,
+            // Whoever keeps the agent's session knows.
+            session: None,
+            session_problem: None,
         }
     }
 
@@ -363,6 +382,7 @@ impl Pane {
             Event::Answered { text, usage, stop } => {
                 if !text.is_empty() {
                     self.text.replace(&text);
+                    changes.push(Change::Said(text));
                 }
                 self.used(usage, changes);
                 self.stop = stop.or(self.stop.take());
@@ -373,14 +393,29 @@ impl Pane {
                 self.stop = stop.or(self.stop.take());
                 self.questions.clear();
             }
-            Event::ToolStarted { id, name } => {
+            Event::ToolStarted {
+                id,
+                name,
+                arguments,
+            } => {
                 self.begin();
+                let tool = short(&name);
+                if let Some(arguments) = arguments {
+                    let tool = tool.clone();
+                    changes.push(Change::Called { tool, arguments });
+                }
                 // Announced twice by some.
                 if id.len() <= LONGEST_ID && !self.tools.iter().any(|(known, _)| *known == id) {
-                    push(&mut self.tools, (id, short(&name)));
+                    push(&mut self.tools, (id, tool));
                 }
             }
-            Event::ToolEnded { id } => self.tools.retain(|(known, _)| *known != id),
+            Event::ToolEnded { id, result: text } => {
+                // One that was not seen to begin is none of this work's.
+                if let Some(at) = self.tools.iter().position(|(known, _)| *known == id) {
+                    let (_, tool) = self.tools.remove(at);
+                    changes.push(Change::Returned { tool, text });
+                }
+            }
             Event::Used(usage) => self.used(usage, changes),
             Event::Trouble(why) => self.stop = Some(Stop::Failed(why)),
             Event::Retrying(why) => {

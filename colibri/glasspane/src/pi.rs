@@ -16,8 +16,12 @@
 
 use colibri_protocol::{Usage, Usd};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::event::{Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of};
+use crate::event::{
+    Block, Event, Fields, Next, Outcome, Stop, arguments_of, count, dollars, response, result_of,
+    text_of,
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -125,6 +129,14 @@ impl From<Counts> for Usage {
 struct Tool {
     tool_call_id: String,
     tool_name: String,
+    args: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ToolEnd {
+    tool_call_id: String,
+    result: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -189,9 +201,11 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
         "tool_execution_start" => line.event(|tool: Tool| Event::ToolStarted {
             id: tool.tool_call_id,
             name: tool.tool_name,
+            arguments: Some(arguments_of(tool.args)),
         }),
-        "tool_execution_end" => line.event(|tool: Tool| Event::ToolEnded {
+        "tool_execution_end" => line.event(|tool: ToolEnd| Event::ToolEnded {
             id: tool.tool_call_id,
+            result: result_of(&tool.result["content"]),
         }),
         "auto_retry_start" => {
             line.event(|retry: Retry| Event::Retrying(retry.error_message.unwrap_or_default()))

@@ -9,8 +9,12 @@
 
 use colibri_protocol::{Usage, Usd};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::event::{Block, Event, Fields, Next, Outcome, Stop, count, dollars, response, text_of};
+use crate::event::{
+    Block, Event, Fields, Next, Outcome, Stop, arguments_of, count, dollars, response, result_of,
+    text_of,
+};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -29,6 +33,14 @@ struct Message {
 struct Tool {
     id: String,
     name: String,
+    args: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ToolResult {
+    id: String,
+    content: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -97,8 +109,12 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
         "tool_use_start" | "tool_call" => line.event(|tool: Tool| Event::ToolStarted {
             id: tool.id,
             name: tool.name,
+            arguments: tool.args.map(arguments_of),
         }),
-        "tool_result" => line.event(|tool: Tool| Event::ToolEnded { id: tool.id }),
+        "tool_result" => line.event(|tool: ToolResult| Event::ToolEnded {
+            id: tool.id,
+            result: result_of(&tool.content),
+        }),
         "usage" => line.event(|counts: Counts| Event::Used(counts.into())),
         "error" => line.event(|trouble: Trouble| Event::Trouble(trouble.message)),
         "done" => Ok(Event::RunEnded {

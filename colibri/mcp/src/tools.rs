@@ -1,9 +1,9 @@
 //! Which commands are tools, and how each describes itself to a model.
 
 use colibri_protocol::{
-    CancelTask, ClaimTask, Command, CreateTask, GetTask, Heartbeat, IntakeTask, ListTasks,
-    NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
-    TransitionTask,
+    CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
+    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent,
+    StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -32,12 +32,13 @@ pub(crate) struct Row {
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
 /// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 19] = [
+pub(crate) const TABLE: [Row; 21] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
     row::<ListTasks>("list-tasks", Effect::Looks),
     row::<GetTask>("get-task", Effect::Looks),
+    row::<GetSession>("get-session", Effect::Looks),
     row::<Paging>("list-agents", Effect::Looks),
     row::<Paging>("list-skills", Effect::Looks),
     row::<Paging>("list-jobs", Effect::Looks),
@@ -51,6 +52,7 @@ pub(crate) const TABLE: [Row; 19] = [
     row::<SpawnAgent>("spawn-agent", Effect::Changes),
     row::<StopAgent>("stop-agent", Effect::Ends),
     row::<SendPrompt>("send-prompt", Effect::Changes),
+    row::<CompactSession>("compact-session", Effect::Changes),
     row::<SetCostMode>("set-cost-mode", Effect::Changes),
 ];
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CostMode, Name, PaneState, TaskStatus};
+use crate::{CostMode, Name, PaneState, TaskStatus, Trigger};
 
 /// The `data` of each line that `subscribe` sends. Only what is needed to know what to ask for:
 /// a change must stay small, for it is kept for every subscriber that has not read it yet.
@@ -38,6 +38,18 @@ pub enum Change {
         agent: Name,
         /// What it does now.
         state: PaneState,
+    },
+    /// A session was compacted, or has a dearer cost mode now; `get-session` has the rest.
+    Session {
+        /// Which.
+        session: Uuid,
+        /// Its agent's name.
+        agent: Name,
+        /// Its cost mode now.
+        mode: CostMode,
+        /// Why it needs that dearer mode; absent when it was only compacted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        escalated: Option<Trigger>,
     },
     /// A skill is new or changed.
     Skill {

@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use crate::{
     Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
-    ClaimTask, Command, CostMode, CostModeInForce, CreateJob, CreateTask, DatabaseStatus,
-    ErrorKind, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, MAX_LINE, Missed, Name,
-    NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply,
-    Request, RequestId, Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SetCostMode,
-    Skill, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails,
-    TaskEvent, TaskPage, TaskStatus, TransitionTask, Usage, Usd, place,
+    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
+    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
+    Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
+    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
+    SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
+    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
+    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -254,6 +255,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             idle: 1,
             ..AgentCounts::default()
         },
+        sessions: 1,
         jobs: 1,
         clients: 1,
         max_clients: 512,
@@ -280,6 +282,29 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         tasks: vec![queued.clone()],
         next: Some("1".to_owned()),
     };
+    let session = SessionSnapshot {
+        session: id(4),
+        agent: agent.name.to_string(),
+        created_at: at,
+        updated_at: at + jiff::SignedDuration::from_secs(61),
+        cost_mode: CostMode::Smart,
+        limits: CostMode::Smart.thresholds(),
+        prefix_bytes: 11,
+        prefix_sha256: "c".repeat(64),
+        log_bytes: 4096,
+        log_entries: 9,
+        turns: 3,
+        compactions: 1,
+        escalations: vec![Escalation {
+            at,
+            from: CostMode::Fast,
+            to: CostMode::Smart,
+            trigger: Trigger::CompactionInsufficient,
+        }],
+        usage,
+        file_bytes: 52_480,
+        findings: Vec::new(),
+    };
     let pane = PaneSnapshot {
         id: "atlas-pi-1780000000000".to_owned(),
         agent: agent.name.to_string(),
@@ -296,6 +321,15 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         malformed: 0,
         reason: None,
         pid: Some(4711),
+        session: Some(SessionBrief {
+            session: session.session,
+            cost_mode: session.cost_mode,
+            turns: session.turns,
+            log_bytes: session.log_bytes,
+            compactions: session.compactions,
+            escalations: 1,
+        }),
+        session_problem: None,
     };
     let spawn = SpawnAgent {
         name: agent.name.clone(),
@@ -425,6 +459,25 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 message: "Look at the logs.".to_owned(),
             }),
             &pane,
+        ),
+        Example::new::<GetSession, _>(
+            types,
+            Command::GetSession(GetSession {
+                session: session.session,
+            }),
+            &session,
+        ),
+        Example::new::<CompactSession, _>(
+            types,
+            Command::CompactSession(CompactSession {
+                session: session.session,
+                summary: None,
+            }),
+            &Compacted {
+                entries: 8,
+                before: 40_960,
+                after: 4096,
+            },
         ),
         Example::new::<RegisterSkill, _>(
             types,

@@ -23,6 +23,7 @@ mod pane;
 pub mod place;
 mod reply;
 mod request;
+mod session;
 mod skill;
 mod spawn;
 mod status;
@@ -39,6 +40,9 @@ pub use page::{Paging, checked_limit};
 pub use pane::{PaneSnapshot, PaneState, Runtime};
 pub use reply::{ErrorKind, Reply, ReplyError};
 pub use request::{Command, NoFields, Refused, Request, RequestId};
+pub use session::{
+    CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
+};
 pub use skill::{RegisterSkill, Skill, SkillPage};
 pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{

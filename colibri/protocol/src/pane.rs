@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Usage;
+use crate::{SessionBrief, Usage};
 
 /// The program that an agent is, and so the dialect that it speaks.
 #[derive(
@@ -139,6 +139,12 @@ pub struct PaneSnapshot {
     /// Its process, while it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// Its session in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionBrief>,
+    /// Why its session is missing or has gaps; the agent works all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_problem: Option<String>,
 }
 
 impl PaneSnapshot {

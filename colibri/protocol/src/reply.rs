@@ -24,7 +24,7 @@ pub enum ErrorKind {
     TimedOut,
     /// The daemon is stopping; the request was not carried out.
     ShuttingDown,
-    /// There is no such task, agent or job.
+    /// There is no such task, agent, session or job.
     NotFound,
     /// Things are not as the request takes for granted: another was faster, say. Nothing was changed.
     Conflict,

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    Backup, CancelTask, ClaimTask, CreateJob, CreateTask, ErrorKind, GetTask, Heartbeat,
-    IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
+    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
+    ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -86,6 +86,10 @@ pub enum Command {
     StopAgent(StopAgent),
     /// Asks a running agent something.
     SendPrompt(SendPrompt),
+    /// A session of an agent of this host, running or not: how long it is, and what became of it.
+    GetSession(GetSession),
+    /// Summarises all but the newest turns of a session, needed or not.
+    CompactSession(CompactSession),
     /// Makes a skill known, or updates it.
     RegisterSkill(RegisterSkill),
     /// One page of skills, by name.
@@ -96,7 +100,7 @@ pub enum Command {
     ListJobs(Paging),
     /// Removes a job; the tasks that it has made stay.
     RemoveJob(RemoveJob),
-    /// Changes how freely agents may spend.
+    /// Changes how freely agents may spend; the sessions of those that run have this mode at once.
     SetCostMode(SetCostMode),
     /// Copies the database into a new file, mode 0600, while everything goes on.
     Backup(Backup),

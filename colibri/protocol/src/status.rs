@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentCounts, TaskStatus};
 
 /// How freely agents may spend.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CostMode {
     /// The least.
@@ -214,6 +216,9 @@ pub struct Status {
     pub scheduler: SchedulerStatus,
     /// Agents by status.
     pub agents: AgentCounts,
+    /// Sessions that are open, one for each agent that this daemon runs.
+    #[serde(default)]
+    pub sessions: u32,
     /// Jobs that will make tasks.
     pub jobs: u64,
     /// Clients connected now, this one included.

@@ -1,8 +1,7 @@
 //! What the lines of a session's file mean. Version 1; see `tests/fixtures`.
 
-use colibri_protocol::{CostMode, Usage};
+use colibri_protocol::{CostMode, Trigger, Usage};
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -100,16 +99,6 @@ pub enum Body {
         /// From now on.
         to: CostMode,
     },
-}
-
-/// Why a session needs a dearer mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trigger {
-    /// The prefix and the turn at hand alone are too long: nothing is left to compact.
-    BudgetExceeded,
-    /// It was compacted, and is still too long.
-    CompactionInsufficient,
 }
 
 impl Body {

@@ -21,12 +21,10 @@ mod file;
 mod limits;
 pub mod prompt;
 mod session;
-mod snapshot;
 
 pub use cut::{Cut, cut};
-pub use entry::{Body, Entry, Header, SCHEMA, Trigger};
+pub use entry::{Body, Entry, Header, SCHEMA};
 pub use file::{Finding, SessionError};
 pub use limits::{Limits, LimitsError, ModeLimits};
 pub use prompt::{OverBudget, Prompt};
 pub use session::{Action, NewSession, Session};
-pub use snapshot::{CompactSession, Compacted, Escalation, GetSession, SessionSnapshot};

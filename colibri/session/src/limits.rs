@@ -1,11 +1,10 @@
 //! What a session may use; the numbers are the protocol's unless others are given.
 
 use colibri_protocol::{CostMode, Thresholds};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a session may use in one cost mode. Sizes are bytes; 1 kB is 1000 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModeLimits {
     /// Longest prompt, in bytes.
@@ -17,7 +16,7 @@ pub struct ModeLimits {
 }
 
 /// The limits of all cost modes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// For `fast`.
@@ -45,6 +44,16 @@ impl From<Thresholds> for ModeLimits {
             budget: of.session_bytes,
             turns: of.turns,
             tool_result: of.tool_result_bytes,
+        }
+    }
+}
+
+impl From<ModeLimits> for Thresholds {
+    fn from(of: ModeLimits) -> Self {
+        Self {
+            session_bytes: of.budget,
+            turns: of.turns,
+            tool_result_bytes: of.tool_result,
         }
     }
 }

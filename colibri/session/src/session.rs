@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use colibri_protocol::{CostMode, Usage};
+use colibri_protocol::{
+    Compacted, CostMode, Escalation, SessionBrief, SessionSnapshot, Trigger, Usage,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::compact::{self, Need, Size};
 use crate::cut::cut;
-use crate::entry::{Body, Entry, Header, SCHEMA, Trigger};
+use crate::entry::{Body, Entry, Header, SCHEMA};
 use crate::escalate;
 use crate::file::{Finding, SessionError, SessionFile, digest};
 use crate::limits::{Limits, ModeLimits};
 use crate::prompt::{self, OverBudget, Piece, Prompt};
-use crate::snapshot::{Compacted, Escalation, SessionSnapshot};
 
 /// A summary takes at most this part of a mode's budget.
 const SUMMARY_PART: u64 = 10;
@@ -202,6 +203,11 @@ impl Session {
     /// The session's id.
     pub fn id(&self) -> Uuid {
         self.header.session
+    }
+
+    /// The name of the agent whose it is.
+    pub fn agent(&self) -> &str {
+        &self.header.agent
     }
 
     /// The cost mode it has now.
@@ -413,7 +419,7 @@ impl Session {
             created_at: self.header.created_at,
             updated_at: self.live.updated_at,
             cost_mode: self.mode(),
-            limits: *limits.of(self.mode()),
+            limits: (*limits.of(self.mode())).into(),
             prefix_bytes: size.prefix,
             prefix_sha256: self.header.prefix_sha256.clone(),
             log_bytes: size.log,
@@ -424,6 +430,18 @@ impl Session {
             usage: self.live.usage,
             file_bytes: self.file.length(),
             findings: self.findings.iter().map(Finding::to_string).collect(),
+        }
+    }
+
+    /// The session in short.
+    pub fn brief(&self) -> SessionBrief {
+        SessionBrief {
+            session: self.id(),
+            cost_mode: self.mode(),
+            turns: self.live.turns(),
+            log_bytes: self.live.log_bytes(),
+            compactions: self.live.compactions,
+            escalations: u32::try_from(self.live.escalations.len()).unwrap_or(u32::MAX),
         }
     }
 

@@ -23,7 +23,7 @@ pub use error::StoreError;
 pub use open::Store;
 pub use reader::{Reader, Waiting};
 pub use schema::SCHEMA_VERSION;
-pub use writer::Batch;
+pub use writer::{Batch, new_id};
 
 /// What every function here gives back.
 pub type Result<T> = std::result::Result<T, StoreError>;

@@ -219,7 +219,10 @@ impl Batch<'_> {
 ///
 /// Made by hand because `Uuid::now_v7` panics without random numbers, as in a
 /// bare chroot, and a daemon must not.
-pub(crate) fn new_id(now: Timestamp) -> Result<Uuid> {
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn new_id(now: Timestamp) -> Result<Uuid> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(|error| StoreError::Random {
         reason: error.to_string(),

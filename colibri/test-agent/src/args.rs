@@ -55,6 +55,15 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) rpc: bool,
 
+    /// Say so many bytes instead of the usual sentence
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) say_bytes: Option<u32>,
+
+    /// Let the tool answer so many bytes
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(crate) result_bytes: u32,
+
     /// Fail at the work
     #[arg(long)]
     pub(crate) fail: bool,

@@ -81,17 +81,24 @@ impl<'a> Script<'a> {
     }
 
     fn events(&self) -> Vec<Value> {
-        let text = "Looked around; all is well.";
+        let text = match self.args.say_bytes {
+            Some(bytes) => "x".repeat(bytes as usize),
+            None => "Looked around; all is well.".to_owned(),
+        };
         let mut events = vec![
             json!({"type": "agent_start"}),
             json!({"type": "turn_start"}),
-            json!({"type": "tool_execution_start", "id": "call-1", "tool": "look"}),
+            json!({
+                "type": "tool_execution_start", "id": "call-1", "tool": "look",
+                "arguments": {"at": "."},
+            }),
         ];
         if self.args.block {
             events.push(json!({"type": "blocked", "id": QUESTION, "reason": "May I look?"}));
             events.push(json!({"type": "unblocked", "id": QUESTION}));
         }
-        events.push(json!({"type": "tool_execution_end", "id": "call-1"}));
+        let result = "r".repeat(self.args.result_bytes as usize);
+        events.push(json!({"type": "tool_execution_end", "id": "call-1", "result": result}));
         if self.args.fail {
             events.push(json!({"type": "error", "message": "told to fail (--fail)"}));
         } else {

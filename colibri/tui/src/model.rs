@@ -559,7 +559,7 @@ impl Model {
                 wishes.extend(self.load_details().filter(|_| is_shown));
             }
             Change::Agent { .. } => wishes.push(load(Part::Agents)),
-            Change::Pane { .. } => wishes.push(load(Part::Panes)),
+            Change::Pane { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
             // Nothing here shows them; what a newer daemon says is its own affair.
             Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}

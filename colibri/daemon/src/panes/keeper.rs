@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Change, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus, TransitionTask,
-    Usage,
+    Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus,
+    TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Panes;
+use super::record::Record;
 use crate::board::Board;
 
 /// How long an agent's last words may take once its processes are gone.
@@ -32,6 +33,8 @@ const MAX_RESULT: usize = 16 * 1024;
 pub(super) enum Order {
     /// There may be a task for it, or its task was called off.
     Look,
+    /// Show its session anew: somebody else has changed it.
+    Show,
     /// Ask it this; the answer is whether it reads.
     Prompt(String, oneshot::Sender<Result<(), String>>),
     /// End it; answered when nothing is left of it.
@@ -49,6 +52,7 @@ pub(super) struct Keeper {
     program: Program,
     orders: mpsc::UnboundedReceiver<Order>,
     pane: Pane,
+    record: Record,
     shown: watch::Sender<PaneSnapshot>,
     work: Option<Work>,
     /// Those who wait for its end.
@@ -77,6 +81,7 @@ impl Keeper {
         let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
         note_process(&mut pane, spawned);
         let (shown, pane_shown) = watch::channel(pane.snapshot(now));
+        let record = Record::new(Arc::clone(&panes.sessions), spawn.name.clone());
         let keeper = Self {
             board: Arc::clone(&panes.board),
             spawner: panes.spawner.clone(),
@@ -86,6 +91,7 @@ impl Keeper {
             program,
             orders,
             pane,
+            record,
             shown,
             work: None,
             stops: Vec::new(),
@@ -98,7 +104,13 @@ impl Keeper {
     }
 
     /// The agent's whole life, which has begun with `spawned`.
-    pub(super) async fn keep(mut self, spawned: Spawned, mut first: Option<String>) {
+    pub(super) async fn keep(
+        mut self,
+        spawned: Spawned,
+        mut first: Option<String>,
+        mode: CostMode,
+    ) {
+        self.record.open(mode, first.as_deref());
         let policy = RestartPolicy {
             when: if self.spawn.restart {
                 When::Always
@@ -143,6 +155,7 @@ impl Keeper {
                 }
             }
         }
+        self.record.close();
         for stop in self.stops.drain(..) {
             // Whoever asked may be gone.
             let _ = stop.send(());
@@ -185,9 +198,10 @@ impl Keeper {
                 },
                 order = self.orders.recv() => match order {
                     Some(Order::Look) => self.look(&input).await,
+                    Some(Order::Show) => self.show_session(),
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
-                        let _ = taken.send(self.say(&input, "prompt", &message));
+                        let _ = taken.send(self.ask(&input, "prompt", &message));
                     }
                     Some(Order::Stop(done)) => {
                         self.stops.push(done);
@@ -262,6 +276,7 @@ impl Keeper {
             };
             match order {
                 Some(Order::Look) => {}
+                Some(Order::Show) => self.show_session(),
                 Some(Order::Prompt(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
@@ -280,6 +295,10 @@ impl Keeper {
         let mut is_news = false;
         let mut is_free = false;
         for change in seen {
+            // The session first: who sees a task done finds in the session what was said of it.
+            for news in self.record.hear(&change) {
+                self.board.tell(news);
+            }
             match change {
                 Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled => is_news = true,
                 Seen::Used(used) => {
@@ -287,6 +306,8 @@ impl Keeper {
                         work.used += used;
                     }
                 }
+                // For the session alone.
+                Seen::Said(_) | Seen::Called { .. } | Seen::Returned { .. } => {}
                 Seen::Finished => {
                     self.end_work(TaskStatus::Done, None).await;
                     is_free = true;
@@ -345,7 +366,7 @@ impl Keeper {
             true => task.title,
             false => format!("{}\n\n{}", task.title, task.description),
         };
-        if let Err(problem) = self.say(input, &task.id.to_string(), &message) {
+        if let Err(problem) = self.ask(input, &task.id.to_string(), &message) {
             self.end_work(TaskStatus::Queued, Some(problem)).await;
         }
     }
@@ -412,6 +433,13 @@ impl Keeper {
         }
     }
 
+    /// Asks it something, which begins a turn of its session.
+    fn ask(&mut self, input: &Input, id: &str, message: &str) -> Result<(), String> {
+        self.say(input, id, message)?;
+        self.record.asked(message);
+        Ok(())
+    }
+
     fn say(&self, input: &Input, id: &str, message: &str) -> Result<(), String> {
         let line = Said::Prompt { id, message }
             .line(self.spawn.runtime)
@@ -419,10 +447,18 @@ impl Keeper {
         input.send(line).map_err(|error| error.to_string())
     }
 
+    fn show_session(&mut self) {
+        self.record.refresh();
+        self.show(false);
+    }
+
     /// Shows the pane as it is; `is_news`: subscribers are told, too.
     fn show(&self, is_news: bool) {
-        let snapshot = self.pane.snapshot(Timestamp::now());
+        let mut snapshot = self.pane.snapshot(Timestamp::now());
         let state = snapshot.state;
+        let session = self.record.shown();
+        snapshot.session = session.brief;
+        snapshot.session_problem = session.problem;
         self.shown.send_replace(snapshot);
         if is_news {
             self.board.tell(Change::Pane {

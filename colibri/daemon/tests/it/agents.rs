@@ -33,7 +33,7 @@ fn test_agent() -> &'static Path {
     })
 }
 
-fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
+pub(crate) fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
     SpawnAgent {
         name: name.parse().unwrap(),
         runtime: Runtime::Local,
@@ -46,23 +46,23 @@ fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
     }
 }
 
-fn spawn(home: &Home, spawn: SpawnAgent) -> Result<PaneSnapshot, ClientError> {
+pub(crate) fn spawn(home: &Home, spawn: SpawnAgent) -> Result<PaneSnapshot, ClientError> {
     home.client().ask(Command::SpawnAgent(spawn))
 }
 
-fn stop(home: &Home, name: &str) -> PaneSnapshot {
+pub(crate) fn stop(home: &Home, name: &str) -> PaneSnapshot {
     let agent = name.parse().unwrap();
     let stop = Command::StopAgent(StopAgent { agent });
     home.client().ask(stop).unwrap()
 }
 
-fn pane(home: &Home, name: &str) -> PaneSnapshot {
+pub(crate) fn pane(home: &Home, name: &str) -> PaneSnapshot {
     let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
     let mut panes = snapshot.panes.into_iter();
     panes.find(|pane| pane.agent == name).unwrap()
 }
 
-fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
@@ -73,12 +73,17 @@ fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) 
     }
 }
 
-fn create(home: &Home, title: &str) -> Task {
+pub(crate) fn create(home: &Home, title: &str) -> Task {
     let new = Command::CreateTask(needing(title, &["code"]));
     home.client().ask(new).unwrap()
 }
 
-fn stands(home: &Home, task: &Task, status: TaskStatus, patience: Duration) -> TaskDetails {
+pub(crate) fn stands(
+    home: &Home,
+    task: &Task,
+    status: TaskStatus,
+    patience: Duration,
+) -> TaskDetails {
     wait(&format!("{status} for {task:?}"), patience, || {
         Some(details(home, task.id)).filter(|found| found.task.status == status)
     })

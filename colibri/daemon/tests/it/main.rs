@@ -11,4 +11,5 @@ mod harness;
 mod lifecycle;
 mod peers;
 mod rc_d;
+mod sessions;
 mod systemd;

@@ -183,6 +183,64 @@ fn the_newest_running_tool_is_shown() {
 }
 
 /// Lines that mean something, whole and broken.
+/// What a session is made of.
+fn conversation(runtime: Runtime, lines: &[&str]) -> Vec<Change> {
+    let changes = pane(runtime).feed((lines.join("\n") + "\n").as_bytes(), START);
+    let is_said = |change: &Change| {
+        matches!(
+            change,
+            Change::Said(_) | Change::Called { .. } | Change::Returned { .. } | Change::Used(_)
+        )
+    };
+    changes.into_iter().filter(is_said).collect()
+}
+
+#[test]
+fn what_is_said_called_and_returned_is_told_once_and_in_whole() {
+    let called = |arguments: &str| Change::Called {
+        tool: "read".to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let returned = Change::Returned {
+        tool: "read".to_owned(),
+        text: "hello\n".to_owned(),
+    };
+    let said = Change::Said("Let me look.".to_owned());
+    let zot = conversation(
+        Runtime::Zot,
+        &[
+            r#"{"type":"turn_start"}"#,
+            r#"{"type":"tool_use_start","id":"t","name":"read"}"#,
+            r#"{"type":"assistant_message","content":[{"type":"text","text":"Let me look."}]}"#,
+            r#"{"type":"tool_call","id":"t","name":"read","args":{"path":"n"}}"#,
+            r#"{"type":"tool_result","id":"t","content":[{"type":"text","text":"hello\n"}]}"#,
+        ],
+    );
+    let expected = [said.clone(), called(r#"{"path":"n"}"#), returned.clone()];
+    assert_eq!(zot, expected);
+    let pi = conversation(
+        Runtime::Pi,
+        &[
+            r#"{"type":"agent_start"}"#,
+            r#"{"type":"message_end","message":{"role":"user","content":[{"type":"text","text":"Hi"}]}}"#,
+            r#"{"type":"message_end","message":{"role":"assistant","content":[{"type":"text","text":"Let me look."}]}}"#,
+            r#"{"type":"tool_execution_start","toolCallId":"t","toolName":"read","args":{"path":"n"}}"#,
+            r#"{"type":"tool_execution_end","toolCallId":"t","toolName":"read","result":{"content":[{"type":"text","text":"hello\n"}]}}"#,
+        ],
+    );
+    assert_eq!(pi, expected);
+    let local = conversation(
+        Runtime::Local,
+        &[
+            r#"{"type":"tool_execution_start","id":"t","tool":"read"}"#,
+            r#"{"type":"tool_execution_end","id":"t","result":"hello\n"}"#,
+            r#"{"type":"tool_execution_end","id":"u","result":"of a tool nobody called"}"#,
+            r#"{"type":"message_end","text":"Let me look."}"#,
+        ],
+    );
+    assert_eq!(local, [called(""), returned, said]);
+}
+
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     const KINDS: [&str; 28] = [
         "agent_start",

@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use colibri_protocol::{CostMode, Usage};
-use colibri_session::{Action, Finding, Limits, NewSession, Session, SessionError, Trigger};
+use colibri_protocol::{CostMode, Trigger, Usage};
+use colibri_session::{Action, Finding, Limits, NewSession, Session, SessionError};
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -93,7 +93,20 @@ impl Page<'_> {
         self.optional("Tool", pane.tool.as_deref());
         self.field("Runtime", pane.runtime.as_str());
         self.optional("Process", pane.pid.map(|pid| pid.to_string()));
-        self.field("Session", &pane.id);
+        match pane.session {
+            Some(session) => self.field(
+                "Session",
+                format!(
+                    "{}, {}, {} turns, {} bytes",
+                    session.session,
+                    session.cost_mode.as_str(),
+                    session.turns,
+                    session.log_bytes
+                ),
+            ),
+            None => self.field("Session", &pane.id),
+        }
+        self.optional("Its gaps", pane.session_problem.as_deref());
         self.field("Turns", pane.turns.to_string());
         self.usage(pane.usage);
         let skipped = match pane.malformed {

@@ -1,0 +1,384 @@
+//! The sessions of agents: where they lie, which are open, and what clients ask of them.
+//!
+//! A session is a file `agents/NAME/sessions/ID.jsonl` below the daemon's data. Its agent's keeper
+//! has it open for as long as the agent lives, and writes it; a session whose agent is gone is
+//! opened for as long as a question about it takes.
+//!
+//! All of this waits for the disk: call it where a thread may.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use colibri_protocol::{
+    CompactSession, Compacted, CostMode, ErrorKind, Name, ReplyError, SessionBrief, SessionSnapshot,
+};
+use colibri_session::{Action, Limits, NewSession, Session, SessionError};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// All sessions of this daemon's agents.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    /// Below it, each agent has a folder of its name.
+    folder: PathBuf,
+    limits: Limits,
+    open: Mutex<BTreeMap<Uuid, Shared>>,
+}
+
+/// An open session, its keeper's and everybody's who asks.
+pub(crate) type Shared = Arc<Mutex<Book>>;
+
+/// An open session, and what is missing from it.
+#[derive(Debug)]
+pub(crate) struct Book {
+    session: Session,
+    limits: Limits,
+    gaps: Option<Gaps>,
+}
+
+/// What could not be written.
+#[derive(Debug)]
+struct Gaps {
+    entries: u64,
+    /// The last reason.
+    why: String,
+    /// Whether the last write failed, too; the first of a row is logged.
+    last: bool,
+}
+
+/// What came of a compaction that a client asked for.
+#[derive(Debug)]
+pub(crate) struct ByHand {
+    pub(crate) compacted: Compacted,
+    /// The session's agent, as the file has it.
+    pub(crate) agent: String,
+    pub(crate) mode: CostMode,
+}
+
+impl Sessions {
+    /// None is open; `folder` has a folder for each agent.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            limits: Limits::default(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Goes on with the agent's newest session, or begins one: where there is none, where it
+    /// cannot be used, and where the agent has another prefix now. One that goes on keeps the mode
+    /// that it came to, unless `mode` is dearer.
+    ///
+    /// # Errors
+    /// Why the agent has no session, as a sentence.
+    pub(crate) fn enter(
+        &self,
+        agent: &Name,
+        mode: CostMode,
+        prefix: String,
+    ) -> Result<Shared, String> {
+        let mut open = self.open();
+        let folder = self.folder.join(agent.as_str()).join("sessions");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        let newest = newest(&folder)
+            .map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
+        let session = match newest.and_then(|path| reopen(&path, agent, &prefix)) {
+            Some(session) => session,
+            None => begin(&folder, agent, mode, prefix)?,
+        };
+        let id = session.id();
+        let mut book = Book::new(session, self.limits);
+        if book.session.mode() < mode {
+            book.write(|session, _| session.set_mode(mode));
+        }
+        let shared = Arc::new(Mutex::new(book));
+        open.insert(id, Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    /// The session's agent is gone.
+    pub(crate) fn leave(&self, shared: Shared) {
+        let mut open = self.open();
+        let id = {
+            let mut book = lock(&shared);
+            book.write(|session, _| session.sync());
+            book.session.id()
+        };
+        // With the last of them the file is closed, before another can look for it.
+        drop(shared);
+        open.remove(&id);
+    }
+
+    /// A session as it stands.
+    ///
+    /// # Errors
+    /// `not-found`, or why its file cannot be read.
+    pub(crate) fn get(&self, id: Uuid) -> Result<SessionSnapshot, ReplyError> {
+        self.with(id, |book| Ok(book.snapshot()))
+    }
+
+    /// Summarises all but the newest turns.
+    ///
+    /// # Errors
+    /// `not-found`, or why its file cannot be read or written.
+    pub(crate) fn compact(&self, which: CompactSession) -> Result<ByHand, ReplyError> {
+        self.with(which.session, |book| {
+            Ok(ByHand {
+                compacted: book.session.compact(&book.limits, which.summary)?,
+                agent: book.session.agent().to_owned(),
+                mode: book.session.mode(),
+            })
+        })
+    }
+
+    /// Gives every open session this mode.
+    pub(crate) fn set_mode(&self, mode: CostMode) {
+        for book in self.open().values() {
+            lock(book).write(|session, _| session.set_mode(mode));
+        }
+    }
+
+    fn with<T>(
+        &self,
+        id: Uuid,
+        work: impl FnOnce(&mut Book) -> Result<T, SessionError>,
+    ) -> Result<T, ReplyError> {
+        // Held to the end: an agent that starts meanwhile must find its session free.
+        let open = self.open();
+        let outcome = match open.get(&id) {
+            Some(book) => work(&mut lock(book)),
+            None => Session::open(&self.find(id)?)
+                .and_then(|session| work(&mut Book::new(session, self.limits))),
+        };
+        outcome.map_err(|error| {
+            let kind = match error {
+                SessionError::InUse { .. } => ErrorKind::Conflict,
+                _ => ErrorKind::Internal,
+            };
+            ReplyError::new(kind, error.to_string())
+        })
+    }
+
+    /// The file of a session that is not open.
+    fn find(&self, id: Uuid) -> Result<PathBuf, ReplyError> {
+        let agents = std::fs::read_dir(&self.folder).into_iter().flatten();
+        agents
+            .flatten()
+            .map(|agent| file_of(&agent.path().join("sessions"), id))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                let text = format!(
+                    "no agent of this daemon has a session {id}; `snapshot` shows those of the \
+                     agents that run"
+                );
+                ReplyError::new(ErrorKind::NotFound, text)
+            })
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Uuid, Shared>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn new(session: Session, limits: Limits) -> Self {
+        Self {
+            session,
+            limits,
+            gaps: None,
+        }
+    }
+
+    /// Writes something. What cannot be written is missing from now on, which is said and stops
+    /// nobody.
+    pub(crate) fn write<T>(
+        &mut self,
+        write: impl FnOnce(&mut Session, &Limits) -> Result<T, SessionError>,
+    ) -> Option<T> {
+        match write(&mut self.session, &self.limits) {
+            Ok(done) => {
+                if let Some(gaps) = &mut self.gaps {
+                    gaps.last = false;
+                }
+                Some(done)
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let before = self.gaps.take();
+                if before.as_ref().is_none_or(|gaps| !gaps.last) {
+                    let (agent, session) = (self.session.agent(), self.session.id());
+                    tracing::error!(agent, %session, "its session has a gap: {why}");
+                }
+                self.gaps = Some(Gaps {
+                    entries: before.map_or(0, |gaps| gaps.entries) + 1,
+                    why,
+                    last: true,
+                });
+                None
+            }
+        }
+    }
+
+    /// Compacts and escalates as the session's mode demands, and logs it.
+    pub(crate) fn keep_within(&mut self) -> Vec<Action> {
+        let actions = self.write(Session::keep_within).unwrap_or_default();
+        let (agent, session) = (self.session.agent(), self.session.id());
+        for action in &actions {
+            match action {
+                Action::Compacted(done) => tracing::info!(
+                    agent, %session,
+                    "compacted {} entries: {} bytes before, {} now",
+                    done.entries, done.before, done.after
+                ),
+                Action::Escalated(step) => tracing::warn!(
+                    agent, %session,
+                    "escalated from {} to {}: {}",
+                    step.from.as_str(), step.to.as_str(), step.trigger
+                ),
+                Action::AtCeiling(_) => tracing::warn!(
+                    agent, %session,
+                    "over the limits of the dearest mode; its prompts are trimmed"
+                ),
+            }
+        }
+        actions
+    }
+
+    /// The session in short.
+    pub(crate) fn brief(&self) -> SessionBrief {
+        self.session.brief()
+    }
+
+    /// What is missing, as a sentence.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let Gaps { entries, why, .. } = self.gaps.as_ref()?;
+        Some(match entries {
+            1 => format!("an entry is missing: {why}"),
+            _ => format!("{entries} entries are missing: {why}"),
+        })
+    }
+
+    fn snapshot(&self) -> SessionSnapshot {
+        let mut snapshot = self.session.snapshot(&self.limits);
+        snapshot.findings.extend(self.problem());
+        snapshot
+    }
+}
+
+/// An open session, for as long as the guard lives.
+pub(crate) fn lock(shared: &Mutex<Book>) -> MutexGuard<'_, Book> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn file_of(folder: &Path, id: Uuid) -> PathBuf {
+    folder.join(format!("{id}.jsonl"))
+}
+
+/// The session that was begun last: ids made later sort later.
+fn newest(folder: &Path) -> std::io::Result<Option<PathBuf>> {
+    let mut newest: Option<Uuid> = None;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "jsonl") {
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let id = name.and_then(|name| Uuid::try_parse(name).ok());
+            newest = newest.max(id);
+        }
+    }
+    Ok(newest.map(|id| file_of(folder, id)))
+}
+
+/// A session to go on with; none when another has to be begun, which is logged.
+fn reopen(path: &Path, agent: &Name, prefix: &str) -> Option<Session> {
+    match Session::open(path) {
+        Ok(session) if session.prefix() == prefix => {
+            for finding in session.findings() {
+                tracing::warn!(%agent, session = %session.id(), "its session: {finding}");
+            }
+            Some(session)
+        }
+        Ok(session) => {
+            let before = session.id();
+            tracing::info!(%agent, %before, "begins another session: it has another first prompt");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%agent, "begins another session: {error}");
+            None
+        }
+    }
+}
+
+fn begin(folder: &Path, agent: &Name, mode: CostMode, prefix: String) -> Result<Session, String> {
+    let id = colibri_store::new_id(Timestamp::now()).map_err(|error| error.to_string())?;
+    let new = NewSession {
+        session: id,
+        agent: agent.to_string(),
+        cost_mode: mode,
+        prefix,
+    };
+    Session::create(&file_of(folder, id), new).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> Name {
+        "ada".parse().unwrap()
+    }
+
+    #[test]
+    fn a_session_goes_on_while_its_prefix_is_the_same_and_keeps_the_dearer_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().to_owned());
+        let enter = |mode, prefix: &str| {
+            let shared = sessions.enter(&ada(), mode, prefix.to_owned()).unwrap();
+            assert_eq!(sessions.open().len(), 1);
+            let brief = lock(&shared).brief();
+            sessions.leave(shared);
+            (brief.session, brief.cost_mode)
+        };
+        let (first, mode) = enter(CostMode::Smart, "Be kind.\n");
+        assert_eq!(mode, CostMode::Smart);
+        assert_eq!(
+            enter(CostMode::Fast, "Be kind.\n"),
+            (first, CostMode::Smart)
+        );
+        assert_eq!(enter(CostMode::Max, "Be kind.\n"), (first, CostMode::Max));
+        let (second, mode) = enter(CostMode::Fast, "Be brief.\n");
+        assert!(second != first && mode == CostMode::Fast);
+        assert!(sessions.open().is_empty());
+        // Both can be asked for though none is open.
+        assert_eq!(sessions.get(first).unwrap().cost_mode, CostMode::Max);
+        assert_eq!(sessions.get(second).unwrap().agent, "ada");
+        let error = sessions.get(Uuid::nil()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_session_that_is_damaged_or_cannot_be_made_stops_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().to_owned());
+        let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
+        let shared = shared.unwrap();
+        let first = lock(&shared).brief().session;
+        sessions.leave(shared);
+        let path = file_of(&dir.path().join("ada/sessions"), first);
+        std::fs::write(&path, "not a session\n").unwrap();
+        assert_eq!(sessions.get(first).unwrap_err().kind, ErrorKind::Internal);
+        let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
+        assert_ne!(lock(&shared.unwrap()).brief().session, first);
+
+        std::fs::write(dir.path().join("bob"), "in the way").unwrap();
+        let bob = "bob".parse().unwrap();
+        let error = sessions.enter(&bob, CostMode::Fast, String::new());
+        assert!(error.unwrap_err().contains("cannot make"));
+    }
+}

@@ -1,0 +1,241 @@
+//! What agents say and do, kept in their sessions: across compactions, modes and restarts.
+
+use colibri_protocol::client::ClientError;
+use colibri_protocol::{
+    Command, CompactSession, Compacted, CostMode, CostModeInForce, ErrorKind, GetSession,
+    PaneState, SessionSnapshot, SetCostMode, SpawnAgent, Status, TaskStatus, Trigger,
+};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::agents::{create, pane, spawn, spawning, stands, stop, wait};
+use crate::harness::{Home, LONG, Raw};
+
+/// What the agent is asked first, and so the prefix of its session but for the newline.
+const FIRST: &str = "Be kind to the žolna.";
+
+/// An agent that is asked something first, and has answered.
+fn begin(home: &Home, more: &[&str]) -> Uuid {
+    let mut args = vec!["--rpc", "--step-ms", "1", "--emit-usage"];
+    args.extend(more);
+    let ada = SpawnAgent {
+        prompt: Some(FIRST.to_owned()),
+        ..spawning("ada", &args)
+    };
+    spawn(home, ada).unwrap();
+    wait("the first answer", LONG, || {
+        let pane = pane(home, "ada");
+        let session = pane.session.filter(|_| pane.state == PaneState::Done);
+        session.map(|session| session.session)
+    })
+}
+
+fn do_tasks(home: &Home, count: usize) {
+    for number in 0..count {
+        let task = create(home, &format!("Task {number}"));
+        stands(home, &task, TaskStatus::Done, LONG);
+    }
+}
+
+fn session(home: &Home, session: Uuid) -> SessionSnapshot {
+    let get = Command::GetSession(GetSession { session });
+    home.client().ask(get).unwrap()
+}
+
+fn compact(home: &Home, session: Uuid) -> Result<Compacted, ClientError> {
+    let summary = None;
+    let compact = Command::CompactSession(CompactSession { session, summary });
+    home.client().ask(compact)
+}
+
+/// The lines of a session's file.
+fn lines(home: &Home, session: Uuid) -> Vec<String> {
+    let path = home.path(&format!("data/agents/ada/sessions/{session}.jsonl"));
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn read(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+#[test]
+fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
+    let home = Home::new();
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let id = begin(&home, &["--result-bytes", "6000"]);
+    let status: Status = home.client().status().unwrap();
+    assert_eq!(status.sessions, 1);
+
+    do_tasks(&home, 4);
+    let grown = session(&home, id);
+    assert_eq!((grown.turns, grown.compactions), (4, 0));
+    assert_eq!(
+        (grown.agent.as_str(), grown.cost_mode),
+        ("ada", CostMode::Fast)
+    );
+    // The first answer and four more, each of a hundred tokens.
+    assert_eq!(grown.usage.input, 500);
+    let kinds: Vec<Value> = lines(&home, id)
+        .iter()
+        .map(|line| read(line)["kind"].clone())
+        .collect();
+    assert_eq!(
+        kinds[..8],
+        [
+            Value::Null,
+            json!("tool-call"),
+            json!("tool-result"),
+            json!("assistant"),
+            json!("user"),
+            json!("tool-call"),
+            json!("tool-result"),
+            json!("assistant"),
+        ]
+    );
+    // Of six thousand bytes of a tool, `fast` keeps four.
+    let result = read(&lines(&home, id)[2]);
+    assert_eq!(result["cut"]["bytes"], 6000);
+    assert!(result["text"].as_str().unwrap().len() <= 4000);
+
+    // By hand, needed or not; what is left is the half that `fast` keeps.
+    let done = compact(&home, id).unwrap();
+    assert!(done.entries > 0 && done.after < done.before, "{done:?}");
+    assert_eq!(compact(&home, id).unwrap().entries, 0);
+    let shown = wait("the pane", LONG, || {
+        pane(&home, "ada")
+            .session
+            .filter(|session| session.compactions == 1)
+    });
+    assert_eq!((shown.session, shown.turns), (id, 2));
+
+    // And by itself, with the sixth turn.
+    do_tasks(&home, 3);
+    assert_eq!(session(&home, id).compactions, 1);
+    do_tasks(&home, 1);
+    let compacted = session(&home, id);
+    assert_eq!((compacted.turns, compacted.compactions), (2, 2));
+    assert_eq!(compacted.cost_mode, CostMode::Fast);
+    assert!(home.log().contains("compacted "), "{}", home.log());
+}
+
+#[test]
+fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
+    let home = Home::new();
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let id = begin(&home, &[]);
+    // Of the session's first mode, before anything was long.
+    assert_eq!(session(&home, id).cost_mode, CostMode::Fast);
+    stop(&home, "ada");
+
+    let mut listener = Raw::connect(&home.socket());
+    listener.send(b"{\"cmd\":\"subscribe\"}\n");
+    let again = begin(&home, &["--say-bytes", "600000"]);
+    assert_eq!(again, id);
+    let told = loop {
+        let data = listener.reply().unwrap()["data"].clone();
+        if data["change"] == "session" {
+            break data;
+        }
+    };
+    assert_eq!(told["escalated"], "budget-exceeded");
+    assert_eq!(
+        (&told["mode"], &told["agent"]),
+        (&json!("smart"), &json!("ada"))
+    );
+
+    let risen = session(&home, id);
+    assert_eq!(risen.cost_mode, CostMode::Smart);
+    let [step] = risen.escalations[..] else {
+        panic!("{risen:?}");
+    };
+    assert_eq!((step.from, step.to), (CostMode::Fast, CostMode::Smart));
+    assert_eq!(step.trigger, Trigger::BudgetExceeded);
+    let log = home.log();
+    assert!(
+        log.contains("escalated from fast to smart: budget-exceeded"),
+        "{log}"
+    );
+
+    // From now on it has room for two of those, and is judged by that.
+    do_tasks(&home, 1);
+    let roomy = session(&home, id);
+    assert_eq!((roomy.turns, roomy.compactions), (1, 0));
+    assert_eq!(roomy.escalations.len(), 1);
+
+    let set = SetCostMode {
+        mode: CostMode::Max,
+        persist: false,
+    };
+    let _: CostModeInForce = home.client().ask(Command::SetCostMode(set)).unwrap();
+    assert_eq!(session(&home, id).cost_mode, CostMode::Max);
+}
+
+#[test]
+fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
+    let home = Home::new();
+    let daemon = home.start(&[]);
+    let id = begin(&home, &[]);
+    do_tasks(&home, 2);
+    let before = session(&home, id);
+    assert_eq!(before.prefix_bytes, FIRST.len() as u64 + 1);
+    let header = lines(&home, id)[0].clone();
+    assert_eq!(read(&header)["prefix"], format!("{FIRST}\n"));
+    daemon.stop(Signal::SIGTERM);
+
+    let _daemon = home.start(&[]);
+    // Its agent does not run, and yet it can be looked at.
+    assert_eq!(session(&home, id), before);
+    assert_eq!(begin(&home, &[]), id);
+    do_tasks(&home, 1);
+    let after = session(&home, id);
+    assert_eq!(lines(&home, id)[0], header);
+    assert_eq!(after.prefix_sha256, before.prefix_sha256);
+    assert_eq!((after.turns, after.created_at), (3, before.created_at));
+    assert!(after.findings.is_empty(), "{after:?}");
+
+    // Another first prompt is another prefix, and that another session.
+    stop(&home, "ada");
+    spawn(&home, spawning("ada", &["--rpc"])).unwrap();
+    let other = wait("another session", LONG, || pane(&home, "ada").session);
+    assert_ne!(other.session, id);
+}
+
+#[test]
+fn a_session_that_nobody_has_is_not_found() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let session = Uuid::nil();
+    let get = Command::GetSession(GetSession { session });
+    let outcomes = [
+        home.client().ask::<SessionSnapshot>(get).map(drop),
+        compact(&home, session).map(drop),
+    ];
+    for outcome in outcomes {
+        let Err(ClientError::Refused { error }) = outcome else {
+            panic!("must be refused, not {outcome:?}");
+        };
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert!(error.message.contains("`snapshot` shows"), "{error}");
+    }
+}
+
+#[test]
+fn an_agent_works_though_its_session_cannot_be_written() {
+    let home = Home::new();
+    let its_home = home.path("data/agents/ada");
+    std::fs::create_dir_all(&its_home).unwrap();
+    std::fs::write(its_home.join("sessions"), "in the way").unwrap();
+    let _daemon = home.start(&[]);
+    spawn(&home, spawning("ada", &["--rpc", "--step-ms", "1"])).unwrap();
+    do_tasks(&home, 1);
+    let pane = pane(&home, "ada");
+    assert_eq!(pane.session, None);
+    let problem = pane.session_problem.unwrap();
+    assert!(
+        problem.contains("there is no session: cannot make"),
+        "{problem}"
+    );
+    assert!(home.log().contains("it has no session"), "{}", home.log());
+}
