@@ -16,6 +16,17 @@ pub fn rpc_arguments(runtime: Runtime) -> &'static [&'static str] {
     }
 }
 
+/// The arguments that choose a model. Of `PI_PROVIDER` and `PI_MODEL`, which a host is set up with, pi
+/// itself reads neither; the others have a choice of their own.
+pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<String> {
+    match runtime {
+        Runtime::Pi => ["--provider", provider, "--model", model]
+            .map(str::to_owned)
+            .to_vec(),
+        Runtime::Zot | Runtime::Local => Vec::new(),
+    }
+}
+
 /// Something to tell an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
