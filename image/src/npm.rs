@@ -164,6 +164,9 @@ fn archive(top: &Path, to: File) -> Result<File> {
         let inner = entry.path().strip_prefix(top).unwrap_or(entry.path());
         let meta = entry.path().symlink_metadata()?;
         let mut header = tar::Header::new_gnu();
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_mode(match meta.is_dir() || meta.permissions().mode() & 0o100 != 0 {
             true => 0o755,
             false => 0o644,
