@@ -167,10 +167,8 @@ fn archive(top: &Path, to: File) -> Result<File> {
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
-        header.set_mode(match meta.is_dir() || meta.permissions().mode() & 0o100 != 0 {
-            true => 0o755,
-            false => 0o644,
-        });
+        let executable = meta.is_dir() || meta.permissions().mode() & 0o100 != 0;
+        header.set_mode(if executable { 0o755 } else { 0o644 });
         if meta.is_dir() {
             header.set_entry_type(tar::EntryType::Directory);
             header.set_size(0);
