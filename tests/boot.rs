@@ -417,7 +417,11 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
         ("settled", SETTLED),
         ("provider", &provider(&server)),
         ("status", "colibri status --json"),
-        ("snapshot", "colibri snapshot --json"),
+        (
+            "snapshot",
+            "until colibri snapshot --json | grep -q '\"runtime\"'; do sleep 1; done; \
+             colibri snapshot --json",
+        ),
         (
             "create",
             "colibri create-task --title 'What system is this?' --json",
