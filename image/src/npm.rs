@@ -102,14 +102,10 @@ fn place(base: &mut Tree, path: TreePath, node: Node, epoch: i64) -> Result<()> 
 
 /// All packages, by their path in `node_modules`: from the cache, else by npm.
 fn unpacked(npm: &Npm, context: &Context<'_>) -> Result<Pack> {
-    let check = |entry: &Path| match Pack::open(entry)? {
-        Some(pack) if pack.is_sound()? => Ok(Some(pack)),
-        _ => Ok(None),
-    };
     context.cache.sweep(ENTRIES)?;
     let pack = context
         .cache
-        .entry(ENTRIES, &key(npm, context)?, check, |entry| {
+        .entry(ENTRIES, &key(npm, context)?, sound, |entry| {
             if context.network == Network::Offline {
                 return Err(
                     Error::missing("the packages of npm are not in the cache").hint(
@@ -122,6 +118,13 @@ fn unpacked(npm: &Npm, context: &Context<'_>) -> Result<Pack> {
         })?;
     context.cache.prune(ENTRIES, ENTRIES_KEPT)?;
     Ok(pack)
+}
+
+fn sound(entry: &Path) -> Result<Option<Pack>> {
+    match Pack::open(entry)? {
+        Some(pack) if pack.is_sound()? => Ok(Some(pack)),
+        _ => Ok(None),
+    }
 }
 
 /// What the unpacked packages depend on.
