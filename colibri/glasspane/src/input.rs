@@ -121,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn only_pi_is_told_its_model() {
+        let told = |runtime| model_arguments(runtime, "openrouter", "a/b");
+        assert_eq!(
+            told(Runtime::Pi),
+            ["--provider", "openrouter", "--model", "a/b"]
+        );
+        for runtime in [Runtime::Zot, Runtime::Local] {
+            assert_eq!(told(runtime), [""; 0]);
+        }
+    }
+
+    #[test]
     fn answers_are_of_the_kind_that_was_asked_for() {
         let answer = |answer| Input::Answer {
             question: "q",
