@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use clawdie_image::qemu::{Attach, Firmware};
-use clawdie_tests::{Built, Canary, Disk, Guest, KeyPair, Owner};
+use clawdie_image::qemu::{Attach, Firmware, Machine, Network};
+use clawdie_tests::{Answers, Built, Canary, Disk, Guest, KeyPair, Owner};
+use colibri_model_server::{CALL, Script, Server, WORDS};
+use serde_json::{Value, json};
 
 const LOGIN: &str = "ada";
 const HOST: &str = "hive-test";
@@ -126,7 +128,6 @@ fn a_good_seed_sets_up_a_host_once() {
             ("zone", "readlink /etc/localtime"),
             ("motd", "cat /etc/motd"),
             ("status", "colibri status --json"),
-            ("pid", "systemctl show -P MainPID colibri-daemon"),
             (
                 "daemon",
                 "stat -c %U /proc/$(systemctl show -P MainPID colibri-daemon)",
@@ -138,7 +139,8 @@ fn a_good_seed_sets_up_a_host_once() {
             (
                 "environments",
                 // A pattern that does not match the command line of the search itself.
-                "root 'grep -las sk-or[-]v1 /proc/[0-9]*/environ'",
+                "root 'for file in $(grep -las sk-or[-]v1 /proc/[0-9]*/environ); do \
+                 cat ${file%/environ}/cgroup; done | sort -u'",
             ),
             ("wholog", "root 'journalctl --no-pager -o export'"),
             ("firstboot", "root 'cat /var/log/clawdie-firstboot.log'"),
@@ -153,9 +155,11 @@ fn a_good_seed_sets_up_a_host_once() {
     assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
     assert_eq!(answers.text("daemon"), "colibri");
     assert_eq!(answers.text("enabled"), "enabled");
-    // The key that was typed in reaches the program that it is for, and no other.
-    let environ = format!("/proc/{}/environ", answers.text("pid"));
-    assert_eq!(answers.text("environments"), environ);
+    // The key that was typed in reaches the daemon and its agent, and no other program.
+    assert_eq!(
+        answers.text("environments"),
+        "0::/system.slice/colibri-daemon.service"
+    );
     let size: u64 = answers.text("size").trim().parse().unwrap();
     assert!(
         size > before + 400,
@@ -359,4 +363,134 @@ fn an_nvme_drive_with_secure_boot_is_set_up_from_a_seed_in_utf_16() {
     let env = Owner::RootFile(PROVIDER_ENV.to_owned());
     let setup = Owner::SeedFile("setup.txt.txt".to_owned());
     assert_eq!(seed.provider.owners(&disk), BTreeSet::from([setup, env]));
+}
+
+/// Sends what the agent asks of its provider to `server`: the guest reaches the host's loopback as 10.0.2.2.
+fn provider(server: &Server) -> String {
+    let base = format!("http://10.0.2.2:{}/v1", server.address().port());
+    let models = json!({"providers": {"openrouter": {"baseUrl": base}}}).to_string();
+    format!(
+        "root \"set -e
+        home=/var/lib/colibri/agents/pi/.pi/agent
+        install -d -o colibri -g colibri -m 0700 \\$home
+        printf %s '{}' > \\$home/models.json
+        chown -R colibri:colibri /var/lib/colibri/agents
+        systemctl restart colibri-daemon\"",
+        models.replace('"', "\\\"")
+    )
+}
+
+fn json_of(answers: &Answers, name: &str) -> Value {
+    assert_eq!(answers.code(name), 0, "{name}: {}", answers.text(name));
+    let text = answers.text(name);
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"))
+}
+
+/// What the image is for: a key typed into `setup.txt`, and the agent inside does a task with it. Then the
+/// board from start to stop, as an operator goes through it.
+#[test]
+fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
+    let disk = stick();
+    let seed = Seed::new(&disk);
+    disk.put_seed("setup.txt", seed.text().as_bytes());
+    let script = Script {
+        tool: "bash".to_owned(),
+        arguments: json!({"command": "uname -s > system.txt"}),
+        text: "This host runs Linux.".to_owned(),
+        key: Some(seed.provider.value.clone()),
+        ..Script::default()
+    };
+    let said = script.text.clone();
+    let server = Server::start("127.0.0.1:0", script).unwrap();
+    let machine = Machine {
+        network: Network::Outside,
+        ..Guest::machine(&disk)
+    };
+    let mut guest = Guest::switch_on(&machine, &disk, "agent");
+    guest.wait_for_report("READY");
+    guest.wait_for_login();
+    let ask = |questions: &[(&'static str, &str)]| {
+        guest.ask(&seed.key, LOGIN, &seed.password.value, questions)
+    };
+
+    let before = ask(&[
+        ("settled", SETTLED),
+        ("provider", &provider(&server)),
+        ("status", "colibri status --json"),
+        (
+            "snapshot",
+            "until colibri snapshot --json | grep -q '\"runtime\"'; do sleep 1; done; \
+             colibri snapshot --json",
+        ),
+        (
+            "create",
+            "colibri create-task --title 'What system is this?' --json",
+        ),
+        ("list", "colibri list-tasks --json"),
+    ]);
+    assert_eq!(before.text("settled"), "running");
+    assert_eq!(before.code("provider"), 0, "{}", before.text("provider"));
+    let status = json_of(&before, "status");
+    assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
+    let panes = &json_of(&before, "snapshot")["panes"];
+    assert_eq!(panes.as_array().map(Vec::len), Some(1), "{panes}");
+    assert_eq!(panes[0]["runtime"], "pi", "{panes}");
+    let task = json_of(&before, "create")["id"].clone();
+    let task = task.as_str().unwrap();
+    assert_eq!(json_of(&before, "list")["tasks"][0]["id"], *task);
+
+    let done = format!("until colibri list-tasks --status done --json | grep -q {task}; do sleep 1; done");
+    let after = ask(&[
+        ("done", &done),
+        ("task", &format!("colibri get-task {task} --json")),
+        ("made", "root 'cat /var/lib/colibri/agents/pi/work/system.txt'"),
+        (
+            "intake",
+            "colibri intake-task --title 'Build the port' --capability freebsd --json",
+        ),
+        // One round of the scheduler, which comes every 30 seconds.
+        (
+            "tick",
+            "last() { colibri status --json | grep -o '\"last_tick\": *\"[^\"]*\"'; }; \
+             before=$(last); until [ \"$(last)\" != \"$before\" ]; do sleep 1; done",
+        ),
+        ("list", "colibri list-tasks --json"),
+        ("log", "root 'journalctl --no-pager -o export'"),
+        ("agent-log", "root 'cat /var/lib/colibri/agents/pi/stderr.log'"),
+        ("commands", "root 'ps -eww -o args'"),
+        ("stop", "root 'systemctl stop colibri-daemon'"),
+        ("socket", "test -e /run/colibri/colibri.sock"),
+        ("database", "root 'stat -c %U /var/lib/colibri/colibri.sqlite'"),
+    ]);
+    let details = json_of(&after, "task");
+    let task = &details["task"];
+    assert_eq!(task["status"], "done", "{details}");
+    assert_eq!(task["result"], said, "{details}");
+    assert_eq!(
+        task["usage"]["output"],
+        CALL.completion + WORDS.completion,
+        "{details}"
+    );
+    assert_eq!(after.text("made"), "Linux");
+    let asked = server.asked();
+    assert_eq!(asked[0].key.as_deref(), Some(&*seed.provider.value));
+    // The model of the profile, as first boot has chosen it.
+    assert_eq!(asked[0].body["model"], "anthropic/claude-sonnet-4.6");
+
+    let listed = json_of(&after, "list");
+    assert_eq!(listed["tasks"][0]["id"], json_of(&after, "intake")["id"]);
+    assert_eq!(listed["tasks"][0]["status"], "queued", "{listed}");
+    let parked = listed["tasks"][0]["parked"].as_str();
+    assert!(parked.is_some_and(|why| why.contains("freebsd")), "{listed}");
+    assert_eq!(after.code("stop"), 0, "{}", after.text("stop"));
+    assert_eq!(after.code("socket"), 1, "the socket is left behind");
+    assert_eq!(after.text("database"), "colibri");
+    for place in ["log", "agent-log", "commands"] {
+        seed.assert_none_in(after.text(place).as_bytes(), place);
+    }
+    let console = guest.console_text();
+    seed.assert_none_in(console.as_bytes(), "what the console shows");
+    guest.power_off();
+    disk.assert_sound();
+    seed.assert_only_where_meant(&disk);
 }

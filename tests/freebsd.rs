@@ -15,7 +15,14 @@ use clawdie_tests::{Disk, Finished, program, run};
 use sha2::Digest as _;
 
 const LIMIT: Duration = Duration::from_secs(300);
-const PROGRAMS: [&str; 3] = ["clawdie-firstboot", "colibri-daemon", "colibri"];
+const PROGRAMS: [&str; 6] = [
+    "clawdie-firstboot",
+    "colibri-daemon",
+    "colibri",
+    "colibri-tui",
+    "colibri-mcp",
+    "colibri-test-agent",
+];
 /// A release that nobody has pinned.
 const RELEASE: &str = "15.9";
 

@@ -75,8 +75,11 @@ fn staging_keeps_what_was_edited(flavour: &str, files: &[&str], config: &str) ->
     let first: serde_json::Value = serde_json::from_slice(&first.output).unwrap();
     assert_eq!(planned["changes"], first["changes"]);
     let programs = [
-        "usr/local/bin/colibri-daemon",
         "usr/local/bin/clawdie-firstboot",
+        "usr/local/bin/colibri-daemon",
+        "usr/local/bin/colibri-mcp",
+        "usr/local/bin/colibri-test-agent",
+        "usr/local/bin/colibri-tui",
     ];
     for path in programs.iter().chain(files) {
         assert!(destdir.join(path).is_file(), "{path}");
@@ -160,7 +163,14 @@ fn an_unprivileged_user_stages_into_a_folder() {
     // The programs and the build tool may lie where only their owner looks.
     let copies = work.path().join("programs");
     fs_err::create_dir(&copies).unwrap();
-    for name in ["colibri", "colibri-daemon", "clawdie-firstboot"] {
+    for name in [
+        "clawdie-firstboot",
+        "colibri",
+        "colibri-daemon",
+        "colibri-mcp",
+        "colibri-test-agent",
+        "colibri-tui",
+    ] {
         fs_err::copy(programs().join(name), copies.join(name)).unwrap();
     }
     let Some(tool) = std::env::var_os("CLAWDIE_XTASK") else {

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod layer;
 pub mod lint;
 pub mod manifest;
+pub mod npm;
 pub mod order;
 pub mod outputs;
 pub mod pack;

@@ -15,11 +15,10 @@ use crate::lint::{self, Subject};
 use crate::manifest::Channel;
 use crate::order::Order;
 use crate::outputs::{Outputs, Published};
-use crate::packages;
 use crate::programs::{self, Programs};
 use crate::recipe::Base as BaseRecipe;
 use crate::volumes::{self, Volumes};
-use crate::{generated, users};
+use crate::{generated, npm, packages, users};
 
 /// Builds an image and its companions in `order.out`; they appear under their names only when they
 /// are complete.
@@ -43,6 +42,12 @@ pub fn build(order: &Order<'_>) -> Result<Published> {
         order.recipe,
         &mut base,
         &mut layer,
+        &order.context(),
+        order.checkout.epoch,
+    )?;
+    npm::supply(
+        order.recipe,
+        &mut base.tree,
         &order.context(),
         order.checkout.epoch,
     )?;

@@ -68,6 +68,9 @@ pub struct Recipe {
     /// Packages that the image brings along for its first boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<Packages>,
+    /// Packages of npm, which become part of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npm: Option<Npm>,
     /// Folders of the checkout laid over the base, in this order.
     pub overlays: Vec<PathBuf>,
     /// Single files of the checkout, each with its place and mode.
@@ -104,11 +107,27 @@ pub struct Placed {
     pub mode: u16,
 }
 
-/// One of our programs.
+/// Packages of npm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Npm {
+    /// Folder of the checkout with `package.json` and the `package-lock.json` that pins all of them.
+    pub folder: PathBuf,
+    /// Folder in the image.
+    #[serde(with = "tree_path")]
+    pub to: TreePath,
+    /// Globs below it that stay out of the image.
+    #[serde(default)]
+    pub drop: Vec<String>,
+    /// Programs of theirs that are found on `PATH`: a link in the folder `to`.
+    pub programs: Vec<Program>,
+}
+
+/// A program.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
-    /// Cargo package.
+    /// The package that has it: cargo's, or npm's.
     pub package: String,
     /// Binary of that package.
     pub bin: String,

@@ -604,6 +604,9 @@ mod tests {
                 ("/usr/local/bin/clawdie-firstboot".to_owned(), 0o755),
                 ("/usr/local/bin/colibri".to_owned(), 0o755),
                 ("/usr/local/bin/colibri-daemon".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-mcp".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-test-agent".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-tui".to_owned(), 0o755),
                 (
                     "/usr/local/etc/newsyslog.conf.d/clawdie.conf".to_owned(),
                     0o644

@@ -8,7 +8,7 @@ use clawdie_image::base::debian;
 use clawdie_image::programs::freebsd;
 use clawdie_image::recipe::Flavour;
 use clawdie_image::tool::Tool;
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, checkout};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, checkout, npm};
 
 use crate::house;
 
@@ -133,6 +133,10 @@ const NEEDS: &[Need] = &[
     Need {
         purpose: Purpose::Iso,
         what: What::SubordinateIds,
+    },
+    Need {
+        purpose: Purpose::Iso,
+        what: What::Tool(npm::NPM),
     },
     tool(
         Purpose::Iso,

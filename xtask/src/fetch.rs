@@ -2,7 +2,7 @@
 
 use clawdie_image::base::{Context, Network, debian, sets};
 use clawdie_image::recipe::{Archive, Base, Flavour, Recipe, Sets};
-use clawdie_image::{Result, packages, programs};
+use clawdie_image::{Result, npm, packages, programs};
 
 use crate::iso::{FlavourArg, ReleaseArgs};
 use crate::{doctor, house, ui};
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             freebsd_packages(&recipe, sets, &context)?;
         }
     }
+    npm::fetch(&recipe, &context)?;
     programs::fetch(&recipe, &context)
 }
 

@@ -238,7 +238,9 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     let (inputs, packages) = match &order.recipe.base {
         Base::Archive(archive) => {
             let lock = debian::cached(archive, &order.context())?;
-            let inputs = archive_lines(archive, lock.as_ref());
+            let mut inputs = archive_lines(archive, lock.as_ref());
+            let npm = order.recipe.npm.as_ref();
+            inputs.extend(npm.map(|npm| format!("npm        what {} pins", npm.folder.display())));
             (inputs, lock.map(|lock| serde_json::json!(lock.packages)))
         }
         Base::Sets(sets) => {

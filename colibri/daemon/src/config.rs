@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use colibri_protocol::variable::{self, AGENT, AUTOSPAWN};
 use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, place, switch};
 use colibri_store::Lease;
 
@@ -23,7 +24,8 @@ Environment (a flag wins; an empty value counts as unset):
                            [default: no]
   COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
   COLIBRI_AUTOSPAWN_ARGS   its arguments, parted by spaces [default: those with
-                           which it listens for prompts]
+                           which it listens for prompts; pi also gets
+                           PI_PROVIDER and PI_MODEL]
   COLIBRI_AUTOSPAWN_PROMPT what it is asked first [default: nothing]
   RUST_LOG                 error, warn, info (default), debug or trace
 
@@ -140,18 +142,12 @@ const TICK: Duration = Duration::from_secs(30);
 /// Longer than the pause between two polls of an agent that is started by cron.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// The one variable that is a switch.
-const AUTOSPAWN: &str = "COLIBRI_AUTOSPAWN";
-
 /// What goes with the switch; quiet as long as the switch is off.
 const AUTOSPAWN_DETAILS: [&str; 3] = [
-    "COLIBRI_AUTOSPAWN_BINARY",
-    "COLIBRI_AUTOSPAWN_ARGS",
-    "COLIBRI_AUTOSPAWN_PROMPT",
+    variable::AUTOSPAWN_BINARY,
+    variable::AUTOSPAWN_ARGS,
+    variable::AUTOSPAWN_PROMPT,
 ];
-
-/// The agent that is started unless another is named.
-const AGENT: &str = "/usr/local/bin/pi";
 
 /// The shortest `sun_path` among our systems (FreeBSD: 104 with its NUL).
 const MAX_SOCKET_PATH: usize = 103;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use colibri_protocol::{
     Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent, StopAgent,
-    TaskStatus,
+    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent,
+    StopAgent, TaskStatus, variable,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -37,23 +37,6 @@ pub(crate) const LEASH: &str = "leash";
 
 /// How long agents may take to end once the daemon stops. Below the service manager's own patience.
 const GRACE: Duration = Duration::from_secs(8);
-
-/// What of the daemon's environment agents get besides the usual: the provider's keys, and which
-/// models to use.
-const HANDED_ON: [&str; 12] = [
-    "ANTHROPIC_API_KEY",
-    "DEEPSEEK_API_KEY",
-    "GEMINI_API_KEY",
-    "OPENAI_API_KEY",
-    "OPENROUTER_API_KEY",
-    "PI_MODEL",
-    "PI_PROVIDER",
-    "LLM_FALLBACK_DEFAULT_COOLDOWN_SECONDS",
-    "LLM_FALLBACK_MODEL",
-    "LLM_FALLBACK_PROVIDER",
-    "AGENT_COMPACTION_MODEL",
-    "AGENT_COMPACTION_PROVIDER",
-];
 
 /// All agents of this daemon, those that have ended included.
 #[derive(Debug)]
@@ -88,7 +71,7 @@ impl Panes {
             .map_err(|source| Failure::io("find", "our own program", source))
             .and_then(|leash| Spawner::new(leash).map_err(Failure::from))?;
         let mut environment = Environment::inherit(std::env::vars_os());
-        for name in HANDED_ON {
+        for name in variable::handed_on() {
             if let Ok(value) = std::env::var(name) {
                 // A value with a NUL in it cannot come from an environment.
                 let _ = environment.set_secret(name, SecretString::from(value));
@@ -346,8 +329,8 @@ impl Panes {
         program.directory = directory;
         program.args = match &spawn.args {
             Some(args) => args.iter().map(Into::into).collect(),
-            None => colibri_glasspane::rpc_arguments(spawn.runtime)
-                .iter()
+            None => usual_arguments(spawn.runtime)
+                .into_iter()
                 .map(Into::into)
                 .collect(),
         };
@@ -393,6 +376,22 @@ impl Panes {
     fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Those with which an agent listens, and uses the model that this host is set up for.
+fn usual_arguments(runtime: Runtime) -> Vec<String> {
+    let mut arguments: Vec<String> = colibri_glasspane::rpc_arguments(runtime)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let [provider, model] =
+        [variable::PROVIDER, variable::MODEL].map(|name| std::env::var(name).unwrap_or_default());
+    if !provider.is_empty() && !model.is_empty() {
+        arguments.extend(colibri_glasspane::model_arguments(
+            runtime, &provider, &model,
+        ));
+    }
+    arguments
 }
 
 fn is_running(seat: Option<&Seat>) -> bool {

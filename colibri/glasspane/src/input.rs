@@ -16,6 +16,17 @@ pub fn rpc_arguments(runtime: Runtime) -> &'static [&'static str] {
     }
 }
 
+/// The arguments that choose a model. Of `PI_PROVIDER` and `PI_MODEL`, which a host is set up with, pi
+/// itself reads neither; the others have a choice of their own.
+pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<String> {
+    match runtime {
+        Runtime::Pi => ["--provider", provider, "--model", model]
+            .map(str::to_owned)
+            .to_vec(),
+        Runtime::Zot | Runtime::Local => Vec::new(),
+    }
+}
+
 /// Something to tell an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
@@ -106,6 +117,18 @@ mod tests {
             assert_eq!(value["message"], message);
             let queued = value.get("streamingBehavior").is_some();
             assert_eq!(queued, runtime == Runtime::Pi);
+        }
+    }
+
+    #[test]
+    fn only_pi_is_told_its_model() {
+        let told = |runtime| model_arguments(runtime, "openrouter", "a/b");
+        assert_eq!(
+            told(Runtime::Pi),
+            ["--provider", "openrouter", "--model", "a/b"]
+        );
+        for runtime in [Runtime::Zot, Runtime::Local] {
+            assert_eq!(told(runtime), [""; 0]);
         }
     }
 

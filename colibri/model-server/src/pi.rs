@@ -1,6 +1,6 @@
 //! The real `pi`, installed from npm.
 //!
-//! `pkg-lists/npm.txt` pins the packages; the lock files in `pi/` pin all that these need.
+//! `pkg-lists/npm.txt` pins the packages; the lock files in `pkg-lists/pi/` pin all that these need.
 
 #![allow(clippy::unwrap_used, reason = "only tests call this")]
 
@@ -24,7 +24,7 @@ pub struct Pi {
 }
 
 impl Pi {
-    /// Installs what the lock file in `pi/NAME` says below `into`, where a later call finds it
+    /// Installs what the lock file in `pkg-lists/pi/NAME` says below `into`, where a later call finds it
     /// again.
     ///
     /// # Errors
@@ -33,7 +33,9 @@ impl Pi {
     /// # Panics
     /// The lock file is not what `pkg-lists/npm.txt` says, or the disk refuses.
     pub fn install(name: &str, into: &Path) -> Result<Self, String> {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("pi").join(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../pkg-lists/pi")
+            .join(name);
         let lock = fs::read(from.join("package-lock.json")).unwrap();
         is_pinned(&serde_json::from_slice(&lock).unwrap());
         let folder = into.join(format!("pi-on-{name}"));

@@ -30,6 +30,7 @@ mod status;
 mod switch;
 mod task;
 mod usage;
+pub mod variable;
 
 pub use agent::{Agent, AgentCounts, AgentPage, AgentStatus, Heartbeat, RegisterAgent};
 pub use change::Change;

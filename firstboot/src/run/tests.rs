@@ -82,6 +82,46 @@ fn a_good_seed_sets_everything_up() {
 }
 
 #[test]
+fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
+    let told = |host: &Recording| flat(&host.on_seed(report::FILE).expect("a report"));
+    let host = Recording::fresh(Some(&setup()));
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
+    assert!(told(&host).contains("this host has no /usr/local/bin/pi"));
+
+    let with_agent = |setup: &str| {
+        let host = Recording::fresh(Some(setup));
+        let program = (0o755, b"#!/usr/bin/env node\n".to_vec());
+        let path = colibri_protocol::variable::AGENT.into();
+        host.disk.borrow_mut().files.insert(path, program);
+        boot(&host);
+        host
+    };
+    let host = with_agent(&setup());
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
+    assert!(environment.contains("\nCOLIBRI_AUTOSPAWN_BINARY=\"/usr/local/bin/pi\"\n"));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
+
+    // Turned off by hand it stays off, and nobody is bothered with it.
+    host.reboot();
+    let off = environment.replace("AUTOSPAWN=\"YES\"", "AUTOSPAWN=\"NO\"");
+    let place = PROVIDER_ENV.to_owned();
+    host.disk.borrow_mut().settings.insert(place, off.clone());
+    host.edit_seed(&(setup() + "KEYMAP=de\n"));
+    boot(&host);
+    assert_eq!(host.setting(PROVIDER_ENV), Some(off));
+    assert!(!told(&host).contains("AUTOSPAWN"));
+
+    // The key lies in a vault, and has not been had from there.
+    let host = with_agent(include_str!("../../tests/setup/good/vault.txt"));
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
+    assert!(told(&host).contains("it needs the key of a model provider"));
+}
+
+#[test]
 fn a_second_boot_with_the_same_seed_changes_nothing() {
     let host = Recording::fresh(Some(&setup()));
     boot(&host);

@@ -73,3 +73,21 @@ impl Provider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use colibri_protocol::variable;
+
+    use super::*;
+
+    #[test]
+    fn the_daemon_hands_on_every_key_that_can_be_typed_in() {
+        let ours: BTreeSet<_> = Provider::ALL.iter().map(|one| one.key().name()).collect();
+        assert_eq!(ours, BTreeSet::from(variable::PROVIDER_KEYS));
+        for name in variable::handed_on() {
+            assert!(Key::from_name(name).is_some(), "{name} is no setting");
+        }
+    }
+}

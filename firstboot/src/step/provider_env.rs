@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use colibri_protocol::variable;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Context, Step, StepError, Wanted};
 use crate::adoption::{Adoption, allows_telegram_change};
 use crate::environment;
 use crate::host::Setting;
-use crate::setup::Key;
 use crate::setup::schema::OnAdopt;
+use crate::setup::{Key, Setup};
 
 pub(super) struct ProviderEnv;
 
@@ -24,7 +25,15 @@ impl Step for ProviderEnv {
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
         let setup = cx.setup()?;
-        let variables = setup.provider_env(cx.intake.profiles().map_err(StepError::Seed)?)?;
+        let mut variables = setup.provider_env(cx.intake.profiles().map_err(StepError::Seed)?)?;
+        if Agent::of(cx, setup)? == Agent::Starts {
+            for (name, value) in [
+                (variable::AUTOSPAWN, "YES"),
+                (variable::AUTOSPAWN_BINARY, variable::AGENT),
+            ] {
+                variables.push((name.to_owned(), value.into()));
+            }
+        }
         let path = cx.host.paths().provider_env;
         let here = cx.host.read(Path::new(path))?;
         let adoption = cx.intake.adoption().ok_or(StepError::NoSetup)?;
@@ -53,8 +62,47 @@ impl Step for ProviderEnv {
         Ok(())
     }
 
-    fn result(&self, cx: &Context, _wanted: &Wanted) -> String {
-        format!("{}, readable by root only", cx.host.paths().provider_env)
+    fn result(&self, cx: &Context, wanted: &Wanted) -> String {
+        let agent = cx.setup().and_then(|setup| Agent::of(cx, setup));
+        match agent {
+            Ok(agent) => format!("{}; {}", wanted.describe(), agent.text()),
+            Err(_) => wanted.describe(),
+        }
+    }
+}
+
+/// Whether the daemon brings an agent along. Which arguments it needs is the daemon's to know, which also
+/// hands the models on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agent {
+    Starts,
+    HasNoKey,
+    IsNotHere,
+}
+
+impl Agent {
+    fn of(cx: &Context, setup: &Setup) -> Result<Self, StepError> {
+        Ok(if setup.providers().next().is_none() {
+            Self::HasNoKey
+        } else if cx.host.read(Path::new(variable::AGENT))?.is_none() {
+            Self::IsNotHere
+        } else {
+            Self::Starts
+        })
+    }
+
+    /// What the report says of it.
+    fn text(self) -> String {
+        match self {
+            Self::Starts => "the assistant starts with Colibri".to_owned(),
+            Self::HasNoKey => {
+                "no assistant starts yet: it needs the key of a model provider".to_owned()
+            }
+            Self::IsNotHere => format!(
+                "no assistant starts yet: this host has no {}",
+                variable::AGENT
+            ),
+        }
     }
 }
 
@@ -104,7 +152,9 @@ fn filled_in(
                     .iter()
                     .any(|key| key.name() == name) => {}
             new => {
-                if new.is_some_and(|(_, new)| new.expose_secret() != value) {
+                // Of variables that are no settings the seed says nothing.
+                let is_setting = Key::from_name(&name).is_some();
+                if is_setting && new.is_some_and(|(_, new)| new.expose_secret() != value) {
                     kept.push(name.clone());
                 }
                 text.push_str(line);

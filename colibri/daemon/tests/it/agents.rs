@@ -315,24 +315,16 @@ fn real_pi_does_a_task_of_the_board() {
     let mut command = home.command(&[]);
     command
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("OPENROUTER_API_KEY", key);
+        .env("OPENROUTER_API_KEY", key)
+        .env("PI_PROVIDER", "loopback")
+        .env("PI_MODEL", "test-model");
     let _daemon = home.start_command(&mut command);
+    // Without arguments, as the image starts it.
     let atlas = SpawnAgent {
         name: "atlas".parse().unwrap(),
         runtime: Runtime::Pi,
-        program: pi.node,
-        args: Some(
-            [
-                &pi.program.display().to_string(),
-                "--mode",
-                "rpc",
-                "--no-session",
-            ]
-            .into_iter()
-            .chain(["--model", "loopback/test-model"])
-            .map(str::to_owned)
-            .collect(),
-        ),
+        program: pi.program,
+        args: None,
         ..spawning("atlas", &[])
     };
     spawn(&home, atlas).unwrap();

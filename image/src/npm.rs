@@ -1,0 +1,301 @@
+//! Packages of npm: what a lock file pins, laid out as Node looks for it.
+//!
+//! npm downloads the archives and compares each with the integrity in the lock file. No script of a
+//! package is run, so nothing of them happens on the machine that builds. Packages that others may do
+//! without stay away: they are native code, and which of them npm takes depends on where it runs.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use clawdie_tree::{Meta, Node, Tree, TreePath};
+use fs_err as fs;
+use serde_json::Value;
+
+use crate::base::archive::{decode, globs};
+use crate::base::{Context, Network};
+use crate::cache::Key;
+use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::pack::Pack;
+use crate::recipe::{Npm, Program, Recipe};
+use crate::tool::{self, Tool};
+
+/// Downloads and unpacks.
+pub const NPM: Tool = Tool {
+    program: "npm",
+    package: "npm",
+    why: "it downloads the agent of the image",
+};
+
+/// What npm is told. With these, the same lock file makes the same files anywhere.
+const INSTALL: [&str; 7] = [
+    "ci",
+    "--ignore-scripts",
+    "--omit=dev",
+    "--omit=optional",
+    "--no-bin-links",
+    "--no-audit",
+    "--no-fund",
+];
+
+/// Kind of the cache's entries.
+const ENTRIES: &str = "npm";
+
+/// Entries that stay: enough to go back and forth between two lock files.
+const ENTRIES_KEPT: usize = 3;
+
+/// Folder of the cache with what npm has downloaded.
+const DOWNLOADS: &str = "npm-downloads";
+
+/// What says which packages there are: they lie in the recipe's folder.
+const INPUTS: [&str; 2] = ["package.json", "package-lock.json"];
+
+/// Where npm unpacks.
+const MODULES: &str = "node_modules";
+
+/// What npm writes about its own work: it names where archives came from.
+const NOTES: &str = ".package-lock.json";
+
+/// Fills the cache; nothing when the recipe wants no packages of npm.
+///
+/// # Errors
+/// `Missing` when npm is not here, `Failed` when it gives up.
+pub fn fetch(recipe: &Recipe, context: &Context<'_>) -> Result<()> {
+    match &recipe.npm {
+        Some(npm) => unpacked(npm, context).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Puts the packages into the base's tree, and links to their programs.
+///
+/// # Errors
+/// As [`fetch`]; without network, `Missing` when the cache lacks them.
+pub fn supply(recipe: &Recipe, base: &mut Tree, context: &Context<'_>, epoch: i64) -> Result<()> {
+    let Some(npm) = &recipe.npm else {
+        return Ok(());
+    };
+    let modules = unpacked(npm, context)?.tree;
+    for (path, node) in modules.iter() {
+        let mut node = node.clone();
+        node.meta.mtime = epoch;
+        place(base, inside(&npm.to, path.as_bytes())?, node, epoch)?;
+    }
+    for program in &npm.programs {
+        let script = inside(&npm.to, script(program, &modules)?.as_bytes())?;
+        let link = inside(&program.to, program.bin.as_bytes())?;
+        place(base, link, Node::symlink(script.to_string(), epoch), epoch)?;
+    }
+    Ok(())
+}
+
+fn place(base: &mut Tree, path: TreePath, node: Node, epoch: i64) -> Result<()> {
+    let folders = match path.parent() {
+        Some(parent) => base.ensure_dirs(&parent, &Meta::root(0o755, epoch)),
+        None => Ok(()),
+    };
+    folders
+        .and_then(|()| base.insert(path, node))
+        .map_err(|error| Error::bad_input(format!("a package of npm does not fit: {error}")))
+}
+
+/// All packages, by their path in `node_modules`: from the cache, else by npm.
+fn unpacked(npm: &Npm, context: &Context<'_>) -> Result<Pack> {
+    context.cache.sweep(ENTRIES)?;
+    let pack = context
+        .cache
+        .entry(ENTRIES, &key(npm, context)?, sound, |entry| {
+            if context.network == Network::Offline {
+                return Err(
+                    Error::missing("the packages of npm are not in the cache").hint(
+                        "run `cargo xtask fetch` once with network, then build with `--offline` \
+                         again",
+                    ),
+                );
+            }
+            install(npm, context, entry)
+        })?;
+    context.cache.prune(ENTRIES, ENTRIES_KEPT)?;
+    Ok(pack)
+}
+
+fn sound(entry: &Path) -> Result<Option<Pack>> {
+    match Pack::open(entry)? {
+        Some(pack) if pack.is_sound()? => Ok(Some(pack)),
+        _ => Ok(None),
+    }
+}
+
+/// What the unpacked packages depend on.
+fn key(npm: &Npm, context: &Context<'_>) -> Result<Key> {
+    let mut parts = vec![b"npm".to_vec(), INSTALL.join(" ").into_bytes()];
+    for name in INPUTS {
+        parts.push(fs::read(context.root.join(&npm.folder).join(name))?);
+    }
+    parts.push(npm.drop.join(" ").into_bytes());
+    Ok(Key::of(parts.iter().map(Vec::as_slice)))
+}
+
+/// Lets npm unpack beside the entry, and takes over what belongs on an image.
+fn install(npm: &Npm, context: &Context<'_>, entry: &Path) -> Result<()> {
+    let task = context.progress.begin("install the agent", None);
+    let work = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(context.cache.folder(ENTRIES)?)?;
+    for name in INPUTS {
+        let from = context.root.join(&npm.folder).join(name);
+        fs::copy(from, work.path().join(name))?;
+    }
+    let mut command = NPM.command()?;
+    command.args(INSTALL).current_dir(work.path());
+    command.arg("--cache").arg(context.cache.folder(DOWNLOADS)?);
+    tool::run(&mut command)?;
+    let modules = work.path().join(MODULES);
+    fs::remove_file(modules.join(NOTES))?;
+    let tar = archive(&modules, tempfile::tempfile_in(work.path())?)?;
+    decode(tar, &globs(&npm.drop)?, entry, &*task)
+}
+
+/// A folder as a tar stream. Of modes only the executable bit counts: the builder's umask must not show.
+fn archive(top: &Path, to: File) -> Result<File> {
+    let mut archive = tar::Builder::new(to);
+    for entry in walkdir::WalkDir::new(top).min_depth(1).sort_by_file_name() {
+        let entry = entry.or_error(ErrorKind::Failed, || {
+            "what npm unpacked cannot be read".into()
+        })?;
+        let inner = entry.path().strip_prefix(top).unwrap_or(entry.path());
+        let meta = entry.path().symlink_metadata()?;
+        let mut header = tar::Header::new_gnu();
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        let executable = meta.is_dir() || meta.permissions().mode() & 0o100 != 0;
+        header.set_mode(if executable { 0o755 } else { 0o644 });
+        if meta.is_dir() {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            archive.append_data(&mut header, inner, std::io::empty())?;
+        } else if meta.is_file() {
+            header.set_size(meta.len());
+            archive.append_data(&mut header, inner, fs::File::open(entry.path())?)?;
+        } else {
+            return Err(Error::bad_input(format!(
+                "npm made `{}`, which is neither a file nor a folder",
+                inner.display()
+            )));
+        }
+    }
+    let mut tar = archive.into_inner()?;
+    tar.rewind()?;
+    Ok(tar)
+}
+
+/// Where a program of a package lies in `node_modules`, as the package says.
+fn script(program: &Program, modules: &Tree) -> Result<String> {
+    let Program { package, bin, .. } = program;
+    let none = || {
+        Error::bad_input(format!(
+            "the npm package `{package}` has no program `{bin}`"
+        ))
+    };
+    let told = TreePath::new(format!("{package}/package.json"))
+        .map_err(|error| Error::bad_input(error.to_string()))?;
+    let content = modules.get(&told).and_then(Node::content);
+    let manifest = content.ok_or_else(none)?.read()?;
+    let manifest: Value = serde_json::from_slice(&manifest)
+        .or_error(ErrorKind::BadInput, || format!("`{told}` makes no sense"))?;
+    let script = manifest["bin"][bin].as_str().ok_or_else(none)?;
+    Ok(format!("{package}/{script}"))
+}
+
+fn inside(folder: &TreePath, below: &[u8]) -> Result<TreePath> {
+    folder
+        .join(below)
+        .map_err(|error| Error::bad_input(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::progress::Silent;
+
+    const PACKAGE: &str = r#"{"bin":{"pi":"dist/cli.js"}}"#;
+
+    fn recipe(folder: &Path) -> Recipe {
+        let text = include_str!("../debian.toml");
+        let mut recipe = Recipe::parse(text, Path::new("image/debian.toml")).unwrap();
+        for name in INPUTS {
+            fs::write(folder.join(name), "{}").unwrap();
+        }
+        let npm = recipe.npm.as_mut().unwrap();
+        npm.folder = folder.to_owned();
+        recipe
+    }
+
+    /// As npm leaves it.
+    fn modules(folder: &Path) {
+        let agent = folder.join("@earendil-works/pi-coding-agent");
+        fs::create_dir_all(agent.join("dist")).unwrap();
+        fs::write(agent.join("package.json"), PACKAGE).unwrap();
+        fs::write(agent.join("dist/cli.js"), "#!/usr/bin/env node\n").unwrap();
+        fs::write(agent.join("dist/cli.js.map"), "{}").unwrap();
+        let mode = std::fs::Permissions::from_mode(0o700);
+        fs::set_permissions(agent.join("dist/cli.js"), mode).unwrap();
+    }
+
+    #[test]
+    fn packages_come_out_of_the_cache_with_links_to_their_programs_or_not_at_all() {
+        let home = tempfile::tempdir().unwrap();
+        let recipe = recipe(home.path());
+        let npm = recipe.npm.as_ref().unwrap();
+        let cache = Cache::open(home.path().join("cache")).unwrap();
+        let context = Context {
+            root: home.path(),
+            cache: &cache,
+            network: Network::Offline,
+            progress: &Silent,
+        };
+        let mut tree = Tree::new(Meta::root(0o755, 7));
+        let error = supply(&recipe, &mut tree, &context, 7).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Missing);
+
+        modules(&home.path().join(MODULES));
+        let tar = archive(
+            &home.path().join(MODULES),
+            tempfile::tempfile_in(home.path()).unwrap(),
+        );
+        let entry = cache.folder(ENTRIES).unwrap();
+        let entry = entry.join(key(npm, &context).unwrap().as_str());
+        fs::create_dir(&entry).unwrap();
+        decode(tar.unwrap(), &globs(&npm.drop).unwrap(), &entry, &Silent).unwrap();
+        supply(&recipe, &mut tree, &context, 7).unwrap();
+        let files: Vec<_> = tree
+            .iter()
+            .filter(|(_, node)| !node.is_dir())
+            .map(|(path, node)| (path.to_string(), node.meta.mode, node.meta.mtime))
+            .collect();
+        let agent = "/usr/local/lib/node_modules/@earendil-works/pi-coding-agent";
+        assert_eq!(
+            files,
+            [
+                ("/usr/local/bin/pi".to_owned(), 0o777, 7),
+                (format!("{agent}/dist/cli.js"), 0o755, 7),
+                (format!("{agent}/package.json"), 0o644, 7),
+            ]
+        );
+        let link = tree.get(&TreePath::new("usr/local/bin/pi").unwrap());
+        let target = format!("{agent}/dist/cli.js");
+        assert_eq!(link, Some(&Node::symlink(target, 7)));
+    }
+
+    #[test]
+    fn a_program_that_a_package_lacks_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(home.path());
+        let program = recipe.npm.as_mut().unwrap().programs.remove(0);
+        let error = script(&program, &Tree::new(Meta::root(0o755, 7))).unwrap_err();
+        assert!(error.to_string().contains("has no program `pi`"), "{error}");
+    }
+}
