@@ -195,8 +195,8 @@ fn leave_half_lines(socket: &Path) {
         let streams: Vec<_> = (0..OF_EACH_KIND)
             .map(|_| {
                 let mut stream = intrude(socket);
-                let half = [br#"{"cmd":"create-task","title":""#, &[b'x'; 100_000][..]].concat();
-                stream.write_all(&half).unwrap();
+                let half = format!("{{\"cmd\":\"create-task\",\"title\":\"{}", "x".repeat(100_000));
+                stream.write_all(half.as_bytes()).unwrap();
                 stream
             })
             .collect();
