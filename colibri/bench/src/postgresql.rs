@@ -118,8 +118,13 @@ impl Server {
         at_once(workers, |(client, (create, claim, start, finish), agent)| {
             for _ in 0..EACH {
                 client.execute(&*create, &[]).into_diagnostic()?;
-                let row = client.query_one(&*claim, &[&*agent]).into_diagnostic()?;
-                let task: i64 = row.get(0);
+                // None when others took what was there as it began; there is one for each of us.
+                let task: i64 = loop {
+                    let row = client.query_opt(&*claim, &[&*agent]).into_diagnostic()?;
+                    if let Some(row) = row {
+                        break row.get(0);
+                    }
+                };
                 for step in [&*start, &*finish] {
                     let moved = client.execute(step, &[&*agent, &task]).into_diagnostic()?;
                     if moved != 1 {

@@ -142,12 +142,12 @@ pub(crate) fn at_once<W: Send>(
     mut workers: Vec<W>,
     work: impl Fn(&mut W) -> Result<()> + Sync,
 ) -> Result<f64> {
-    let tasks = workers.len() * EACH;
+    let (tasks, work) = (workers.len() * EACH, &work);
     let begun = Instant::now();
     std::thread::scope(|scope| {
         let threads: Vec<_> = workers
             .iter_mut()
-            .map(|worker| scope.spawn(|| work(worker)))
+            .map(|worker| scope.spawn(move || work(worker)))
             .collect();
         threads
             .into_iter()

@@ -68,11 +68,11 @@ fn besiege(siege: &Siege) {
         let honest = scope.spawn(|| honest(&home, |_| !over.load(Ordering::Relaxed)));
         let memory = scope.spawn(|| most_memory(&daemon, &over));
         let socket = home.socket();
+        let thrown = AtomicUsize::new(0);
         let ending = EndOnDrop(&over);
         std::thread::scope(|hostile| {
-            let thrown = &AtomicUsize::new(0);
             for number in 0..THROWERS {
-                let socket = &socket;
+                let (socket, thrown) = (&socket, &thrown);
                 hostile.spawn(move || throw_garbage(socket, number, thrown, siege.garbage));
             }
             for _ in 0..DOORBELLS {
