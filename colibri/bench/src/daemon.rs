@@ -81,7 +81,9 @@ impl Daemon {
     pub(crate) fn memory_at_rest(&self) -> Option<u64> {
         std::thread::sleep(REST);
         let status = fs_err::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib * 1024)
     }

@@ -40,7 +40,13 @@ pub(crate) fn measure(socket: &Path, clients: usize) -> Result<Times> {
             .map(|(number, worker)| {
                 // Not all in the same moment.
                 let first = PAUSE * u32::try_from(number).unwrap_or(0) / 200;
-                scope.spawn(move || one(worker, SAMPLES / clients, (clients > 1).then_some(begun + first)))
+                scope.spawn(move || {
+                    one(
+                        worker,
+                        SAMPLES / clients,
+                        (clients > 1).then_some(begun + first),
+                    )
+                })
             })
             .collect();
         threads

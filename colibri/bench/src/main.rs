@@ -80,8 +80,12 @@ fn compare(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
         let daemon = Daemon::start(&args.daemon, &place)?;
         rates[0].push(work::lives(&place.socket)?);
         daemon.stop()?;
-        rates[1].push(sqlite::together(&work.join(format!("together-{run}.sqlite")))?);
-        rates[2].push(sqlite::each_alone(&work.join(format!("alone-{run}.sqlite")))?);
+        rates[1].push(sqlite::together(
+            &work.join(format!("together-{run}.sqlite")),
+        )?);
+        rates[2].push(sqlite::each_alone(
+            &work.join(format!("alone-{run}.sqlite")),
+        )?);
         if let Ok(server) = &server {
             rates[3].push(server.lives()?);
         }
@@ -97,7 +101,11 @@ fn compare(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
         });
     };
     rate("colibri-daemon", ours, None);
-    rate("SQLite, one writer", together.unwrap_or_default(), Some(AIM_TO_SQLITE));
+    rate(
+        "SQLite, one writer",
+        together.unwrap_or_default(),
+        Some(AIM_TO_SQLITE),
+    );
     rate("SQLite, a connection each", alone.unwrap_or_default(), None);
     match (server, other) {
         (Ok(_), Some(per_second)) => rate("PostgreSQL, SKIP LOCKED", per_second, None),

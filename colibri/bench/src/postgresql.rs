@@ -72,7 +72,11 @@ impl Server {
                            `apt install postgresql`, FreeBSD: `pkg install postgresql17-server`"
                 .to_owned()));
         };
-        let made = output(as_account("mktemp").arg("-d").arg(parent.join("bench-pg-XXXXXX")))?;
+        let made = output(
+            as_account("mktemp")
+                .arg("-d")
+                .arg(parent.join("bench-pg-XXXXXX")),
+        )?;
         let server = Self {
             programs,
             folder: made.trim_end().into(),
@@ -115,25 +119,28 @@ impl Server {
                 Ok((client, steps, format!("agent:a{number}")))
             })
             .collect::<Result<Vec<_>>>()?;
-        at_once(workers, |(client, (create, claim, start, finish), agent)| {
-            for _ in 0..EACH {
-                client.execute(&*create, &[]).into_diagnostic()?;
-                // None when others took what was there as it began; there is one for each of us.
-                let task: i64 = loop {
-                    let row = client.query_opt(&*claim, &[&*agent]).into_diagnostic()?;
-                    if let Some(row) = row {
-                        break row.get(0);
-                    }
-                };
-                for step in [&*start, &*finish] {
-                    let moved = client.execute(step, &[&*agent, &task]).into_diagnostic()?;
-                    if moved != 1 {
-                        return Err(miette!("task {task} was not moved on"));
+        at_once(
+            workers,
+            |(client, (create, claim, start, finish), agent)| {
+                for _ in 0..EACH {
+                    client.execute(&*create, &[]).into_diagnostic()?;
+                    // None when others took what was there as it began; there is one for each of us.
+                    let task: i64 = loop {
+                        let row = client.query_opt(&*claim, &[&*agent]).into_diagnostic()?;
+                        if let Some(row) = row {
+                            break row.get(0);
+                        }
+                    };
+                    for step in [&*start, &*finish] {
+                        let moved = client.execute(step, &[&*agent, &task]).into_diagnostic()?;
+                        if moved != 1 {
+                            return Err(miette!("task {task} was not moved on"));
+                        }
                     }
                 }
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
     }
 
     fn client(&self) -> Result<Client> {
@@ -166,7 +173,9 @@ impl Drop for Server {
 
 /// The folder of the newest installed server's programs. Debian keeps them out of the path.
 fn programs() -> Option<PathBuf> {
-    let debian = fs_err::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let debian = fs_err::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
     let version = |folder: &PathBuf| folder.file_name()?.to_str()?.parse::<u32>().ok();
     let mut folders: Vec<PathBuf> = debian.flatten().map(|entry| entry.path()).collect();
     folders.sort_by_key(version);

@@ -122,7 +122,9 @@ fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path).into_diagnostic()?;
     connection.busy_timeout(BUSY).into_diagnostic()?;
     connection
-        .execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on;")
+        .execute_batch(
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on;",
+        )
         .into_diagnostic()?;
     Ok(connection)
 }

@@ -95,6 +95,9 @@ mod tests {
         .to_string();
         assert_eq!(text.matches(": met").count(), 2, "{text}");
         assert_eq!(text.matches(": MISSED").count(), 2, "{text}");
-        assert!(text.ends_with("NOT MEASURED: PostgreSQL: install it\n"), "{text}");
+        assert!(
+            text.ends_with("NOT MEASURED: PostgreSQL: install it\n"),
+            "{text}"
+        );
     }
 }

@@ -52,9 +52,7 @@ impl Line {
     }
 
     fn ask<T: DeserializeOwned>(&mut self, command: Command) -> Result<T> {
-        let data = self
-            .outcome(command)?
-            .map_err(|error| miette!("{error}"))?;
+        let data = self.outcome(command)?.map_err(|error| miette!("{error}"))?;
         serde_json::from_value(data).into_diagnostic()
     }
 

@@ -86,6 +86,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(Error::failed(format!("`{BENCH}` failed; its reason stands above")))
+        Err(Error::failed(format!(
+            "`{BENCH}` failed; its reason stands above"
+        )))
     }
 }

@@ -90,10 +90,17 @@ fn besiege(siege: &Siege) {
         "status, p99: {undisturbed:?} undisturbed, {disturbed:?} under siege ({} asked); memory {most:?} KiB",
         felt.len()
     );
-    assert!(felt.len() >= 100, "too few to speak of a p99: {}", felt.len());
+    assert!(
+        felt.len() >= 100,
+        "too few to speak of a p99: {}",
+        felt.len()
+    );
     // A slow machine is slow without a siege, too.
     let allowed = siege.p99.max(undisturbed * 4);
-    assert!(disturbed < allowed, "{disturbed:?}; undisturbed {undisturbed:?}");
+    assert!(
+        disturbed < allowed,
+        "{disturbed:?}; undisturbed {undisturbed:?}"
+    );
     match most {
         Some(most) => assert!(most < MOST_KIB, "{most} KiB"),
         None => println!("NOT CHECKED: the daemon's memory; this system has no /proc"),
@@ -121,7 +128,10 @@ fn honest(home: &Home, go_on: impl Fn(usize) -> bool) -> Vec<Duration> {
     while go_on(took.len()) {
         let begun = Instant::now();
         let reply = raw.ask(&format!("{{\"cmd\":\"status\",\"id\":{}}}", took.len()));
-        assert_eq!((&reply["ok"], &reply["id"]), (&true.into(), &took.len().into()));
+        assert_eq!(
+            (&reply["ok"], &reply["id"]),
+            (&true.into(), &took.len().into())
+        );
         took.push(begun.elapsed());
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -195,7 +205,10 @@ fn leave_half_lines(socket: &Path) {
         let streams: Vec<_> = (0..OF_EACH_KIND)
             .map(|_| {
                 let mut stream = intrude(socket);
-                let half = format!("{{\"cmd\":\"create-task\",\"title\":\"{}", "x".repeat(100_000));
+                let half = format!(
+                    "{{\"cmd\":\"create-task\",\"title\":\"{}",
+                    "x".repeat(100_000)
+                );
                 stream.write_all(half.as_bytes()).unwrap();
                 stream
             })
@@ -223,7 +236,9 @@ fn most_memory(daemon: &Daemon, over: &AtomicBool) -> Option<u64> {
 /// Resident memory in KiB (`proc_pid_status(5)`).
 fn resident(daemon: &Daemon) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -255,6 +270,8 @@ fn afterwards(home: &Home, daemon: &Daemon, files_before: Option<usize>) {
     if files_before.is_none() {
         println!("NOT CHECKED: the daemon's open files; this system has no /proc");
     }
-    home.client().create_task(CreateTask::titled("after")).unwrap();
+    home.client()
+        .create_task(CreateTask::titled("after"))
+        .unwrap();
     assert!(home.client().service_check().unwrap().healthy);
 }
