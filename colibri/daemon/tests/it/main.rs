@@ -8,6 +8,7 @@ mod board;
 mod clients;
 mod crash;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod peers;
 mod rc_d;
