@@ -50,7 +50,7 @@ enum Job {
 }
 
 impl Board {
-    /// Opens the database, makes its directory if need be, renews what agents hold, and starts the
+    /// Opens the database, makes its directory if need be, settles what agents hold, and starts the
     /// writer.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Board {
         place::make_directory(data_dir)?;
         let lock = lock::take(db_path)?;
         let mut store = Store::open(db_path)?;
-        store.change(|batch| batch.renew_leases(lease, Timestamp::now()))?;
+        take_back_and_renew(&mut store, lease)?;
         let idle_readers = (0..READERS)
             .map(|_| store.reader())
             .collect::<Result<Vec<_>, _>>()?;
@@ -173,6 +173,21 @@ impl Board {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The first change of each start. Whoever ran by itself may live, and had nobody to say so to; the
+/// agents of the daemon before are gone, and another may have their tasks at once.
+fn take_back_and_renew(store: &mut Store, lease: Lease) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let taken_back = store.change(|batch| {
+        let taken_back = batch.daemon_restarted(lease, now)?;
+        batch.renew_leases(lease, now)?;
+        Ok(taken_back)
+    })?;
+    if taken_back > 0 {
+        tracing::warn!("{taken_back} task(s) of agents that ended with the last daemon are back");
+    }
+    Ok(())
 }
 
 /// The writer's life: whatever waits goes into one transaction together, so

@@ -348,7 +348,11 @@ impl Panes {
         let (lease, actor) = (self.lease, actor.to_owned());
         let agent = self
             .board
-            .change(move |batch| batch.register_agent(&new, &host, &actor, lease, Timestamp::now()))
+            .change(move |batch| {
+                let agent = batch.register_agent(&new, &host, &actor, lease, Timestamp::now())?;
+                batch.agent_spawned(agent.id)?;
+                Ok(agent)
+            })
             .await?;
         Ok(agent.id)
     }

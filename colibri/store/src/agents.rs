@@ -114,7 +114,8 @@ impl Reader {
 }
 
 impl Batch<'_> {
-    /// Makes an agent known, or updates the one of this name. It counts as heard of.
+    /// Makes an agent known, or updates the one of this name. It counts as heard of, and as one whose
+    /// process is none of the daemon's; see [`Batch::agent_spawned`].
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -133,7 +134,8 @@ impl Batch<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
                  ON CONFLICT (name) DO UPDATE SET
                     capabilities = excluded.capabilities, host = excluded.host,
-                    slots = excluded.slots, last_seen = excluded.last_seen
+                    slots = excluded.slots, last_seen = excluded.last_seen,
+                    spawned = excluded.spawned
                  RETURNING id",
             )
             .while_trying_to("register an agent")?
@@ -157,6 +159,32 @@ impl Batch<'_> {
             name: new.name.clone(),
         });
         self.agent(id, lease, now)
+    }
+
+    /// The daemon has started this agent's process, which ends with it. Holds until the agent is
+    /// registered again, or the daemon starts anew: [`Batch::daemon_restarted`].
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn agent_spawned(&mut self, agent_id: Uuid) -> Result<()> {
+        self.transaction
+            .execute(
+                "UPDATE agents SET spawned = 1 WHERE id = ?1",
+                [agent_id.to_string()],
+            )
+            .while_trying_to("note whose process an agent is")?;
+        Ok(())
+    }
+
+    /// The agents whose processes were the daemon's; they are so no longer.
+    pub(crate) fn forget_spawned(&self) -> Result<Vec<Uuid>> {
+        const WHAT: &str = "look for agents that the daemon ran";
+        let ids: Vec<String> = self
+            .transaction
+            .prepare_cached("UPDATE agents SET spawned = 0 WHERE spawned = 1 RETURNING id")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .while_trying_to(WHAT)?;
+        ids.iter().map(|id| parsed("id", id)).collect()
     }
 
     /// Notes an agent's sign of life, and extends the leases of what it holds.

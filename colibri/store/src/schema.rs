@@ -12,10 +12,11 @@ use crate::{Result, StoreError};
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001-tasks-and-events.sql")),
     M::up(include_str!("migrations/0002-agents-leases-jobs.sql")),
+    M::up(include_str!("migrations/0003-spawned-agents.sql")),
 ];
 
 /// The newest schema this program knows. SQLite keeps the file's own in `user_version`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// "COLI": marks a file as ours, so that no other program's is taken for it. Step 1 sets it.
 const APPLICATION_ID: i64 = 0x434f_4c49;

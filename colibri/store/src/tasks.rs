@@ -223,6 +223,33 @@ impl Batch<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], or when SQLite refuses.
     pub fn agent_ended(&mut self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
+        self.end_agent(agent_id, "its agent has ended", lease, now)?;
+        Ok(())
+    }
+
+    /// Ends every agent that the daemon of before had [spawned](Batch::agent_spawned): none of them
+    /// has outlived it. Called at the start, before any of them is started again. Who runs by itself
+    /// keeps what it holds until its lease ends. Gives back how many tasks were taken back.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn daemon_restarted(&mut self, lease: Lease, now: Timestamp) -> Result<usize> {
+        const WHY: &str = "the daemon restarted; its agent ended with the one before";
+        let mut taken_back = 0;
+        for agent_id in self.forget_spawned()? {
+            taken_back += self.end_agent(agent_id, WHY, lease, now)?;
+        }
+        Ok(taken_back)
+    }
+
+    /// Takes back what an agent holds, and gives back how many tasks those were.
+    fn end_agent(
+        &mut self,
+        agent_id: Uuid,
+        why: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<usize> {
         let agent = self.agent(agent_id, lease, now)?;
         let ids: Vec<String> = self
             .transaction
@@ -235,7 +262,7 @@ impl Batch<'_> {
             .while_trying_to("look for an agent's tasks")?;
         for id in &ids {
             let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
-            self.give_up(task, "daemon", "its agent has ended", now)?;
+            self.give_up(task, "daemon", why, now)?;
         }
         let long_ago = lease.alive_since(now) - jiff::SignedDuration::from_secs(1);
         self.seen(agent_id, agent.last_seen.min(long_ago))?;
@@ -243,7 +270,7 @@ impl Batch<'_> {
             agent_id,
             name: agent.name,
         });
-        Ok(())
+        Ok(ids.len())
     }
 
     /// Gives every lease a full length from now. Called at the start: in the time in which no
@@ -429,6 +456,17 @@ mod tests {
                 .change(|b| b.transition_task(to, "uid:0", LEASE, now))
         }
 
+        fn spawned(&mut self, agent: &Agent) {
+            self.store.change(|b| b.agent_spawned(agent.id)).unwrap();
+        }
+
+        fn restart(&mut self) -> usize {
+            let now = self.now;
+            self.store
+                .change(|b| b.daemon_restarted(LEASE, now))
+                .unwrap()
+        }
+
         fn later(&mut self, seconds: u64) {
             self.now += Duration::from_secs(seconds);
         }
@@ -464,6 +502,60 @@ mod tests {
         assert_eq!(status(&board), AgentStatus::Offline);
         board.agent("a", "gpu");
         assert_eq!(status(&board), AgentStatus::Idle, "heard of again");
+    }
+
+    #[test]
+    fn a_restart_takes_back_what_spawned_agents_held_and_only_once() {
+        let mut board = Board::new();
+        let (ours, outside) = (board.agent("ours", "gpu"), board.agent("outside", "code"));
+        board.spawned(&ours);
+        let (first, last) = (board.task("gpu", 3), board.task("gpu", 1));
+        let kept = board.task("code", 3);
+        board.claim(&first, &ours).unwrap();
+        board.claim(&last, &ours).unwrap();
+        let claimed = board.claim(&kept, &outside).unwrap();
+        let started = TransitionTask::to(first.id, TaskStatus::Started, Some(ours.id));
+        board.go(started).unwrap();
+        board.later(5);
+        assert_eq!(board.restart(), 2);
+
+        let details = board.reader().task(first.id).unwrap();
+        let back = &details.task;
+        assert_eq!(
+            (back.status, back.agent_id, back.lease_until, back.attempts),
+            (TaskStatus::Queued, None, None, 1)
+        );
+        let event = details.events.last().unwrap();
+        assert_eq!(
+            (event.kind.as_str(), event.actor.as_str()),
+            ("task-requeued", "daemon")
+        );
+        let why = "the daemon restarted; its agent ended with the one before";
+        assert_eq!(event.note, Some(format!("attempt 1 of 3: {why}")));
+        let failed = board.reader().task(last.id).unwrap().task;
+        assert_eq!(failed.status, TaskStatus::Failed, "its last attempt");
+        assert_eq!(failed.error, Some(format!("attempt 1 of 1: {why}")));
+        assert_eq!(board.reader().task(kept.id).unwrap().task, claimed);
+
+        // Nothing is given to the dead.
+        let agents = board.reader().all_agents(LEASE.alive_since(board.now));
+        let status: Vec<_> = agents.unwrap().iter().map(|agent| agent.status).collect();
+        assert_eq!(status, [AgentStatus::Offline, AgentStatus::Active]);
+
+        assert_eq!(board.restart(), 0);
+        assert_eq!(board.reader().task(first.id).unwrap(), details);
+    }
+
+    #[test]
+    fn who_has_registered_itself_since_keeps_its_task_over_a_restart() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        board.spawned(&agent);
+        board.agent("a", "");
+        let task = board.task("", 3);
+        let claimed = board.claim(&task, &agent).unwrap();
+        assert_eq!(board.restart(), 0);
+        assert_eq!(board.reader().task(task.id).unwrap().task, claimed);
     }
 
     #[test]

@@ -5,13 +5,28 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use colibri_protocol::{CostMode, ListTasks};
-use colibri_store::{SCHEMA_VERSION, Store};
+use std::time::Duration;
+
+use colibri_protocol::{CostMode, ListTasks, TaskStatus};
+use colibri_store::{Lease, SCHEMA_VERSION, Store};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 const SCHEMA_1: &str = include_str!("fixtures/schema-1.sql");
 const SCHEMA_2: &str = include_str!("fixtures/schema-2.sql");
+const SCHEMA_3: &str = include_str!("fixtures/schema-3.sql");
+
+/// A store on a file that an earlier version has written.
+fn opened(schema: &str) -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("colibri.sqlite");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(schema)
+        .unwrap();
+    let store = Store::open(&path).unwrap();
+    (dir, store)
+}
 
 /// The statements that make up a database's schema, in a fixed order.
 fn shape(connection: &Connection) -> Vec<String> {
@@ -26,14 +41,7 @@ fn shape(connection: &Connection) -> Vec<String> {
 
 #[test]
 fn schema_1_opens_with_everything_in_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("colibri.sqlite");
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch(SCHEMA_1)
-        .unwrap();
-
-    let store = Store::open(&path).unwrap();
+    let (_dir, store) = opened(SCHEMA_1);
     let reader = store.reader().unwrap();
     let page = reader.tasks(&ListTasks::default(), 50, usize::MAX).unwrap();
     let titles: Vec<_> = page.tasks.iter().map(|task| task.title.as_str()).collect();
@@ -50,14 +58,20 @@ fn schema_1_opens_with_everything_in_it() {
 
 #[test]
 fn schema_2_opens_with_everything_in_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("colibri.sqlite");
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch(SCHEMA_2)
-        .unwrap();
+    everything_is_in(SCHEMA_2);
+}
 
-    let store = Store::open(&path).unwrap();
+#[test]
+fn schema_3_opens_with_everything_in_it() {
+    everything_is_in(SCHEMA_3);
+    let (_dir, store) = opened(SCHEMA_3);
+    let agents = store.reader().unwrap().all_agents(Timestamp::MIN).unwrap();
+    assert_eq!(agents[1].name.as_str(), "bora-zot");
+}
+
+/// What both of these held.
+fn everything_is_in(schema: &str) {
+    let (_dir, store) = opened(schema);
     let reader = store.reader().unwrap();
     let page = reader.tasks(&ListTasks::default(), 50, usize::MAX).unwrap();
     let [count, vault, quoted] = page.tasks.as_slice() else {
@@ -90,11 +104,28 @@ fn schema_2_opens_with_everything_in_it() {
 }
 
 #[test]
+fn only_since_schema_3_is_it_known_which_agents_ended_with_their_daemon() {
+    let lease = Lease(Duration::from_secs(300));
+    let now = "2026-11-27T00:01:00Z".parse().unwrap();
+    for (schema, taken_back, stands) in [
+        (SCHEMA_2, 0, TaskStatus::Started),
+        (SCHEMA_3, 1, TaskStatus::Queued),
+    ] {
+        let (_dir, mut store) = opened(schema);
+        let restarted = store.change(|batch| batch.daemon_restarted(lease, now));
+        assert_eq!(restarted.unwrap(), taken_back);
+        let reader = store.reader().unwrap();
+        let page = reader.tasks(&ListTasks::default(), 50, usize::MAX).unwrap();
+        assert_eq!(page.tasks[1].status, stands);
+    }
+}
+
+#[test]
 fn a_new_file_has_the_same_shape_as_one_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
     let new = dir.path().join("new.sqlite");
     Store::open(&new).unwrap().close().unwrap();
-    for (name, schema) in [("1", SCHEMA_1), ("2", SCHEMA_2)] {
+    for (name, schema) in [("1", SCHEMA_1), ("2", SCHEMA_2), ("3", SCHEMA_3)] {
         let old = dir.path().join(name);
         Connection::open(&old)
             .unwrap()

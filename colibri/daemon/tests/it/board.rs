@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::harness::{Home, LONG, Raw};
 
-fn agent(home: &Home, name: &str, can: &[&str]) -> Agent {
+pub(crate) fn agent(home: &Home, name: &str, can: &[&str]) -> Agent {
     let new = RegisterAgent {
         name: name.parse().unwrap(),
         capabilities: can.iter().map(|one| one.parse().unwrap()).collect(),
