@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use colibri_protocol::{
     Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent,
-    StopAgent, TaskStatus, variable,
+    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot, Snapshot,
+    SpawnAgent, StopAgent, TaskStatus, variable,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -57,7 +57,8 @@ pub(crate) struct Panes {
 struct Seat {
     agent_id: Uuid,
     orders: mpsc::UnboundedSender<Order>,
-    pane: watch::Receiver<PaneSnapshot>,
+    /// Its keeper's to write; after the keeper's end, ours.
+    pane: watch::Sender<PaneSnapshot>,
     keeper: JoinHandle<()>,
 }
 
@@ -208,14 +209,11 @@ impl Panes {
         if done.compacted.entries > 0
             && let Ok(agent) = done.agent.parse::<Name>()
         {
-            if let Some(seat) = self.seats().get(&agent) {
-                // Fails when it has ended.
-                let _ = seat.orders.send(Order::Show);
-            }
+            self.show_session(&agent, done.brief).await;
             self.board.tell(Change::Session {
                 session,
                 agent,
-                mode: done.mode,
+                mode: done.brief.cost_mode,
                 escalated: None,
             });
         }
@@ -230,8 +228,9 @@ impl Panes {
         self.sessions(move |sessions| sessions.set_mode(mode))
             .await?;
         for seat in self.seats().values() {
+            let (done, _) = oneshot::channel();
             // Fails when it has ended.
-            let _ = seat.orders.send(Order::Show);
+            let _ = seat.orders.send(Order::Show(done));
         }
         Ok(())
     }
@@ -294,6 +293,25 @@ impl Panes {
         tokio::task::spawn_blocking(move || work(&sessions))
             .await
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))
+    }
+
+    /// Brings an agent's pane in step with its session, which somebody else has changed.
+    async fn show_session(&self, agent: &Name, brief: SessionBrief) {
+        let Ok((orders, pane)) = self.seat(agent) else {
+            return;
+        };
+        let (done, is_done) = oneshot::channel();
+        if orders.send(Order::Show(done)).is_ok() && is_done.await.is_ok() {
+            return;
+        }
+        // Its keeper has ended with it, so nobody else writes the pane.
+        pane.send_modify(|pane| {
+            if let Some(shown) = &mut pane.session
+                && shown.session == brief.session
+            {
+                *shown = brief;
+            }
+        });
     }
 
     fn look(&self, whom: impl Fn(&Seat) -> bool) {
@@ -367,7 +385,7 @@ impl Panes {
     fn seat(
         &self,
         name: &Name,
-    ) -> Result<(mpsc::UnboundedSender<Order>, watch::Receiver<PaneSnapshot>), ReplyError> {
+    ) -> Result<(mpsc::UnboundedSender<Order>, watch::Sender<PaneSnapshot>), ReplyError> {
         let seats = self.seats();
         let seat = seats.get(name).ok_or_else(|| {
             let text =

@@ -54,7 +54,8 @@ pub(crate) struct ByHand {
     pub(crate) compacted: Compacted,
     /// The session's agent, as the file has it.
     pub(crate) agent: String,
-    pub(crate) mode: CostMode,
+    /// The session as it is now.
+    pub(crate) brief: SessionBrief,
 }
 
 impl Sessions {
@@ -132,7 +133,7 @@ impl Sessions {
             Ok(ByHand {
                 compacted: book.session.compact(&book.limits, which.summary)?,
                 agent: book.session.agent().to_owned(),
-                mode: book.session.mode(),
+                brief: book.brief(),
             })
         })
     }

@@ -33,8 +33,8 @@ const MAX_RESULT: usize = 16 * 1024;
 pub(super) enum Order {
     /// There may be a task for it, or its task was called off.
     Look,
-    /// Show its session anew: somebody else has changed it.
-    Show,
+    /// Show its session anew, which somebody else has changed; answered when that is done.
+    Show(oneshot::Sender<()>),
     /// Ask it this; the answer is whether it reads.
     Prompt(String, oneshot::Sender<Result<(), String>>),
     /// End it; answered when nothing is left of it.
@@ -75,12 +75,12 @@ impl Keeper {
         spawn: SpawnAgent,
         program: Program,
         orders: mpsc::UnboundedReceiver<Order>,
-    ) -> (Self, watch::Receiver<PaneSnapshot>) {
+    ) -> (Self, watch::Sender<PaneSnapshot>) {
         let now = Timestamp::now();
         let id = format!("{}-{}", spawn.name, now.as_millisecond());
         let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
         note_process(&mut pane, spawned);
-        let (shown, pane_shown) = watch::channel(pane.snapshot(now));
+        let shown = watch::Sender::new(pane.snapshot(now));
         let record = Record::new(Arc::clone(&panes.sessions), spawn.name.clone());
         let keeper = Self {
             board: Arc::clone(&panes.board),
@@ -92,11 +92,11 @@ impl Keeper {
             orders,
             pane,
             record,
-            shown,
+            shown: shown.clone(),
             work: None,
             stops: Vec::new(),
         };
-        (keeper, pane_shown)
+        (keeper, shown)
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -198,7 +198,7 @@ impl Keeper {
                 },
                 order = self.orders.recv() => match order {
                     Some(Order::Look) => self.look(&input).await,
-                    Some(Order::Show) => self.show_session(),
+                    Some(Order::Show(done)) => self.show_session(done),
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
                         let _ = taken.send(self.ask(&input, "prompt", &message));
@@ -276,7 +276,7 @@ impl Keeper {
             };
             match order {
                 Some(Order::Look) => {}
-                Some(Order::Show) => self.show_session(),
+                Some(Order::Show(done)) => self.show_session(done),
                 Some(Order::Prompt(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
@@ -447,9 +447,11 @@ impl Keeper {
         input.send(line).map_err(|error| error.to_string())
     }
 
-    fn show_session(&mut self) {
+    fn show_session(&mut self, done: oneshot::Sender<()>) {
         self.record.refresh();
         self.show(false);
+        // Whoever asked may be gone.
+        let _ = done.send(());
     }
 
     /// Shows the pane as it is; `is_news`: subscribers are told, too.

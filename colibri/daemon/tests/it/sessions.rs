@@ -103,12 +103,8 @@ fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
     let done = compact(&home, id).unwrap();
     assert!(done.entries > 0 && done.after < done.before, "{done:?}");
     assert_eq!(compact(&home, id).unwrap().entries, 0);
-    let shown = wait("the pane", LONG, || {
-        pane(&home, "ada")
-            .session
-            .filter(|session| session.compactions == 1)
-    });
-    assert_eq!((shown.session, shown.turns), (id, 2));
+    let shown = pane(&home, "ada").session.unwrap();
+    assert_eq!((shown.session, shown.turns, shown.compactions), (id, 2, 1));
 
     // And by itself, with the sixth turn.
     do_tasks(&home, 3);
@@ -200,6 +196,24 @@ fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
     spawn(&home, spawning("ada", &["--rpc"])).unwrap();
     let other = wait("another session", LONG, || pane(&home, "ada").session);
     assert_ne!(other.session, id);
+}
+
+#[test]
+fn the_pane_of_an_agent_that_has_ended_shows_what_becomes_of_its_session() {
+    let home = Home::new();
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let id = begin(&home, &["--result-bytes", "6000"]);
+    do_tasks(&home, 4);
+    let ended = stop(&home, "ada").session.unwrap();
+    assert_eq!(
+        (ended.session, ended.turns, ended.compactions),
+        (id, 4, 0),
+        "as it was left"
+    );
+    assert!(compact(&home, id).unwrap().entries > 0);
+    let shown = pane(&home, "ada").session.unwrap();
+    assert_eq!((shown.session, shown.turns, shown.compactions), (id, 2, 1));
+    assert!(shown.log_bytes < ended.log_bytes, "{shown:?}");
 }
 
 #[test]
