@@ -84,7 +84,7 @@ pub enum Command {
     SpawnAgent(SpawnAgent),
     /// Stops an agent with everything that it has started; its pane stays.
     StopAgent(StopAgent),
-    /// Asks a running agent something.
+    /// Asks a running agent something, after what it works on and before its next task.
     SendPrompt(SendPrompt),
     /// A session of an agent of this host, running or not: how long it is, and what became of it.
     GetSession(GetSession),

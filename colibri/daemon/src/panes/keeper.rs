@@ -1,5 +1,9 @@
-//! One agent's life: its process, its pane and the task it works on.
+//! One agent's life: its process, its pane and what it works on.
+//!
+//! It is given one thing at a time. Agents would queue the rest, but what they say at an end does
+//! not name what has ended, and `pi` has one end for all that it was asked meanwhile.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +32,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Longest result that is kept with a task, in bytes.
 const MAX_RESULT: usize = 16 * 1024;
 
+/// Most prompts that wait until an agent is free.
+const MAX_PROMPTS: usize = 32;
+
 /// What a keeper is told.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -35,7 +42,7 @@ pub(super) enum Order {
     Look,
     /// Show its session anew, which somebody else has changed; answered when that is done.
     Show(oneshot::Sender<()>),
-    /// Ask it this; the answer is whether it reads.
+    /// Ask it this, once it is free; the answer is whether it can be asked.
     Prompt(String, oneshot::Sender<Result<(), String>>),
     /// End it; answered when nothing is left of it.
     Stop(oneshot::Sender<()>),
@@ -55,15 +62,38 @@ pub(super) struct Keeper {
     record: Record,
     shown: watch::Sender<PaneSnapshot>,
     work: Option<Work>,
+    /// What it is asked as soon as it is free, before it gets its next task.
+    prompts: VecDeque<String>,
     /// Those who wait for its end.
     stops: Vec<oneshot::Sender<()>>,
 }
 
-/// The task it works on, and what that took so far.
+/// What it works on, and what that took so far.
 #[derive(Debug)]
 struct Work {
-    task_id: Uuid,
+    /// Names it when the agent refuses it.
+    id: String,
+    /// The task that it is; none when it was asked something else, or the task was called off.
+    task_id: Option<Uuid>,
     used: Usage,
+}
+
+impl Work {
+    fn task(task_id: Uuid) -> Self {
+        Self {
+            id: task_id.to_string(),
+            task_id: Some(task_id),
+            used: Usage::default(),
+        }
+    }
+
+    fn prompt() -> Self {
+        Self {
+            id: "prompt".to_owned(),
+            task_id: None,
+            used: Usage::default(),
+        }
+    }
 }
 
 impl Keeper {
@@ -94,6 +124,7 @@ impl Keeper {
             record,
             shown: shown.clone(),
             work: None,
+            prompts: VecDeque::new(),
             stops: Vec::new(),
         };
         (keeper, shown)
@@ -175,7 +206,7 @@ impl Keeper {
         } = spawned;
         self.show(true);
         if let Some(message) = first
-            && let Err(problem) = self.say(&input, "first", &message)
+            && let Err(problem) = self.say(&input, Work::prompt(), &message)
         {
             tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
         }
@@ -201,7 +232,7 @@ impl Keeper {
                     Some(Order::Show(done)) => self.show_session(done),
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
-                        let _ = taken.send(self.ask(&input, "prompt", &message));
+                        let _ = taken.send(self.prompt(&input, message));
                     }
                     Some(Order::Stop(done)) => {
                         self.stops.push(done);
@@ -247,7 +278,7 @@ impl Keeper {
             Ending::Signal(signal) => End::Signal(signal),
             Ending::Unknown => End::Code(-1),
         };
-        // What it had ended before counts; what it was in the middle of is another's to try.
+        // What it had ended before counts; a task that it was in the middle of is another's to try.
         let settled = Timestamp::now().saturating_add(SETTLES_AFTER);
         let seen = self.pane.tick(settled.unwrap_or(Timestamp::MAX));
         self.follow(seen, None).await;
@@ -322,8 +353,9 @@ impl Keeper {
                     is_free = true;
                 }
                 Seen::Refused { id, why } => {
-                    let is_task = |work: &Work| id.as_deref() == Some(&work.task_id.to_string());
-                    if self.work.as_ref().is_some_and(is_task) {
+                    // One that could not even be read has no name.
+                    let is_it = |work: &Work| id.as_deref().is_none_or(|id| id == work.id);
+                    if self.work.as_ref().is_some_and(is_it) {
                         self.end_work(TaskStatus::Failed, Some(why)).await;
                         is_free = true;
                     }
@@ -336,13 +368,17 @@ impl Keeper {
         }
     }
 
-    /// Takes up the task that the board has for it, or calls its work off when the board has.
+    /// Gives it what comes next once it is free, a prompt or the task that the board has for it; or
+    /// calls its task off when the board has.
     async fn look(&mut self, input: &Input) {
-        if let Some(work) = &self.work {
-            let task_id = work.task_id;
+        if let Some(work) = &mut self.work {
+            let Some(task_id) = work.task_id else {
+                return;
+            };
             let found = self.board.read(move |reader| reader.task(task_id)).await;
             if found.is_ok_and(|found| found.task.status == TaskStatus::Cancelled) {
-                self.work = None;
+                // Not free before it says that it has stopped.
+                work.task_id = None;
                 let abort = Said::Abort { id: "abort" };
                 if let Some(line) = abort.line(self.spawn.runtime) {
                     // One that does not read will not be helped by this either.
@@ -351,6 +387,12 @@ impl Keeper {
             }
             return;
         }
+        while let Some(message) = self.prompts.pop_front() {
+            match self.ask(input, Work::prompt(), &message) {
+                Ok(()) => return,
+                Err(problem) => tracing::warn!(agent = %self.spawn.name, "a prompt: {problem}"),
+            }
+        }
         let Some(task) = self.claimed().await else {
             return;
         };
@@ -358,16 +400,16 @@ impl Keeper {
         if !self.transition(started).await {
             return;
         }
-        self.work = Some(Work {
-            task_id: task.id,
-            used: Usage::default(),
-        });
         let message = match task.description.is_empty() {
             true => task.title,
             false => format!("{}\n\n{}", task.title, task.description),
         };
-        if let Err(problem) = self.ask(input, &task.id.to_string(), &message) {
-            self.end_work(TaskStatus::Queued, Some(problem)).await;
+        if let Err(problem) = self.ask(input, Work::task(task.id), &message) {
+            let back = TransitionTask {
+                error: Some(plain(&problem)),
+                ..TransitionTask::to(task.id, TaskStatus::Queued, Some(self.agent_id))
+            };
+            self.transition(back).await;
         }
     }
 
@@ -387,9 +429,14 @@ impl Keeper {
         }
     }
 
-    /// The task at hand has come to this.
+    /// It is free, and a task that it had has come to this.
     async fn end_work(&mut self, status: TaskStatus, error: Option<String>) {
-        let Some(work) = self.work.take() else {
+        let Some(Work {
+            task_id: Some(task_id),
+            used,
+            ..
+        }) = self.work.take()
+        else {
             return;
         };
         let result = (status == TaskStatus::Done)
@@ -398,8 +445,8 @@ impl Keeper {
         let to = TransitionTask {
             result,
             error: error.as_deref().map(plain),
-            usage: Some(work.used),
-            ..TransitionTask::to(work.task_id, status, Some(self.agent_id))
+            usage: Some(used),
+            ..TransitionTask::to(task_id, status, Some(self.agent_id))
         };
         self.transition(to).await;
     }
@@ -433,18 +480,40 @@ impl Keeper {
         }
     }
 
+    /// Asks it something that is no task, now or once it is free.
+    fn prompt(&mut self, input: &Input, message: String) -> Result<(), String> {
+        if self.work.is_none() {
+            return self.ask(input, Work::prompt(), &message);
+        }
+        if self.prompts.len() >= MAX_PROMPTS {
+            return Err(format!(
+                "agent {} is busy, and {MAX_PROMPTS} prompts wait for it; try again later",
+                self.spawn.name
+            ));
+        }
+        self.prompts.push_back(message);
+        Ok(())
+    }
+
     /// Asks it something, which begins a turn of its session.
-    fn ask(&mut self, input: &Input, id: &str, message: &str) -> Result<(), String> {
-        self.say(input, id, message)?;
+    fn ask(&mut self, input: &Input, work: Work, message: &str) -> Result<(), String> {
+        self.say(input, work, message)?;
         self.record.asked(message);
         Ok(())
     }
 
-    fn say(&self, input: &Input, id: &str, message: &str) -> Result<(), String> {
-        let line = Said::Prompt { id, message }
+    /// Tells it what to do, which is its work from now on.
+    fn say(&mut self, input: &Input, work: Work, message: &str) -> Result<(), String> {
+        let prompt = Said::Prompt {
+            id: &work.id,
+            message,
+        };
+        let line = prompt
             .line(self.spawn.runtime)
             .ok_or_else(|| format!("a {} cannot be asked anything", self.spawn.runtime))?;
-        input.send(line).map_err(|error| error.to_string())
+        input.send(line).map_err(|error| error.to_string())?;
+        self.work = Some(work);
+        Ok(())
     }
 
     fn show_session(&mut self, done: oneshot::Sender<()>) {

@@ -3,13 +3,15 @@
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
     Command, CompactSession, Compacted, CostMode, CostModeInForce, ErrorKind, GetSession,
-    PaneState, SessionSnapshot, SetCostMode, SpawnAgent, Status, TaskStatus, Trigger,
+    PaneSnapshot, PaneState, SendPrompt, SessionSnapshot, SetCostMode, SpawnAgent, Status,
+    TaskStatus, Trigger,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agents::{create, pane, spawn, spawning, stands, stop, wait};
+use crate::board::details;
 use crate::harness::{Home, LONG, Raw};
 
 /// What the agent is asked first, and so the prefix of its session but for the newline.
@@ -196,6 +198,53 @@ fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
     spawn(&home, spawning("ada", &["--rpc"])).unwrap();
     let other = wait("another session", LONG, || pane(&home, "ada").session);
     assert_ne!(other.session, id);
+}
+
+/// What was asked, and that it was answered, as the session's file has it.
+fn spoken(home: &Home, session: Uuid) -> Vec<String> {
+    let entries = lines(home, session).into_iter().map(|line| read(&line));
+    entries
+        .filter_map(|entry| match entry["kind"].as_str() {
+            Some("user") => entry["text"].as_str().map(str::to_owned),
+            Some("assistant") => Some("answer".to_owned()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_agent_is_asked_one_thing_after_the_other_and_each_end_is_of_the_last() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    // It waits already, so the agent is given it while it works on its first prompt.
+    let task = create(&home, "Task 1");
+    let ada = SpawnAgent {
+        prompt: Some(FIRST.to_owned()),
+        ..spawning("ada", &["--rpc", "--step-ms", "30"])
+    };
+    spawn(&home, ada).unwrap();
+    stands(&home, &task, TaskStatus::Done, LONG);
+    let id = pane(&home, "ada").session.unwrap().session;
+    assert_eq!(spoken(&home, id), ["answer", "Task 1", "answer"]);
+
+    // What is asked in the middle of a task comes before the next one.
+    let task = create(&home, "Task 2");
+    wait("its start", LONG, || {
+        let status = details(&home, task.id).task.status;
+        matches!(status, TaskStatus::Started | TaskStatus::Done).then_some(())
+    });
+    for message in ["And what else?", "Is that all?"] {
+        let prompt = SendPrompt {
+            agent: "ada".parse().unwrap(),
+            message: message.to_owned(),
+        };
+        let _: PaneSnapshot = home.client().ask(Command::SendPrompt(prompt)).unwrap();
+    }
+    let next = create(&home, "Task 3");
+    stands(&home, &next, TaskStatus::Done, LONG);
+    let asked = ["Task 2", "And what else?", "Is that all?", "Task 3"];
+    let expected: Vec<&str> = asked.iter().flat_map(|&asked| [asked, "answer"]).collect();
+    assert_eq!(spoken(&home, id)[3..], expected);
 }
 
 #[test]
