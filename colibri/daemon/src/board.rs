@@ -175,21 +175,6 @@ impl Board {
     }
 }
 
-/// The first change of each start. Whoever ran by itself may live, and had nobody to say so to; the
-/// agents of the daemon before are gone, and another may have their tasks at once.
-fn take_back_and_renew(store: &mut Store, lease: Lease) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let taken_back = store.change(|batch| {
-        let taken_back = batch.daemon_restarted(lease, now)?;
-        batch.renew_leases(lease, now)?;
-        Ok(taken_back)
-    })?;
-    if taken_back > 0 {
-        tracing::warn!("{taken_back} task(s) of agents that ended with the last daemon are back");
-    }
-    Ok(())
-}
-
 /// The writer's life: whatever waits goes into one transaction together, so
 /// that two hundred clients cost one sync and not two hundred.
 fn write(mut store: Store, mut queue: mpsc::Receiver<Job>, told: &broadcast::Sender<Told>) {
@@ -246,6 +231,21 @@ fn write_together(store: &mut Store, changes: Vec<Change>, told: &broadcast::Sen
     for acknowledge in acknowledgements {
         acknowledge(outcome.as_ref().copied());
     }
+}
+
+/// The first change of each start. Whoever ran by itself may live, and had nobody to say so to; the
+/// agents of the daemon before are gone, and another may have their tasks at once.
+fn take_back_and_renew(store: &mut Store, lease: Lease) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let taken_back = store.change(|batch| {
+        let taken_back = batch.daemon_restarted(lease, now)?;
+        batch.renew_leases(lease, now)?;
+        Ok(taken_back)
+    })?;
+    if taken_back > 0 {
+        tracing::warn!("{taken_back} task(s) of agents that ended with the last daemon are back");
+    }
+    Ok(())
 }
 
 /// The store's error as the client sees it.
