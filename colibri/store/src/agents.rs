@@ -114,8 +114,8 @@ impl Reader {
 }
 
 impl Batch<'_> {
-    /// Makes an agent known, or updates the one of this name. It counts as heard of, and as one whose
-    /// process is none of the daemon's; see [`Batch::agent_spawned`].
+    /// Makes an agent known, or updates the one of this name. It counts as heard of, and as one
+    /// whose process is none of the daemon's; see [`Batch::agent_spawned`].
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -178,12 +178,11 @@ impl Batch<'_> {
 
     /// The agents whose processes were the daemon's; they are so no longer.
     pub(crate) fn forget_spawned(&self) -> Result<Vec<Uuid>> {
-        const WHAT: &str = "look for agents that the daemon ran";
         let ids: Vec<String> = self
             .transaction
             .prepare_cached("UPDATE agents SET spawned = 0 WHERE spawned = 1 RETURNING id")
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-            .while_trying_to(WHAT)?;
+            .while_trying_to("look for agents that the daemon ran")?;
         ids.iter().map(|id| parsed("id", id)).collect()
     }
 

@@ -228,8 +228,8 @@ impl Batch<'_> {
     }
 
     /// Ends every agent that the daemon of before had [spawned](Batch::agent_spawned): none of them
-    /// has outlived it. Called at the start, before any of them is started again. Who runs by itself
-    /// keeps what it holds until its lease ends. Gives back how many tasks were taken back.
+    /// has outlived it. Called at the start, before any of them is started again. An agent that runs
+    /// by itself keeps what it holds until its lease ends. Gives back how many tasks were taken back.
     ///
     /// # Errors
     /// When SQLite refuses.
