@@ -12,5 +12,6 @@ mod hostile;
 mod lifecycle;
 mod peers;
 mod rc_d;
+mod rights;
 mod sessions;
 mod systemd;
