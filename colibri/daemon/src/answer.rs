@@ -1,16 +1,17 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Agent, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks, MAX_LINE,
-    Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode,
-    Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
+    Agent, AgentPage, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetSession,
+    GetTask, ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId,
+    SchedulerStatus, SessionSnapshot, SetCostMode, Status, Task, TaskDetails, TaskPage, TaskStatus,
+    checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::gate::Peer;
+use crate::rights::Rights;
 use crate::server::{CostModeSet, Service};
 use crate::{assign, clockwork, health};
 
@@ -25,12 +26,13 @@ pub(crate) enum Answer {
     Stream(Option<RequestId>),
 }
 
-/// Carries out one line.
-pub(crate) async fn to_line(line: &[u8], peer: Peer, service: &Service) -> Answer {
+/// Carries out one line, as far as the client's rights go.
+pub(crate) async fn to_line(line: &[u8], rights: &Rights, service: &Service) -> Answer {
     let (id, outcome) = match Request::parse(line) {
-        Ok(request) => match request.command {
-            Command::Subscribe(NoFields {}) => return Answer::Stream(request.id),
-            command => (request.id, answer(command, peer, service).await),
+        Ok(Request { id, command }) => match rights.admit(command) {
+            Ok(Command::Subscribe(NoFields {})) => return Answer::Stream(id),
+            Ok(command) => (id, answer(command, rights, service).await),
+            Err(refusal) => (id, Err(refusal)),
         },
         Err(refused) => (refused.id, Err(refused.error)),
     };
@@ -52,8 +54,8 @@ pub(crate) fn reply_line(id: Option<RequestId>, outcome: Result<Value, ReplyErro
     }
 }
 
-async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value, ReplyError> {
-    let actor = peer.actor();
+async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<Value, ReplyError> {
+    let actor = rights.actor();
     let lease = service.config.lease;
     match command {
         Command::Status(NoFields {}) => data(status(service).await?),
@@ -65,7 +67,7 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
         Command::CreateTask(new) => create_task(new, actor, service).await,
         Command::IntakeTask(new) => create_task(new.into(), actor, service).await,
         Command::ListTasks(which) => data(list_tasks(which, service).await?),
-        Command::GetTask(which) => data(get_task(which, service).await?),
+        Command::GetTask(which) => data(get_task(which, rights, service).await?),
         Command::ClaimTask(claim) => {
             change(service, move |batch, now| {
                 batch.claim_task(&claim, None, lease, now)
@@ -92,26 +94,23 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             };
             change(service, registered).await
         }
-        Command::ListAgents(Paging { limit, after }) => {
-            let limit = checked_limit(limit)?;
-            let alive_since = lease.alive_since(Timestamp::now());
-            let page = service.board.read(move |reader| {
-                reader.agents(after.as_deref(), limit, PAGE_BYTES, alive_since)
-            });
-            data(page.await?)
-        }
+        Command::ListAgents(which) => data(list_agents(which, rights, service).await?),
         Command::Heartbeat(of) => {
             change(service, move |batch, now| batch.heartbeat(&of, lease, now)).await
         }
-        Command::Snapshot(NoFields {}) => data(service.panes.snapshot()),
+        Command::Snapshot(NoFields {}) => data(service.panes.snapshot(rights)),
         Command::SpawnAgent(spawn) => {
             let mode = service.cost_mode().mode;
             data(service.panes.spawn(spawn, &actor, mode).await?)
         }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
-        Command::GetSession(which) => data(service.panes.session(which).await?),
-        Command::CompactSession(which) => data(service.panes.compact(which).await?),
+        Command::GetSession(which) => data(get_session(which, rights, service).await?),
+        Command::CompactSession(which) => {
+            let session = which.session;
+            get_session(GetSession { session }, rights, service).await?;
+            data(service.panes.compact(which).await?)
+        }
         Command::RegisterSkill(new) => {
             new.check()?;
             change(service, move |batch, now| {
@@ -201,16 +200,54 @@ async fn list_tasks(which: ListTasks, service: &Service) -> Result<TaskPage, Rep
         .await
 }
 
-async fn get_task(which: GetTask, service: &Service) -> Result<TaskDetails, ReplyError> {
+async fn get_task(
+    which: GetTask,
+    rights: &Rights,
+    service: &Service,
+) -> Result<TaskDetails, ReplyError> {
     let alive_since = service.config.lease.alive_since(Timestamp::now());
-    service
+    let details = service
         .board
         .read(move |reader| {
             let mut details = reader.task(which.task_id)?;
             park(&mut details.task, &reader.all_agents(alive_since)?);
             Ok(details)
         })
+        .await?;
+    rights.reach_task(&details.task)?;
+    Ok(details)
+}
+
+/// One page of agents. An agent is shown itself.
+async fn list_agents(
+    which: Paging,
+    rights: &Rights,
+    service: &Service,
+) -> Result<AgentPage, ReplyError> {
+    let limit = checked_limit(which.limit)?;
+    let alive_since = service.config.lease.alive_since(Timestamp::now());
+    let only = rights.only().map(|agent| agent.id);
+    service
+        .board
+        .read(move |reader| match only {
+            None => reader.agents(which.after.as_deref(), limit, PAGE_BYTES, alive_since),
+            Some(id) => {
+                let mut agents = reader.all_agents(alive_since)?;
+                agents.retain(|agent| agent.id == id);
+                Ok(AgentPage { agents, next: None })
+            }
+        })
         .await
+}
+
+async fn get_session(
+    which: GetSession,
+    rights: &Rights,
+    service: &Service,
+) -> Result<SessionSnapshot, ReplyError> {
+    let session = service.panes.session(which).await?;
+    rights.reach_session(&session)?;
+    Ok(session)
 }
 
 /// Says of a queued task why it stays queued. Found out when somebody asks, so that it is never

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{self, Answer};
 use crate::config::Patience;
-use crate::gate::Peer;
+use crate::gate::{Gate, Peer};
 use crate::server::Service;
 use crate::stop::Stop;
 
@@ -22,8 +22,9 @@ use crate::stop::Stop;
 const DISCARD: usize = 8 * MAX_LINE;
 const DISCARD_FOR: Duration = Duration::from_secs(1);
 
-/// Serves one client until it leaves, breaks a rule, or the daemon stops.
-pub(crate) async fn serve(stream: UnixStream, service: &Service, stop: &Stop) {
+/// Serves one client, with the rights that the gate gives it, until it leaves, breaks a rule, or the
+/// daemon stops.
+pub(crate) async fn serve(stream: UnixStream, gate: &Gate, service: &Service, stop: &Stop) {
     let mut connection = Connection {
         stream,
         buffer: LineBuffer::default(),
@@ -37,17 +38,20 @@ pub(crate) async fn serve(stream: UnixStream, service: &Service, stop: &Stop) {
         },
         Err(error) => return tracing::warn!("a client without credentials: {error}"),
     };
-    if let Err(refusal) = service.gate.admit(peer) {
-        tracing::warn!(uid = peer.uid, gid = peer.gid, "refused a client");
-        return connection.refuse(refusal).await;
-    }
+    let rights = match gate.admit(peer) {
+        Ok(rights) => rights,
+        Err(refusal) => {
+            tracing::warn!(uid = peer.uid, gid = peer.gid, "refused a client");
+            return connection.refuse(refusal).await;
+        }
+    };
     loop {
         let line = match connection.next_line(stop).await {
             Next::Line(line) => line,
             Next::Gone => return,
             Next::Broken(error) => return connection.refuse(error).await,
         };
-        match answer::to_line(&line, peer, service).await {
+        match answer::to_line(&line, &rights, service).await {
             Answer::Line(reply) => {
                 if connection.send(&reply).await.is_err() {
                     return;

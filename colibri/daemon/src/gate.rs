@@ -1,10 +1,12 @@
-//! Who may use the socket. The kernel says who the peer is; we decide.
+//! Who may use a socket, and with what rights. The kernel says who the peer is; we decide.
 
 use std::path::Path;
 
 use colibri_protocol::{ErrorKind, ReplyError, place};
+use nix::unistd::geteuid;
 
 use crate::accounts;
+use crate::rights::{AgentIdentity, Rights};
 
 /// The account at the other end, as the kernel vouches for it.
 #[derive(Debug, Clone, Copy)]
@@ -14,57 +16,75 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// How the peer is named in the record of events.
-    pub(crate) fn actor(self) -> String {
-        format!("uid:{}", self.uid)
+    /// Whether it is root or our own account, which nothing could be kept from.
+    fn is_root_or_us(self) -> bool {
+        self.uid == 0 || self.uid == geteuid().as_raw()
     }
 }
 
-/// Decides by account and group.
+/// Decides for one socket.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    own_uid: u32,
-    group: String,
+pub(crate) enum Gate {
+    /// The daemon's own socket.
+    Operators {
+        /// Its members may use it, too.
+        group: String,
+    },
+    /// An agent's socket. Its account is ours: agents run under no other yet.
+    Agent(AgentIdentity),
 }
 
 impl Gate {
-    pub(crate) fn new(group: &str) -> Self {
-        Self {
-            own_uid: nix::unistd::geteuid().as_raw(),
-            group: group.to_owned(),
-        }
-    }
-
-    /// Whether root, our own account, or a member of the group asks. The
-    /// files are read each time, so that a member added a minute ago gets in
-    /// and one removed stays out, without a restart.
+    /// The rights of this peer.
     ///
     /// # Errors
-    /// `forbidden` with what to do; also when the files cannot be read.
-    pub(crate) fn admit(&self, peer: Peer) -> Result<(), ReplyError> {
-        if peer.uid == 0 || peer.uid == self.own_uid {
-            return Ok(());
-        }
-        let files = accounts::read(Path::new("/etc/passwd"))
-            .and_then(|passwd| Ok((passwd, accounts::read(Path::new("/etc/group"))?)));
-        let refusal = match files {
-            Ok((passwd, groups)) => {
-                if accounts::is_member(&passwd, &groups, &self.group, peer.uid, peer.gid) {
-                    return Ok(());
-                }
+    /// `forbidden` with what to do.
+    pub(crate) fn admit(&self, peer: Peer) -> Result<Rights, ReplyError> {
+        match self {
+            Self::Operators { group } => {
+                admit_operator(peer, group)?;
+                Ok(Rights::Operator { uid: peer.uid })
+            }
+            Self::Agent(agent) if peer.is_root_or_us() => Ok(Rights::Agent(agent.clone())),
+            Self::Agent(agent) => Err(ReplyError::new(
+                ErrorKind::Forbidden,
                 format!(
-                    "this account (uid {}) is neither root nor in the group `{}`; \
-                     add it with `{}`",
-                    peer.uid,
-                    self.group,
-                    place::JOIN_GROUP
-                )
-            }
-            Err(error) => {
-                tracing::error!("cannot tell who may use the socket: {error}");
-                "the daemon could not read its list of accounts; its log has the reason".to_owned()
-            }
-        };
-        Err(ReplyError::new(ErrorKind::Forbidden, refusal))
+                    "this is the socket of agent {}, and this account (uid {}) is not the agent's; \
+                     operators use the daemon's own socket",
+                    agent.name, peer.uid
+                ),
+            )),
+        }
     }
+}
+
+/// Whether root, our own account, or a member of the group asks. The files are read each time, so
+/// that a member added a minute ago gets in and one removed stays out, without a restart.
+///
+/// # Errors
+/// `forbidden` with what to do; also when the files cannot be read.
+fn admit_operator(peer: Peer, group: &str) -> Result<(), ReplyError> {
+    if peer.is_root_or_us() {
+        return Ok(());
+    }
+    let files = accounts::read(Path::new("/etc/passwd"))
+        .and_then(|passwd| Ok((passwd, accounts::read(Path::new("/etc/group"))?)));
+    let refusal = match files {
+        Ok((passwd, groups)) => {
+            if accounts::is_member(&passwd, &groups, group, peer.uid, peer.gid) {
+                return Ok(());
+            }
+            format!(
+                "this account (uid {}) is neither root nor in the group `{group}`; add it with \
+                 `{}`",
+                peer.uid,
+                place::JOIN_GROUP
+            )
+        }
+        Err(error) => {
+            tracing::error!("cannot tell who may use the socket: {error}");
+            "the daemon could not read its list of accounts; its log has the reason".to_owned()
+        }
+    };
+    Err(ReplyError::new(ErrorKind::Forbidden, refusal))
 }

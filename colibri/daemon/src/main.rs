@@ -3,9 +3,10 @@
 //! [`run`] is its whole life on a page. Each step has a module of its own:
 //! [`config`] (flags and environment), [`place`] (the socket's path: probe,
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
-//! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
-//! [`assign`] and [`clockwork`], which only reckon), [`panes`] (the agents that
-//! it runs) and [`sessions`] (what these said and did), [`health`].
+//! [`connection`] (clients), [`gate`] and [`rights`] (who may do what),
+//! [`answer`] (commands), [`scheduler`] (with [`assign`] and [`clockwork`],
+//! which only reckon), [`panes`] (the agents that it runs), [`door`] (their
+//! sockets) and [`sessions`] (what these said and did), [`health`].
 
 mod accounts;
 mod answer;
@@ -14,6 +15,7 @@ mod board;
 mod clockwork;
 mod config;
 mod connection;
+mod door;
 mod failure;
 mod gate;
 mod health;
@@ -21,6 +23,7 @@ mod lock;
 mod notify;
 mod panes;
 mod place;
+mod rights;
 mod scheduler;
 mod server;
 mod sessions;
@@ -37,6 +40,7 @@ use tokio::task::JoinHandle;
 
 use crate::board::Board;
 use crate::config::{Config, Flags};
+use crate::door::Doors;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::health::Pulse;
@@ -88,21 +92,26 @@ async fn run(config: Config) -> Result<(), Failure> {
     let place = Place::claim(&config.socket).await?;
     let board = Board::open(&config.data_dir, &config.db_path, config.lease)?;
     let board = Arc::new(board);
-    let panes = Panes::new(&config, Arc::clone(&board))?;
+    let (doors, opened) = Doors::beside(&config.socket)?;
+    let panes = Panes::new(&config, Arc::clone(&board), doors)?;
     let kept_mode = kept_cost_mode(&board).await;
     let listener = place.listen(&config.group)?;
-    let gate = Gate::new(&config.group);
+    let gate = Gate::Operators {
+        group: config.group.clone(),
+    };
     let service = Arc::new(Service::new(
         config,
         board,
         panes,
-        gate,
         &place,
         Pulse::start(),
         kept_mode,
     ));
 
-    let serving = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
+    let serving = {
+        let (service, stop) = (Arc::clone(&service), stop.clone());
+        tokio::spawn(server::serve(listener, gate, opened, service, stop))
+    };
     let scheduling = tokio::spawn(scheduler::run(Arc::clone(&service), stop.clone()));
     let following = {
         let (service, stop) = (Arc::clone(&service), stop.clone());

@@ -15,7 +15,7 @@ use std::time::Duration;
 use colibri_protocol::{
     Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
     RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus, variable,
+    SpawnAgent, StopAgent, TaskStatus, place, variable,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -28,7 +28,9 @@ use uuid::Uuid;
 use self::keeper::{Keeper, Order};
 use crate::board::Board;
 use crate::config::Config;
+use crate::door::Doors;
 use crate::failure::Failure;
+use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 
@@ -48,6 +50,7 @@ pub(crate) struct Panes {
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
     environment: Environment,
+    doors: Doors,
     sessions: Arc<Sessions>,
     seats: Mutex<BTreeMap<Name, Seat>>,
 }
@@ -67,7 +70,7 @@ impl Panes {
     ///
     /// # Errors
     /// The system cannot tell which program we are, or does not let us take care of orphans.
-    pub(crate) fn new(config: &Config, board: Arc<Board>) -> Result<Self, Failure> {
+    pub(crate) fn new(config: &Config, board: Arc<Board>, doors: Doors) -> Result<Self, Failure> {
         let spawner = Leash::this_program(LEASH)
             .map_err(|source| Failure::io("find", "our own program", source))
             .and_then(|leash| Spawner::new(leash).map_err(Failure::from))?;
@@ -87,6 +90,7 @@ impl Panes {
             sessions: Arc::new(Sessions::new(folder.clone())),
             folder,
             environment,
+            doors,
             seats: Mutex::default(),
         })
     }
@@ -103,7 +107,9 @@ impl Panes {
     ) -> Result<PaneSnapshot, ReplyError> {
         spawn.check()?;
         self.refuse_second(&spawn.name)?;
-        let program = self.program(&spawn)?;
+        // Before the agent: it need not wait for its socket.
+        let door = self.doors.make(&spawn.name)?;
+        let program = self.program(&spawn, door.path())?;
         let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
         let agent_id = match self.register(&spawn, actor).await {
             Ok(agent_id) => agent_id,
@@ -112,6 +118,11 @@ impl Panes {
                 return Err(error);
             }
         };
+        let identity = AgentIdentity {
+            id: agent_id,
+            name: spawn.name.clone(),
+        };
+        let door = self.doors.open(door, identity);
         let (orders, ordered) = mpsc::unbounded_channel();
         let first = spawn.prompt.take();
         let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, ordered);
@@ -126,7 +137,7 @@ impl Panes {
             agent_id,
             orders,
             pane,
-            keeper: tokio::spawn(keeper.keep(spawned, first, mode)),
+            keeper: tokio::spawn(keeper.keep(spawned, door, first, mode)),
         };
         seats.insert(name, seat);
         Ok(snapshot)
@@ -172,12 +183,14 @@ impl Panes {
         }
     }
 
-    /// Every pane as it is now.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    /// Every pane that these rights reach, as it is now.
+    pub(crate) fn snapshot(&self, rights: &Rights) -> Snapshot {
+        let is_reached = |name: &Name| rights.only().is_none_or(|agent| agent.name == *name);
         let panes: Vec<PaneSnapshot> = self
             .seats()
-            .values()
-            .map(|seat| seat.pane.borrow().clone())
+            .iter()
+            .filter(|(name, _)| is_reached(name))
+            .map(|(_, seat)| seat.pane.borrow().clone())
             .collect();
         let attention = panes.iter().filter(|pane| pane.needs_attention()).count();
         Snapshot {
@@ -282,6 +295,7 @@ impl Panes {
             tracing::warn!("some agents did not end within {GRACE:?}; killing them");
         }
         self.spawner.stop_all(Some(Duration::ZERO)).await;
+        self.doors.remove();
     }
 
     /// Does something with sessions where it may wait for the disk.
@@ -321,7 +335,7 @@ impl Panes {
         }
     }
 
-    fn program(&self, spawn: &SpawnAgent) -> Result<Program, ReplyError> {
+    fn program(&self, spawn: &SpawnAgent, socket: &Path) -> Result<Program, ReplyError> {
         let home = self.folder.join(spawn.name.as_str());
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
         let make = |folder: &Path| {
@@ -341,6 +355,7 @@ impl Panes {
         let mut environment = self.environment.clone();
         environment
             .set("HOME", home.as_os_str())
+            .and_then(|()| environment.set(place::SOCKET_VARIABLE, socket.as_os_str()))
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
         let log = Log::new(home.join("stderr.log"));
         let mut program = Program::new(&spawn.program, environment, log);

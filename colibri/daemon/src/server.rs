@@ -8,12 +8,13 @@ use colibri_protocol::client::Client;
 use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::board::Board;
 use crate::config::Config;
 use crate::connection;
+use crate::door::OpenDoor;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::health::Pulse;
@@ -30,21 +31,23 @@ const GRACE: Duration = Duration::from_secs(5);
 /// descriptors say; without it the loop would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Clients of one agent at once: a few programs beside it, and none can take an operator's seat.
+const AGENT_CLIENTS: u32 = 16;
+
 /// What every connection shares.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
-    pub(crate) gate: Gate,
     pub(crate) pulse: Pulse,
     pub(crate) socket: Option<Identity>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
     pub(crate) last_tick: LastTick,
     cost_mode: Mutex<CostModeSet>,
-    /// One for each client that may be connected.
-    pub(crate) seats: Arc<Semaphore>,
+    /// One for each client that may be connected to the daemon's own socket.
+    seats: Arc<Semaphore>,
 }
 
 /// The cost mode in force, and the one that the next start begins with.
@@ -61,7 +64,6 @@ impl Service {
         config: Config,
         board: Arc<Board>,
         panes: Panes,
-        gate: Gate,
         place: &Place,
         pulse: Pulse,
         kept_mode: Option<CostMode>,
@@ -70,7 +72,6 @@ impl Service {
         Self {
             board,
             panes,
-            gate,
             pulse,
             socket: place.identity(),
             started_at: Timestamp::now(),
@@ -100,42 +101,107 @@ impl Service {
             .unwrap_or_else(PoisonError::into_inner) = set;
     }
 
-    /// Clients connected now.
+    /// Clients of the daemon's own socket that are connected now.
     pub(crate) fn clients(&self) -> u32 {
         let free = u32::try_from(self.seats.available_permits()).unwrap_or(u32::MAX);
         self.config.max_clients.saturating_sub(free)
     }
 }
 
-/// Accepts clients until asked to stop, then lets them finish.
-pub(crate) async fn serve(listener: UnixListener, service: Arc<Service>, stop: Stop) {
-    let mut connections = JoinSet::new();
+/// A socket, and what holds for those who come in by it.
+#[derive(Debug)]
+struct Entrance {
+    listener: UnixListener,
+    gate: Gate,
+    seats: Arc<Semaphore>,
+    /// As many as there are seats.
+    max_clients: u32,
+}
+
+/// Serves the daemon's own socket, and those of agents as they are opened, until asked to stop.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    gate: Gate,
+    mut doors: mpsc::UnboundedReceiver<OpenDoor>,
+    service: Arc<Service>,
+    stop: Stop,
+) {
+    let own = Entrance {
+        listener,
+        gate,
+        seats: Arc::clone(&service.seats),
+        max_clients: service.config.max_clients,
+    };
+    let mut entrances = JoinSet::new();
+    entrances.spawn(own.serve(Arc::clone(&service), stop.clone()));
     loop {
         tokio::select! {
             () = stop.asked() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => match Arc::clone(&service.seats).try_acquire_owned() {
-                    Ok(seat) => {
-                        let (service, stop) = (Arc::clone(&service), stop.clone());
-                        connections.spawn(async move {
-                            connection::serve(stream, &service, &stop).await;
-                            drop(seat);
-                        });
-                    }
-                    Err(_) => turn_away(&stream, service.config.max_clients),
-                },
-                Err(error) => {
-                    tracing::warn!("accepting a client: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
+            Some(door) = doors.recv() => {
+                entrances.spawn(serve_agent(door, Arc::clone(&service), stop.clone()));
+            }
+            Some(ended) = entrances.join_next() => note_end(ended),
         }
     }
-    drop(listener);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all_gone).await.is_err() {
-        tracing::warn!("some clients did not finish within {GRACE:?}; hanging up");
+    while let Some(ended) = entrances.join_next().await {
+        note_end(ended);
+    }
+}
+
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!("nobody is served on one of the sockets any more: {error}");
+    }
+}
+
+/// Serves an agent's socket for as long as the agent lives. Who is still connected then has nobody's
+/// rights any more.
+async fn serve_agent(door: OpenDoor, service: Arc<Service>, stop: Stop) {
+    let entrance = Entrance {
+        listener: door.listener,
+        gate: Gate::Agent(door.agent),
+        seats: Arc::new(Semaphore::new(AGENT_CLIENTS as usize)),
+        max_clients: AGENT_CLIENTS,
+    };
+    tokio::select! {
+        () = entrance.serve(service, stop) => {}
+        _ = door.closed => {}
+    }
+}
+
+impl Entrance {
+    /// Accepts clients until asked to stop, then lets them finish.
+    async fn serve(self, service: Arc<Service>, stop: Stop) {
+        let gate = Arc::new(self.gate);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.asked() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => match Arc::clone(&self.seats).try_acquire_owned() {
+                        Ok(seat) => {
+                            let gate = Arc::clone(&gate);
+                            let (service, stop) = (Arc::clone(&service), stop.clone());
+                            connections.spawn(async move {
+                                connection::serve(stream, &gate, &service, &stop).await;
+                                drop(seat);
+                            });
+                        }
+                        Err(_) => turn_away(&stream, self.max_clients),
+                    },
+                    Err(error) => {
+                        tracing::warn!("accepting a client: {error}");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        let all_gone = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+            tracing::warn!("some clients did not finish within {GRACE:?}; hanging up");
+        }
     }
 }
 
@@ -144,7 +210,7 @@ pub(crate) async fn serve(listener: UnixListener, service: Arc<Service>, stop: S
 fn turn_away(stream: &UnixStream, most: u32) {
     let error = ReplyError::new(
         ErrorKind::Busy,
-        format!("{most} clients are connected, which is the most this daemon takes; try again"),
+        format!("{most} clients are connected, which is the most this socket takes; try again"),
     );
     if let Ok(line) = Reply::new(None, Err(error)).to_line() {
         // It is gone already, then.

@@ -68,6 +68,13 @@ fn introduction() -> String {
          * A line without its newline is no request: nothing is done before the newline came.\n\
          * Who may ask: root, the daemon's own account, and members of the group `{group}`.\n\
          \x20 The kernel vouches for the peer's account. Others get `forbidden`.\n\
+         * An agent that the daemon runs finds in its environment, as `{variable}`,\n\
+         \x20 a socket of its own. Over it, it may ask `list-tasks`, `get-task`, `claim-task`,\n\
+         \x20 `transition-task`, `list-agents`, `heartbeat`, `snapshot`, `get-session`,\n\
+         \x20 `compact-session` and `list-skills`. It sees itself and what is its own, and acts as\n\
+         \x20 itself: `agent_id` may be left out where the types allow it. Another agent's id,\n\
+         \x20 task or session, and every other command, gets `forbidden`. `list-agents` tells it\n\
+         \x20 its own id.\n\
          * A connection that stays silent for long, does not finish a line, or does not read\n\
          \x20 its replies is closed.\n\n\
          ```json\n-> {{\"cmd\":\"list-task\",\"id\":\"a-1\"}}\n<- {refusal}\n```\n\n",

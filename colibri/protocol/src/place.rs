@@ -23,7 +23,8 @@ pub const DATABASE: &str = "colibri.sqlite";
 /// The UNIX group whose members may use the socket.
 pub const GROUP: &str = "colibri";
 
-/// Names the daemon's socket for the daemon and for every client.
+/// Names the daemon's socket for the daemon and for every client; in an agent's environment it is the
+/// agent's own.
 pub const SOCKET_VARIABLE: &str = "COLIBRI_DAEMON_SOCKET";
 
 /// What starts the service by hand; used in messages.

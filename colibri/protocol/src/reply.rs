@@ -16,7 +16,8 @@ pub enum ErrorKind {
     UnknownCommand,
     /// A line is longer than 1 MiB; the connection is closed.
     LineTooLong,
-    /// The peer's account may not use the socket; the connection is closed.
+    /// An agent may not do this over its own socket; or the peer's account may not use the socket at
+    /// all, and the connection is closed.
     Forbidden,
     /// Too many clients at once; the connection is closed. Try again.
     Busy,

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::Panes;
 use super::record::Record;
 use crate::board::Board;
+use crate::door::Door;
 
 /// How long an agent's last words may take once its processes are gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -134,10 +135,12 @@ impl Keeper {
         &self.spawn.name
     }
 
-    /// The agent's whole life, which has begun with `spawned`.
+    /// The agent's whole life, which has begun with `spawned`; its `door` is open that long, restarts
+    /// included.
     pub(super) async fn keep(
         mut self,
         spawned: Spawned,
+        door: Door,
         mut first: Option<String>,
         mode: CostMode,
     ) {
@@ -187,6 +190,8 @@ impl Keeper {
             }
         }
         self.record.close();
+        // Whoever waits for the end finds nothing left of it, the socket included.
+        drop(door);
         for stop in self.stops.drain(..) {
             // Whoever asked may be gone.
             let _ = stop.send(());

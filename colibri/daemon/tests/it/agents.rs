@@ -18,19 +18,21 @@ use serde_json::json;
 use crate::board::{details, needing};
 use crate::harness::{Home, LONG};
 
-/// `colibri-test-agent`, which is another package's program.
+/// The program of another package, which has its name.
+pub(crate) fn built(package: &str) -> PathBuf {
+    let daemon = Path::new(env!("CARGO_BIN_EXE_colibri-daemon"));
+    let built = Process::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(built.success());
+    daemon.with_file_name(package)
+}
+
 fn test_agent() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let daemon = Path::new(env!("CARGO_BIN_EXE_colibri-daemon"));
-        let built = Process::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "colibri-test-agent"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success());
-        daemon.with_file_name("colibri-test-agent")
-    })
+    BUILT.get_or_init(|| built("colibri-test-agent"))
 }
 
 pub(crate) fn spawning(name: &str, args: &[&str]) -> SpawnAgent {

@@ -13,5 +13,6 @@ mod lifecycle;
 mod peers;
 mod rc_d;
 mod restart;
+mod rights;
 mod sessions;
 mod systemd;

@@ -15,12 +15,12 @@ const ASK: &str = "COLIBRI_TEST_ASK";
 
 /// An account and a group that nothing belongs to, and a group that exists on
 /// every system (`daemon`).
-const NOBODY: u32 = 65_534;
-const DAEMON_GID: u32 = 1;
+pub(crate) const NOBODY: u32 = 65_534;
+pub(crate) const DAEMON_GID: u32 = 1;
 
 /// Runs the test of this name again in another account, where it only asks
-/// once and prints what came.
-fn ask_as(test: &str, home: &Home, uid: u32, gid: u32) -> String {
+/// once on this socket and prints what came.
+pub(crate) fn ask_as(test: &str, home: &Home, socket: &Path, uid: u32, gid: u32) -> String {
     // The other account may not be able to reach this program where it lies.
     let copy = home.path("asker");
     if !copy.exists() {
@@ -30,7 +30,7 @@ fn ask_as(test: &str, home: &Home, uid: u32, gid: u32) -> String {
     let output = Command::new(&copy)
         .args(["--exact", test, "--nocapture"])
         .env_clear()
-        .env(ASK, home.socket())
+        .env(ASK, socket)
         .current_dir("/")
         .uid(uid)
         .gid(gid)
@@ -41,7 +41,7 @@ fn ask_as(test: &str, home: &Home, uid: u32, gid: u32) -> String {
 }
 
 /// Whether this is the copy; it has asked, then.
-fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     let Some(socket) = std::env::var_os(ASK) else {
         return false;
     };
@@ -54,7 +54,7 @@ fn asked() -> bool {
     true
 }
 
-fn root() -> bool {
+pub(crate) fn root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         println!("NOT CHECKED: only root can ask as another account");
@@ -76,11 +76,11 @@ fn a_stranger_is_refused_by_us_even_when_the_modes_let_it_in() {
     let home = Home::new();
     let daemon = home.start(&["--group", "daemon"]);
     std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    let words = ask_as(NAME, &home, NOBODY, NOBODY);
+    let words = ask_as(NAME, &home, &home.socket(), NOBODY, NOBODY);
     assert!(words.contains("denied by the system"), "{words}");
 
     everybody_may_connect(&home);
-    let words = ask_as(NAME, &home, NOBODY, NOBODY);
+    let words = ask_as(NAME, &home, &home.socket(), NOBODY, NOBODY);
     assert!(words.contains("kind forbidden"), "{words}");
     assert!(
         words.contains("uid 65534") && words.contains("group `daemon`"),
@@ -99,7 +99,7 @@ fn a_member_of_the_group_is_served_and_acts_under_its_own_name() {
     let home = Home::new();
     let daemon = home.start(&["--group", "daemon"]);
     std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    let words = ask_as(NAME, &home, NOBODY, DAEMON_GID);
+    let words = ask_as(NAME, &home, &home.socket(), NOBODY, DAEMON_GID);
     assert!(
         words.contains(&format!("answered by {}", daemon.pid())),
         "{words}"
@@ -125,7 +125,7 @@ fn the_daemons_own_account_is_served_when_that_is_not_root() {
         .uid(NOBODY)
         .gid(NOBODY);
     let daemon = home.start_command(&mut command);
-    let words = ask_as(NAME, &home, NOBODY, NOBODY);
+    let words = ask_as(NAME, &home, &home.socket(), NOBODY, NOBODY);
     assert!(
         words.contains(&format!("answered by {}", daemon.pid())),
         "{words}"
