@@ -81,11 +81,7 @@ impl Sessions {
     ) -> Result<Shared, String> {
         let mut open = self.open();
         let folder = self.folder.join(agent.as_str()).join("sessions");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        make(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let newest = newest(&folder)
             .map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
         let session = match newest.and_then(|path| reopen(&path, agent, &prefix)) {
@@ -278,6 +274,19 @@ pub(crate) fn lock(shared: &Mutex<Book>) -> MutexGuard<'_, Book> {
 
 fn file_of(folder: &Path, id: Uuid) -> PathBuf {
     folder.join(format!("{id}.jsonl"))
+}
+
+/// Makes an agent's folder, for good: a file is on disk once every folder above it is. Its own is
+/// synced when it is made, those above that up to the daemon's data here.
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    for above in folder.ancestors().skip(1).take(3) {
+        std::fs::File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// The session that was begun last: ids made later sort later.
