@@ -38,6 +38,9 @@ pub(crate) const LEASH: &str = "leash";
 /// How long agents may take to end once the daemon stops. Below the service manager's own patience.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// How long it may take to write down what became of those that were killed.
+const LAST_WRITES: Duration = Duration::from_secs(4);
+
 /// All agents of this daemon, those that have ended included.
 #[derive(Debug)]
 pub(crate) struct Panes {
@@ -279,10 +282,16 @@ impl Panes {
                 }
             }
         };
-        if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+        tokio::pin!(all_gone);
+        let in_time = tokio::time::timeout(GRACE, &mut all_gone).await.is_ok();
+        if !in_time {
             tracing::warn!("some agents did not end within {GRACE:?}; killing them");
         }
         self.spawner.stop_all(Some(Duration::ZERO)).await;
+        // Keepers still give tasks back, and write the ends of sessions.
+        if !in_time && tokio::time::timeout(LAST_WRITES, all_gone).await.is_err() {
+            tracing::error!("what became of some agents is not written down");
+        }
     }
 
     /// Does something with sessions where it may wait for the disk.
