@@ -203,6 +203,34 @@ fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
 }
 
 #[test]
+fn what_was_done_before_the_daemon_was_killed_is_there_once() {
+    let home = Home::new();
+    let daemon = home.start(&[]);
+    let id = begin(&home, &[]);
+    do_tasks(&home, 3);
+    let before = session(&home, id);
+    assert_eq!(before.turns, 3);
+    // By SIGKILL.
+    drop(daemon);
+
+    let _daemon = home.start(&[]);
+    assert_eq!(session(&home, id), before);
+    assert_eq!(begin(&home, &[]), id);
+    do_tasks(&home, 1);
+    let lines: Vec<Value> = lines(&home, id).iter().map(|line| read(line)).collect();
+    let of_kind = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+    // Four tasks; and the first prompt, which is the prefix, was answered twice.
+    assert_eq!((of_kind("user"), of_kind("assistant")), (4, 6));
+    // No line was lost on the way, and none came twice; the header has no number.
+    let numbers: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| line["line"].as_u64())
+        .collect();
+    let expected: Vec<_> = (2..=lines.len() as u64).map(Some).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
 fn a_session_that_nobody_has_is_not_found() {
     let home = Home::new();
     let _daemon = home.start(&[]);
