@@ -3,6 +3,7 @@
 //! Every agent has a keeper of its own ([`keeper`]), which starts its process, reads what it prints
 //! and gives it work. Here they are found by name.
 
+mod blank;
 mod keeper;
 mod record;
 
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::blank::Keys;
 use self::keeper::{Keeper, Order};
 use crate::board::Board;
 use crate::config::Config;
@@ -51,6 +53,8 @@ pub(crate) struct Panes {
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
     environment: Environment,
+    /// What agents are given and nobody is to read.
+    keys: Keys,
     sessions: Arc<Sessions>,
     seats: Mutex<BTreeMap<Name, Seat>>,
 }
@@ -80,6 +84,10 @@ impl Panes {
                 let _ = environment.set_secret(name, SecretString::from(value));
             }
         }
+        let keys = variable::PROVIDER_KEYS
+            .into_iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .map(SecretString::from);
         let folder = config.data_dir.join("agents");
         Ok(Self {
             board,
@@ -89,6 +97,7 @@ impl Panes {
             sessions: Arc::new(Sessions::new(folder.clone())),
             folder,
             environment,
+            keys: Keys::new(keys),
             seats: Mutex::default(),
         })
     }

@@ -231,6 +231,38 @@ fn what_was_done_before_the_daemon_was_killed_is_there_once() {
 }
 
 #[test]
+fn a_key_that_an_agent_prints_is_in_no_session_no_result_and_no_pane() {
+    const KEY: &str = "sk-or-v1-the-key-of-the-test";
+    // An agent that shows its environment, as a tool and in its own words.
+    const AGENT: &str = r#"
+        say() { printf '{"type":"%s",%s}\n' "$1" "$2"; }
+        while read -r prompt; do
+            say agent_start '"id":"1"'
+            say tool_execution_start '"id":"1","tool":"env"'
+            say tool_execution_end '"id":"1","result":"KEY='"$OPENROUTER_API_KEY"'"'
+            say message_end '"text":"It is '"$OPENROUTER_API_KEY"'."'
+            say agent_end '"id":"1"'
+        done"#;
+    let home = Home::new();
+    let _daemon = home.start_command(home.command(&[]).env("OPENROUTER_API_KEY", KEY));
+    let ada = SpawnAgent {
+        program: "/bin/sh".into(),
+        ..spawning("ada", &["-c", AGENT])
+    };
+    spawn(&home, ada).unwrap();
+    let task = create(&home, "Show your environment");
+    let done = stands(&home, &task, TaskStatus::Done, LONG).task;
+    assert_eq!(done.result.as_deref(), Some("It is (secret)."));
+    let pane = pane(&home, "ada");
+    assert_eq!(pane.text, "It is (secret).");
+    let said = lines(&home, pane.session.unwrap().session).concat();
+    assert!(
+        said.contains("KEY=(secret)") && !said.contains(KEY),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_session_that_nobody_has_is_not_found() {
     let home = Home::new();
     let _daemon = home.start(&[]);
