@@ -177,10 +177,13 @@ impl Keeper {
             mut output,
         } = spawned;
         self.show(true);
-        if let Some(message) = first
-            && let Err(problem) = self.say(&input, "first", &message)
-        {
-            tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
+        if let Some(message) = first {
+            match self.say(&input, "first", &message) {
+                Ok(()) => self.record.asked_first(&message),
+                Err(problem) => {
+                    tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
+                }
+            }
         }
         self.look(&input).await;
 
@@ -453,9 +456,10 @@ impl Keeper {
         input.send(line).map_err(|error| error.to_string())
     }
 
+    /// Subscribers heard of the change itself before the pane showed it.
     fn show_session(&mut self) {
         self.record.refresh();
-        self.show(false);
+        self.show(true);
     }
 
     /// Shows the pane as it is; `is_news`: subscribers are told, too.
