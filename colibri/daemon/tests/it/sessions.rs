@@ -123,7 +123,7 @@ fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
 #[test]
 fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     let home = Home::new();
-    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let daemon = home.start(&["--cost-mode", "fast"]);
     let id = begin(&home, &[]);
     // Of the session's first mode, before anything was long.
     assert_eq!(session(&home, id).cost_mode, CostMode::Fast);
@@ -171,6 +171,13 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     };
     let _: CostModeInForce = home.client().ask(Command::SetCostMode(set)).unwrap();
     assert_eq!(session(&home, id).cost_mode, CostMode::Max);
+
+    // That was not for good: after a restart it is judged by what the flag says.
+    daemon.stop(Signal::SIGTERM);
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    assert_eq!(begin(&home, &[]), id);
+    let cheap = session(&home, id);
+    assert_eq!((cheap.cost_mode, cheap.turns), (CostMode::Fast, 1));
 }
 
 #[test]
