@@ -1,9 +1,8 @@
 //! What our full-screen programs share: consoles and serial lines as they are, slow, of unknown size, and other
 //! people's afterwards.
 //!
-//! [`Screen`] takes the terminal and gives it back, come what may. [`Typed`] is what came from its
-//! keyboard. [`Look`] is what
-//! the terminal can show. With the feature `pictures`, `pictures` holds screens against files, for tests.
+//! [`Screen`] takes the terminal and gives it back, come what may. [`Typed`] is what came from its keyboard. [`Look`]
+//! is what the terminal can show. With the feature `pictures`, `pictures` holds screens against files, for tests.
 
 mod look;
 #[cfg(feature = "pictures")]

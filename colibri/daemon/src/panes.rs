@@ -3,6 +3,7 @@
 //! Every agent has a keeper of its own ([`keeper`]), which starts its process, reads what it prints
 //! and gives it work. Here they are found by name.
 
+mod blank;
 mod keeper;
 mod record;
 
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::blank::Keys;
 use self::keeper::{Keeper, Order};
 use crate::board::Board;
 use crate::config::Config;
@@ -40,6 +42,9 @@ pub(crate) const LEASH: &str = "leash";
 /// How long agents may take to end once the daemon stops. Below the service manager's own patience.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// How long it may take to write down what became of those that were killed.
+const LAST_WRITES: Duration = Duration::from_secs(4);
+
 /// All agents of this daemon, those that have ended included.
 #[derive(Debug)]
 pub(crate) struct Panes {
@@ -51,6 +56,8 @@ pub(crate) struct Panes {
     folder: PathBuf,
     environment: Environment,
     doors: Doors,
+    /// What agents are given and nobody is to read.
+    keys: Keys,
     sessions: Arc<Sessions>,
     seats: Mutex<BTreeMap<Name, Seat>>,
 }
@@ -81,6 +88,10 @@ impl Panes {
                 let _ = environment.set_secret(name, SecretString::from(value));
             }
         }
+        let keys = variable::PROVIDER_KEYS
+            .into_iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .map(SecretString::from);
         let folder = config.data_dir.join("agents");
         Ok(Self {
             board,
@@ -91,6 +102,7 @@ impl Panes {
             folder,
             environment,
             doors,
+            keys: Keys::new(keys),
             seats: Mutex::default(),
         })
     }
@@ -291,10 +303,16 @@ impl Panes {
                 }
             }
         };
-        if tokio::time::timeout(GRACE, all_gone).await.is_err() {
+        tokio::pin!(all_gone);
+        let in_time = tokio::time::timeout(GRACE, &mut all_gone).await.is_ok();
+        if !in_time {
             tracing::warn!("some agents did not end within {GRACE:?}; killing them");
         }
         self.spawner.stop_all(Some(Duration::ZERO)).await;
+        // Keepers still give tasks back, and write the ends of sessions.
+        if !in_time && tokio::time::timeout(LAST_WRITES, all_gone).await.is_err() {
+            tracing::error!("what became of some agents is not written down");
+        }
         self.doors.remove();
     }
 

@@ -69,8 +69,8 @@ impl Sessions {
     }
 
     /// Goes on with the agent's newest session, or begins one: where there is none, where it
-    /// cannot be used, and where the agent has another prefix now. One that goes on keeps the mode
-    /// that it came to, unless `mode` is dearer.
+    /// cannot be used, and where the agent has another prefix now. `mode` is what somebody wants; one
+    /// that goes on and has escalated keeps its dearer mode until somebody wants another.
     ///
     /// # Errors
     /// Why the agent has no session, as a sentence.
@@ -82,11 +82,7 @@ impl Sessions {
     ) -> Result<Shared, String> {
         let mut open = self.open();
         let folder = self.folder.join(agent.as_str()).join("sessions");
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        make(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let newest = newest(&folder)
             .map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
         let session = match newest.and_then(|path| reopen(&path, agent, &prefix)) {
@@ -95,7 +91,7 @@ impl Sessions {
         };
         let id = session.id();
         let mut book = Book::new(session, self.limits);
-        if book.session.mode() < mode {
+        if book.session.wanted() != mode {
             book.write(|session, _| session.set_mode(mode));
         }
         let shared = Arc::new(Mutex::new(book));
@@ -281,6 +277,19 @@ fn file_of(folder: &Path, id: Uuid) -> PathBuf {
     folder.join(format!("{id}.jsonl"))
 }
 
+/// Makes an agent's folder, for good: a file is on disk once every folder above it is. Its own is
+/// synced when it is made, those above that up to the daemon's data here.
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    for above in folder.ancestors().skip(1).take(3) {
+        std::fs::File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// The session that was begun last: ids made later sort later.
 fn newest(folder: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut newest: Option<Uuid> = None;
@@ -336,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_goes_on_while_its_prefix_is_the_same_and_keeps_the_dearer_mode() {
+    fn a_session_goes_on_while_its_prefix_is_the_same_and_has_the_mode_that_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path().to_owned());
         let enter = |mode, prefix: &str| {
@@ -348,10 +357,7 @@ mod tests {
         };
         let (first, mode) = enter(CostMode::Smart, "Be kind.\n");
         assert_eq!(mode, CostMode::Smart);
-        assert_eq!(
-            enter(CostMode::Fast, "Be kind.\n"),
-            (first, CostMode::Smart)
-        );
+        assert_eq!(enter(CostMode::Fast, "Be kind.\n"), (first, CostMode::Fast));
         assert_eq!(enter(CostMode::Max, "Be kind.\n"), (first, CostMode::Max));
         let (second, mode) = enter(CostMode::Fast, "Be brief.\n");
         assert!(second != first && mode == CostMode::Fast);
@@ -361,6 +367,27 @@ mod tests {
         assert_eq!(sessions.get(second).unwrap().agent, "ada");
         let error = sessions.get(Uuid::nil()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_mode_that_a_session_came_to_by_itself_stays_until_another_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().to_owned());
+        let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
+        let shared = shared.unwrap();
+        let long = "x".repeat(600_000);
+        lock(&shared).write(|session, _| session.ask(long));
+        assert_eq!(lock(&shared).keep_within().len(), 1);
+        sessions.leave(shared);
+        let enter = |mode| {
+            let shared = sessions.enter(&ada(), mode, String::new()).unwrap();
+            let mode = lock(&shared).brief().cost_mode;
+            sessions.leave(shared);
+            mode
+        };
+        assert_eq!(enter(CostMode::Fast), CostMode::Smart);
+        assert_eq!(enter(CostMode::Smart), CostMode::Smart);
+        assert_eq!(enter(CostMode::Fast), CostMode::Fast);
     }
 
     #[test]

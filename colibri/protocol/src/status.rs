@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentCounts, TaskStatus};
 
 /// How freely agents may spend.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CostMode {
     /// The least.

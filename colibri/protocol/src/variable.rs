@@ -26,7 +26,7 @@ pub const OTHER_MODELS: [&str; 5] = [
     "AGENT_COMPACTION_PROVIDER",
 ];
 
-/// Whether an agent is started with the daemon; read by [`crate::switch`].
+/// Whether an agent is started with the daemon; read by [`switch()`](crate::switch()).
 pub const AUTOSPAWN: &str = "COLIBRI_AUTOSPAWN";
 
 /// Its program; [`AGENT`] unless it is named.

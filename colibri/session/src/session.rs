@@ -61,6 +61,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Live {
     mode: CostMode,
+    /// The mode that somebody set last; `mode` is dearer once the session escalated.
+    wanted: CostMode,
     /// The last summary, if any, and what came after the lines it stands for.
     log: Vec<Entry>,
     /// The pieces of a prompt, one for each of `log`.
@@ -75,6 +77,7 @@ impl Live {
     fn new(header: &Header) -> Self {
         Self {
             mode: header.cost_mode,
+            wanted: header.cost_mode,
             log: Vec::new(),
             rendered: Vec::new(),
             updated_at: header.created_at,
@@ -98,7 +101,7 @@ impl Live {
                     trigger: *trigger,
                 });
             }
-            Body::ModeSet { to, .. } => self.mode = *to,
+            Body::ModeSet { to, .. } => (self.mode, self.wanted) = (*to, *to),
             Body::Summary { through, .. } => {
                 self.compactions = self.compactions.saturating_add(1);
                 let through = *through;
@@ -215,6 +218,11 @@ impl Session {
         self.live.mode
     }
 
+    /// The cost mode that somebody set last; a session that has escalated since has a dearer one.
+    pub fn wanted(&self) -> CostMode {
+        self.live.wanted
+    }
+
     /// The log as it stands: the last summary, and what came after it.
     pub fn log(&self) -> &[Entry] {
         &self.live.log
@@ -282,7 +290,7 @@ impl Session {
     /// As [`ask`](Self::ask).
     pub fn set_mode(&mut self, to: CostMode) -> Result<(), SessionError> {
         let from = self.mode();
-        if from == to {
+        if from == to && self.wanted() == to {
             return Ok(());
         }
         self.append(Body::ModeSet { from, to })

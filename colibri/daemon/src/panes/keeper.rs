@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Panes;
+use super::blank::{Blanker, Keys};
 use super::record::Record;
 use crate::board::Board;
 use crate::door::Door;
@@ -58,6 +59,7 @@ pub(super) struct Keeper {
     agent_id: Uuid,
     spawn: SpawnAgent,
     program: Program,
+    keys: Keys,
     orders: mpsc::UnboundedReceiver<Order>,
     pane: Pane,
     record: Record,
@@ -120,6 +122,7 @@ impl Keeper {
             agent_id,
             spawn,
             program,
+            keys: panes.keys.clone(),
             orders,
             pane,
             record,
@@ -210,14 +213,18 @@ impl Keeper {
             mut output,
         } = spawned;
         self.show(true);
-        if let Some(message) = first
-            && let Err(problem) = self.say(&input, Work::prompt(), &message)
-        {
-            tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
+        if let Some(message) = first {
+            match self.say(&input, Work::prompt(), &message) {
+                Ok(()) => self.record.asked_first(&message),
+                Err(problem) => {
+                    tracing::warn!(agent = %self.spawn.name, "its first prompt: {problem}");
+                }
+            }
         }
         self.look(&input).await;
 
         let mut beat = tokio::time::interval(self.lease.0 / 3);
+        let mut blanker = Blanker::new(self.keys.clone());
         let mut chunk = vec![0; 16 * 1024];
         let mut is_open = true;
         let ended = agent.ended();
@@ -228,7 +235,8 @@ impl Keeper {
                 read = output.read(&mut chunk), if is_open => match read {
                     Ok(0) | Err(_) => is_open = false,
                     Ok(count) => {
-                        let seen = self.pane.feed(&chunk[..count], Timestamp::now());
+                        let said = blanker.pass(&chunk[..count]);
+                        let seen = self.pane.feed(&said, Timestamp::now());
                         self.follow(seen, Some(&input)).await;
                     }
                 },
@@ -252,7 +260,7 @@ impl Keeper {
                     self.follow(seen, Some(&input)).await;
                 }
                 exit = &mut ended => {
-                    self.drain(&mut output, is_open).await;
+                    self.drain(&mut output, is_open, &mut blanker).await;
                     return exit;
                 }
             }
@@ -260,11 +268,12 @@ impl Keeper {
     }
 
     /// What it printed before its end and nobody has read yet.
-    async fn drain(&mut self, output: &mut Output, is_open: bool) {
+    async fn drain(&mut self, output: &mut Output, is_open: bool, blanker: &mut Blanker) {
         let mut chunk = vec![0; 16 * 1024];
         let rest = async {
             while is_open && let Ok(count @ 1..) = output.read(&mut chunk).await {
-                let seen = self.pane.feed(&chunk[..count], Timestamp::now());
+                let said = blanker.pass(&chunk[..count]);
+                let seen = self.pane.feed(&said, Timestamp::now());
                 self.follow(seen, None).await;
             }
         };
@@ -521,9 +530,10 @@ impl Keeper {
         Ok(())
     }
 
+    /// Subscribers heard of the change itself before the pane showed it.
     fn show_session(&mut self, done: oneshot::Sender<()>) {
         self.record.refresh();
-        self.show(false);
+        self.show(true);
         // Whoever asked may be gone.
         let _ = done.send(());
     }

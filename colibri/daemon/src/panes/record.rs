@@ -44,7 +44,7 @@ impl Record {
     }
 
     /// Goes on with the agent's session, or begins one. Its prefix is `first`, what the agent is
-    /// asked first; it stands there alone, not in the log, too.
+    /// asked first.
     pub(super) fn open(&mut self, mode: CostMode, first: Option<&str>) {
         let prefix = first.map_or_else(String::new, |first| format!("{first}\n"));
         match block_in_place(|| self.sessions.enter(&self.agent, mode, prefix)) {
@@ -59,7 +59,15 @@ impl Record {
         }
     }
 
-    /// The agent was asked this.
+    /// The agent was asked what it is asked first. A new session has that as its prefix, and not in
+    /// the log, too; in one that goes on it begins a turn like any other.
+    pub(super) fn asked_first(&mut self, message: &str) {
+        if self.shown.brief.is_some_and(|brief| brief.log_bytes > 0) {
+            self.asked(message);
+        }
+    }
+
+    /// The agent was asked this, which begins a turn.
     pub(super) fn asked(&mut self, message: &str) {
         self.answered();
         self.write(|session, _| session.ask(message));

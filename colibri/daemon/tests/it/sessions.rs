@@ -121,7 +121,7 @@ fn a_session_grows_with_its_turns_and_is_compacted_as_its_mode_says() {
 #[test]
 fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     let home = Home::new();
-    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let daemon = home.start(&["--cost-mode", "fast"]);
     let id = begin(&home, &[]);
     // Of the session's first mode, before anything was long.
     assert_eq!(session(&home, id).cost_mode, CostMode::Fast);
@@ -133,11 +133,12 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     assert_eq!(again, id);
     let told = loop {
         let data = listener.reply().unwrap()["data"].clone();
-        if data["change"] == "session" {
+        if data["change"] == "session" && !data["escalated"].is_null() {
             break data;
         }
     };
-    assert_eq!(told["escalated"], "budget-exceeded");
+    // What was before that turn was summarised first, and did not help.
+    assert_eq!(told["escalated"], "compaction-insufficient");
     assert_eq!(
         (&told["mode"], &told["agent"]),
         (&json!("smart"), &json!("ada"))
@@ -149,17 +150,17 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
         panic!("{risen:?}");
     };
     assert_eq!((step.from, step.to), (CostMode::Fast, CostMode::Smart));
-    assert_eq!(step.trigger, Trigger::BudgetExceeded);
+    assert_eq!(step.trigger, Trigger::CompactionInsufficient);
     let log = home.log();
     assert!(
-        log.contains("escalated from fast to smart: budget-exceeded"),
+        log.contains("escalated from fast to smart: compaction-insufficient"),
         "{log}"
     );
 
     // From now on it has room for two of those, and is judged by that.
     do_tasks(&home, 1);
     let roomy = session(&home, id);
-    assert_eq!((roomy.turns, roomy.compactions), (1, 0));
+    assert_eq!((roomy.turns, roomy.compactions), (2, 1));
     assert_eq!(roomy.escalations.len(), 1);
 
     let set = SetCostMode {
@@ -168,6 +169,13 @@ fn a_turn_that_is_too_long_for_its_mode_escalates_and_is_told() {
     };
     let _: CostModeInForce = home.client().ask(Command::SetCostMode(set)).unwrap();
     assert_eq!(session(&home, id).cost_mode, CostMode::Max);
+
+    // That was not for good: after a restart it is judged by what the flag says.
+    daemon.stop(Signal::SIGTERM);
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    assert_eq!(begin(&home, &[]), id);
+    let cheap = session(&home, id);
+    assert_eq!((cheap.cost_mode, cheap.turns), (CostMode::Fast, 1));
 }
 
 #[test]
@@ -190,7 +198,8 @@ fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
     let after = session(&home, id);
     assert_eq!(lines(&home, id)[0], header);
     assert_eq!(after.prefix_sha256, before.prefix_sha256);
-    assert_eq!((after.turns, after.created_at), (3, before.created_at));
+    // The first prompt began a turn this time: the session had been begun already.
+    assert_eq!((after.turns, after.created_at), (4, before.created_at));
     assert!(after.findings.is_empty(), "{after:?}");
 
     // Another first prompt is another prefix, and that another session.
@@ -263,6 +272,66 @@ fn the_pane_of_an_agent_that_has_ended_shows_what_becomes_of_its_session() {
     let shown = pane(&home, "ada").session.unwrap();
     assert_eq!((shown.session, shown.turns, shown.compactions), (id, 2, 1));
     assert!(shown.log_bytes < ended.log_bytes, "{shown:?}");
+}
+
+#[test]
+fn what_was_done_before_the_daemon_was_killed_is_there_once() {
+    let home = Home::new();
+    let daemon = home.start(&[]);
+    let id = begin(&home, &[]);
+    do_tasks(&home, 3);
+    let before = session(&home, id);
+    assert_eq!(before.turns, 3);
+    // By SIGKILL.
+    drop(daemon);
+
+    let _daemon = home.start(&[]);
+    assert_eq!(session(&home, id), before);
+    assert_eq!(begin(&home, &[]), id);
+    do_tasks(&home, 1);
+    let lines: Vec<Value> = lines(&home, id).iter().map(|line| read(line)).collect();
+    let of_kind = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+    // Four tasks, and the first prompt twice; the first time it is the prefix, not in the log.
+    assert_eq!((of_kind("user"), of_kind("assistant")), (5, 6));
+    // No line was lost on the way, and none came twice; the header has no number.
+    let numbers: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| line["line"].as_u64())
+        .collect();
+    let expected: Vec<_> = (2..=lines.len() as u64).map(Some).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn a_key_that_an_agent_prints_is_in_no_session_no_result_and_no_pane() {
+    const KEY: &str = "sk-or-v1-the-key-of-the-test";
+    // An agent that shows its environment, as a tool and in its own words.
+    const AGENT: &str = r#"
+        say() { printf '{"type":"%s",%s}\n' "$1" "$2"; }
+        while read -r prompt; do
+            say agent_start '"id":"1"'
+            say tool_execution_start '"id":"1","tool":"env"'
+            say tool_execution_end '"id":"1","result":"KEY='"$OPENROUTER_API_KEY"'"'
+            say message_end '"text":"It is '"$OPENROUTER_API_KEY"'."'
+            say agent_end '"id":"1"'
+        done"#;
+    let home = Home::new();
+    let _daemon = home.start_command(home.command(&[]).env("OPENROUTER_API_KEY", KEY));
+    let ada = SpawnAgent {
+        program: "/bin/sh".into(),
+        ..spawning("ada", &["-c", AGENT])
+    };
+    spawn(&home, ada).unwrap();
+    let task = create(&home, "Show your environment");
+    let done = stands(&home, &task, TaskStatus::Done, LONG).task;
+    assert_eq!(done.result.as_deref(), Some("It is (secret)."));
+    let pane = pane(&home, "ada");
+    assert_eq!(pane.text, "It is (secret).");
+    let said = lines(&home, pane.session.unwrap().session).concat();
+    assert!(
+        said.contains("KEY=(secret)") && !said.contains(KEY),
+        "{said}"
+    );
 }
 
 #[test]

@@ -182,7 +182,6 @@ fn the_newest_running_tool_is_shown() {
     assert_eq!(tool(&pane), None);
 }
 
-/// Lines that mean something, whole and broken.
 /// What a session is made of.
 fn conversation(runtime: Runtime, lines: &[&str]) -> Vec<Change> {
     let changes = pane(runtime).feed((lines.join("\n") + "\n").as_bytes(), START);
@@ -241,6 +240,7 @@ fn what_is_said_called_and_returned_is_told_once_and_in_whole() {
     assert_eq!(local, [called(""), returned, said]);
 }
 
+/// Lines that mean something, whole and broken.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     const KINDS: [&str; 28] = [
         "agent_start",

@@ -247,6 +247,7 @@ fn a_thousand_turns_leave_the_prefix_as_it_was() {
     let place = Place::new();
     let limits = small(20_000, 5);
     let mut session = place.create(CostMode::Fast);
+    let header = fs::read(place.path()).unwrap();
     let mut sizes = Sizes(42);
     let mut escalated = Vec::new();
     for turn in 0..1000 {
@@ -276,6 +277,13 @@ fn a_thousand_turns_leave_the_prefix_as_it_was() {
                 .text
                 .contains(&format!("{{\"role\":\"user\",\"text\":\"{turn} "))
         );
+        if turn % 100 == 99 {
+            drop(session);
+            session = Session::open(&place.path()).unwrap();
+            assert_eq!(session.prefix(), PREFIX);
+            assert!(session.findings().is_empty());
+            assert!(fs::read(place.path()).unwrap().starts_with(&header));
+        }
     }
     let before = session.snapshot(&limits);
     assert!(before.compactions > 50);
