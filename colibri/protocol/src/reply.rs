@@ -18,7 +18,7 @@ pub enum ErrorKind {
     LineTooLong,
     /// The peer's account may not use the socket; the connection is closed.
     Forbidden,
-    /// Too many clients at once; the connection is closed. Try again.
+    /// Too many clients, or too many bytes of them wait; the connection is closed. Try again.
     Busy,
     /// A line began and did not end in time; the connection is closed.
     TimedOut,
