@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::board::Board;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::connection;
 use crate::failure::Failure;
@@ -45,6 +46,8 @@ pub(crate) struct Service {
     cost_mode: Mutex<CostModeSet>,
     /// One for each client that may be connected.
     pub(crate) seats: Arc<Semaphore>,
+    /// Memory for what clients leave unfinished or unread.
+    pub(crate) budget: Budget,
 }
 
 /// The cost mode in force, and the one that the next start begins with.
@@ -81,6 +84,7 @@ impl Service {
                 kept: kept_mode,
             }),
             seats,
+            budget: Budget::new(),
             config,
         }
     }

@@ -265,7 +265,9 @@ mod tests {
         let counts = reader.agent_counts(alive_since).unwrap();
         assert_eq!((counts.active, counts.idle, counts.offline), (1, 1, 1));
         let listed = reader.all_agents(alive_since).unwrap();
-        let listed = listed.iter().map(|agent| (agent.name.as_str(), agent.status));
+        let listed = listed
+            .iter()
+            .map(|agent| (agent.name.as_str(), agent.status));
         assert_eq!(
             listed.collect::<Vec<_>>(),
             [
