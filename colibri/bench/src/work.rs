@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use colibri_protocol::{
-    Agent, ClaimTask, Command, CreateTask, ErrorKind, NoFields, RegisterAgent, Reply, ReplyError,
-    Request, Status, Task, TaskStatus, TransitionTask,
+    Agent, Capability, ClaimTask, Command, CreateTask, ErrorKind, Name, NoFields, RegisterAgent,
+    Reply, ReplyError, Request, Status, Task, TaskStatus, TransitionTask,
 };
-use miette::{IntoDiagnostic as _, Result, miette};
+use miette::{IntoDiagnostic as _, Report, Result, miette};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -72,9 +72,9 @@ impl Worker {
     /// and the scheduler does not take part in the race.
     pub(crate) fn new(socket: &Path, name: &str) -> Result<Self> {
         let mut line = Line::connect(socket)?;
-        let own = name.parse().map_err(|problem| miette!("{problem}"))?;
+        let own = name.parse::<Capability>().map_err(Report::msg)?;
         let agent: Agent = line.ask(Command::RegisterAgent(RegisterAgent {
-            name: name.parse().map_err(|problem| miette!("{problem}"))?,
+            name: name.parse::<Name>().map_err(Report::msg)?,
             capabilities: [own].into(),
             host: None,
             slots: None,
