@@ -126,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.all {
         anstream::println!(
-            "not run (without --all): most scenarios of a first boot, the long races and kills of the board"
+            "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege"
         );
     }
     let seconds = started.elapsed().as_secs();

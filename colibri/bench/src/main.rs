@@ -71,7 +71,9 @@ fn main() -> Result<()> {
 
 /// The same life of a task, durable at each step, by the daemon and by two others.
 fn compare(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
-    let server = postgresql::Server::start(&args.folder)?;
+    // One that is there and does not start is as good as none, and said the same way.
+    let server = postgresql::Server::start(&args.folder)
+        .unwrap_or_else(|error| Err(format!("PostgreSQL does not start: {error}")));
     let mut rates: [Vec<f64>; 4] = Default::default();
     for run in 1..=args.runs {
         eprintln!("lives of tasks, run {run} of {}", args.runs);
@@ -92,13 +94,8 @@ fn compare(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
     }
     let [ours, together, alone, other] = rates.map(median);
     let ours = ours.unwrap_or_default();
-    let mut rate = |name: &str, per_second, aim| {
-        figures.rates.push(Rate {
-            name: name.to_owned(),
-            per_second,
-            ratio: ours / per_second,
-            aim,
-        });
+    let mut rate = |name, per_second, aim| {
+        figures.rates.push(Rate::new(name, per_second, ours, aim));
     };
     rate("colibri-daemon", ours, None);
     rate(
@@ -117,41 +114,38 @@ fn compare(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
 
 /// Latency on a small and on a full board; the start and the memory of a daemon that has the full one.
 fn boards(args: &Args, work: &Path, figures: &mut Figures) -> Result<()> {
-    for tasks in [FEW, args.tasks.max(FEW)] {
-        eprintln!("a board of {tasks} tasks");
+    let mut boards = vec![FEW, args.tasks.max(FEW)];
+    boards.dedup();
+    for tasks in boards {
+        eprintln!("a board of {tasks} tasks: filling it");
         let place = Place::new(work, &format!("board-{tasks}"))?;
         sqlite::fill(&place.database, tasks)?;
+        eprintln!("a board of {tasks} tasks: measuring");
         let daemon = Daemon::start(&args.daemon, &place)?;
         let board = format!("{tasks} tasks");
-        figures.rows.push(Row {
-            what: format!("start, {board}"),
-            value: daemon.took.as_secs_f64() * 1e3,
-            unit: "ms",
-            aim: None,
-        });
-        match daemon.memory_at_rest() {
-            Some(bytes) => figures.rows.push(Row {
-                what: format!("memory at rest, {board}"),
-                value: bytes as f64 / 1e6,
-                unit: "MB",
-                aim: Some(AIM_MEMORY_MB),
-            }),
-            None => figures
-                .not_measured
-                .push("memory at rest: this system has no /proc".to_owned()),
+        let mut row = |what: String, value, unit, aim| {
+            figures.rows.push(Row::new(what, value, unit, aim));
+        };
+        let start = daemon.took.as_secs_f64() * 1e3;
+        row(format!("start, {board}"), start, "ms", None);
+        let memory = daemon.memory_at_rest().map(|bytes| bytes as f64 / 1e6);
+        if let Some(megabytes) = memory {
+            let what = format!("memory at rest, {board}");
+            row(what, megabytes, "MB", Some(AIM_MEMORY_MB));
         }
         for clients in [1, CROWD] {
             for (what, times) in latency::measure(&place.socket, clients)?.each() {
                 for (part, percent) in [("p50", 50), ("p99", 99)] {
-                    let aimed = what == "status" && part == "p99";
-                    figures.rows.push(Row {
-                        what: format!("{what} {part}, {board}, {clients} clients"),
-                        value: latency::percentile(times, percent).as_secs_f64() * 1e3,
-                        unit: "ms",
-                        aim: aimed.then_some(AIM_STATUS_MS),
-                    });
+                    let aim = (what == "status" && part == "p99").then_some(AIM_STATUS_MS);
+                    let what = format!("{what} {part}, {board}, {clients} clients");
+                    let value = latency::percentile(times, percent).as_secs_f64() * 1e3;
+                    row(what, value, "ms", aim);
                 }
             }
+        }
+        if memory.is_none() {
+            let why = format!("memory at rest, {board}: this system has no /proc");
+            figures.not_measured.push(why);
         }
         daemon.stop()?;
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use colibri_protocol::{CreateTask, RegisterAgent};
+use colibri_protocol::{CreateTask, Name, RegisterAgent};
 use colibri_store::{Lease, Store};
 use jiff::Timestamp;
-use miette::{IntoDiagnostic as _, Result, miette};
+use miette::{IntoDiagnostic as _, Report, Result};
 use rusqlite::{Connection, TransactionBehavior, params};
 use uuid::Uuid;
 
@@ -97,13 +97,11 @@ pub(crate) fn each_alone(path: &Path) -> Result<f64> {
 /// An empty board with an agent for each client; gives back their ids.
 fn prepare(path: &Path) -> Result<Vec<String>> {
     let mut store = Store::open(path).into_diagnostic()?;
-    let host = "bench".parse().map_err(|problem| miette!("{problem}"))?;
+    let host = "bench".parse::<Name>().map_err(Report::msg)?;
     let mut agents = Vec::new();
     for number in 0..CLIENTS {
         let new = RegisterAgent {
-            name: format!("a{number}")
-                .parse()
-                .map_err(|problem| miette!("{problem}"))?,
+            name: format!("a{number}").parse::<Name>().map_err(Report::msg)?,
             capabilities: [].into(),
             host: None,
             slots: None,

@@ -17,87 +17,134 @@ pub(crate) struct Figures {
 /// A rate, and what the daemon reaches of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rate {
-    pub(crate) name: String,
-    pub(crate) per_second: f64,
+    name: String,
+    per_second: f64,
     /// The daemon's rate divided by this one.
-    pub(crate) ratio: f64,
+    ratio: f64,
     /// The least that the ratio is to be.
-    pub(crate) aim: Option<f64>,
+    aim: Option<f64>,
+    met: Option<bool>,
 }
 
 /// Something that is better the smaller it is.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    pub(crate) what: String,
-    pub(crate) value: f64,
-    pub(crate) unit: &'static str,
-    /// The most that it is to be.
-    pub(crate) aim: Option<f64>,
+    what: String,
+    value: f64,
+    unit: &'static str,
+    /// What it is to stay below.
+    aim: Option<f64>,
+    met: Option<bool>,
+}
+
+impl Rate {
+    pub(crate) fn new(name: &str, per_second: f64, ours: f64, aim: Option<f64>) -> Self {
+        let ratio = ours / per_second;
+        Self {
+            name: name.to_owned(),
+            per_second,
+            ratio,
+            aim,
+            met: aim.map(|aim| ratio >= aim),
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn new(what: String, value: f64, unit: &'static str, aim: Option<f64>) -> Self {
+        Self {
+            what,
+            value,
+            unit,
+            aim,
+            met: aim.map(|aim| value < aim),
+        }
+    }
+}
+
+impl Figures {
+    /// Whether each aim was met.
+    fn verdicts(&self) -> impl Iterator<Item = bool> {
+        let rates = self.rates.iter().filter_map(|rate| rate.met);
+        rates.chain(self.rows.iter().filter_map(|row| row.met))
+    }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<44} {:>10} {:>14}", "", "tasks/s", "daemon to it")?;
         for rate in &self.rates {
-            let aim = rate.aim.map_or_else(String::new, |aim| {
-                let met = if rate.ratio >= aim { "met" } else { "MISSED" };
-                format!("  aim {aim}: {met}")
-            });
             let Rate {
                 name,
                 per_second,
                 ratio,
                 ..
             } = rate;
-            writeln!(f, "{name:<44} {per_second:>10.0} {ratio:>14.2}{aim}")?;
+            let verdict = verdict("at least", rate.aim, rate.met);
+            writeln!(f, "{name:<44} {per_second:>10.0} {ratio:>14.2}{verdict}")?;
         }
         writeln!(f)?;
         for row in &self.rows {
-            let aim = row.aim.map_or_else(String::new, |aim| {
-                let met = if row.value < aim { "met" } else { "MISSED" };
-                format!("  aim below {aim}: {met}")
-            });
             let Row {
                 what, value, unit, ..
             } = row;
-            writeln!(f, "{what:<44} {value:>10.2} {unit}{aim}")?;
+            let verdict = verdict("below", row.aim, row.met);
+            writeln!(f, "{what:<44} {value:>10.2} {unit}{verdict}")?;
         }
+        writeln!(f)?;
         for what in &self.not_measured {
             writeln!(f, "NOT MEASURED: {what}")?;
         }
-        Ok(())
+        let missed = self.verdicts().filter(|met| !met).count();
+        let all = self.verdicts().count();
+        if missed == 0 {
+            writeln!(f, "All {all} aims are met.")
+        } else {
+            writeln!(f, "MISSED: {missed} of {all} aims.")
+        }
     }
+}
+
+/// What stands behind a figure that has an aim.
+fn verdict(relation: &str, aim: Option<f64>, met: Option<bool>) -> String {
+    aim.map_or_else(String::new, |aim| {
+        let met = if met == Some(true) { "met" } else { "MISSED" };
+        format!("  aim {relation} {aim}: {met}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_missed_its_aim_and_what_was_not_measured_is_said() {
-        let rate = |ratio| Rate {
-            name: "SQLite".to_owned(),
-            per_second: 100.0,
-            ratio,
-            aim: Some(0.8),
-        };
-        let row = |value| Row {
-            what: "status".to_owned(),
-            value,
-            unit: "ms",
-            aim: Some(5.0),
-        };
-        let text = Figures {
-            rates: vec![rate(0.8), rate(0.79)],
-            rows: vec![row(4.9), row(5.0)],
-            not_measured: vec!["PostgreSQL: install it".to_owned()],
+    fn figures(ours: f64, status: f64) -> Figures {
+        Figures {
+            rates: vec![
+                Rate::new("SQLite", 100.0, ours, Some(0.8)),
+                Rate::new("PostgreSQL", 50.0, ours, None),
+            ],
+            rows: vec![Row::new("status".to_owned(), status, "ms", Some(5.0))],
+            not_measured: vec!["memory: no /proc".to_owned()],
         }
-        .to_string();
+    }
+
+    #[test]
+    fn each_aim_has_its_verdict_and_so_have_all_together() {
+        let text = figures(80.0, 4.9).to_string();
         assert_eq!(text.matches(": met").count(), 2, "{text}");
+        assert!(text.ends_with("All 2 aims are met.\n"), "{text}");
+        let text = figures(79.0, 5.0).to_string();
         assert_eq!(text.matches(": MISSED").count(), 2, "{text}");
-        assert!(
-            text.ends_with("NOT MEASURED: PostgreSQL: install it\n"),
-            "{text}"
-        );
+        assert!(text.ends_with("MISSED: 2 of 2 aims.\n"), "{text}");
+        assert!(text.contains("NOT MEASURED: memory: no /proc"), "{text}");
+    }
+
+    #[test]
+    fn programs_read_the_same_verdicts() {
+        let json = serde_json::to_value(figures(80.0, 5.0)).unwrap();
+        assert_eq!(json["rates"][0]["met"], true);
+        assert_eq!(json["rates"][1]["met"], serde_json::Value::Null);
+        assert_eq!(json["rows"][0]["met"], false);
+        assert_eq!(json["not_measured"][0], "memory: no /proc");
     }
 }

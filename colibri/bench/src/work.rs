@@ -6,17 +6,31 @@ use std::path::Path;
 use std::time::Instant;
 
 use colibri_protocol::{
-    Agent, ClaimTask, Command, CreateTask, ErrorKind, NoFields, RegisterAgent, Reply, ReplyError,
-    Request, Status, Task, TaskStatus, TransitionTask,
+    Agent, Capability, ClaimTask, Command, CreateTask, ErrorKind, Name, NoFields, RegisterAgent,
+    ReplyError, Request, Status, TaskStatus, TransitionTask,
 };
-use miette::{IntoDiagnostic as _, Result, miette};
-use serde::de::DeserializeOwned;
+use miette::{IntoDiagnostic as _, Report, Result, miette};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use uuid::Uuid;
 
 /// Clients that work at the same time, whoever they work with.
 pub(crate) const CLIENTS: usize = 64;
 /// Tasks that each of them sees through.
 pub(crate) const EACH: usize = 60;
+
+/// A reply of which no more is read than is needed: the clients share the processors with the daemon.
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: Option<T>,
+    error: Option<ReplyError>,
+}
+
+/// A new task; the rest of it is known.
+#[derive(Deserialize)]
+struct Made {
+    id: Uuid,
+}
 
 /// A connection that stays, as that of an agent does.
 pub(crate) struct Line {
@@ -37,7 +51,7 @@ impl Line {
     }
 
     /// The daemon's answer, or its refusal.
-    fn outcome(&mut self, command: Command) -> Result<Result<serde_json::Value, ReplyError>> {
+    fn outcome<T: DeserializeOwned>(&mut self, command: Command) -> Result<Result<T, ReplyError>> {
         let mut line = serde_json::to_vec(&Request::from(command)).into_diagnostic()?;
         line.push(b'\n');
         self.stream.write_all(&line).into_diagnostic()?;
@@ -45,15 +59,16 @@ impl Line {
         self.reader
             .read_until(b'\n', &mut self.reply)
             .into_diagnostic()?;
-        let reply: Reply = serde_json::from_slice(&self.reply).into_diagnostic()?;
-        reply
-            .outcome()
-            .ok_or_else(|| miette!("a reply contradicts itself"))
+        let answer: Answer<T> = serde_json::from_slice(&self.reply).into_diagnostic()?;
+        match (answer.data, answer.error) {
+            (Some(data), None) => Ok(Ok(data)),
+            (None, Some(error)) => Ok(Err(error)),
+            _ => Err(miette!("a reply contradicts itself")),
+        }
     }
 
     fn ask<T: DeserializeOwned>(&mut self, command: Command) -> Result<T> {
-        let data = self.outcome(command)?.map_err(|error| miette!("{error}"))?;
-        serde_json::from_value(data).into_diagnostic()
+        self.outcome(command)?.map_err(|error| miette!("{error}"))
     }
 
     pub(crate) fn status(&mut self) -> Result<Status> {
@@ -72,15 +87,15 @@ impl Worker {
     /// and the scheduler does not take part in the race.
     pub(crate) fn new(socket: &Path, name: &str) -> Result<Self> {
         let mut line = Line::connect(socket)?;
-        let own = name.parse().map_err(|problem| miette!("{problem}"))?;
+        let own = name.parse::<Capability>().map_err(Report::msg)?;
         let agent: Agent = line.ask(Command::RegisterAgent(RegisterAgent {
-            name: name.parse().map_err(|problem| miette!("{problem}"))?,
+            name: name.parse::<Name>().map_err(Report::msg)?,
             capabilities: [own].into(),
             host: None,
             slots: None,
         }))?;
         let mut worker = Self { line, id: agent.id };
-        let held: Task = worker.line.ask(Command::CreateTask(CreateTask {
+        let held: Made = worker.line.ask(Command::CreateTask(CreateTask {
             capabilities: agent.capabilities,
             ..CreateTask::titled("held all the time")
         }))?;
@@ -89,7 +104,7 @@ impl Worker {
             agent_id: agent.id,
         });
         match worker.line.outcome(claim)? {
-            Ok(_) => Ok(worker),
+            Ok(IgnoredAny) => Ok(worker),
             // The scheduler was faster, and gave it to us: nobody else can do it.
             Err(error) if error.kind == ErrorKind::Conflict => Ok(worker),
             Err(error) => Err(miette!("{error}")),
@@ -97,24 +112,22 @@ impl Worker {
     }
 
     pub(crate) fn create(&mut self) -> Result<Uuid> {
-        let task: Task = self
-            .line
-            .ask(Command::CreateTask(CreateTask::titled("bench")))?;
-        Ok(task.id)
+        let new = CreateTask::titled("bench");
+        let made: Made = self.line.ask(Command::CreateTask(new))?;
+        Ok(made.id)
     }
 
     pub(crate) fn claim(&mut self, task_id: Uuid) -> Result<()> {
         let agent_id = self.id;
-        let _: Task = self
-            .line
-            .ask(Command::ClaimTask(ClaimTask { task_id, agent_id }))?;
+        let claim = ClaimTask { task_id, agent_id };
+        let IgnoredAny = self.line.ask(Command::ClaimTask(claim))?;
         Ok(())
     }
 
     pub(crate) fn finish(&mut self, task_id: Uuid) -> Result<()> {
         for status in [TaskStatus::Started, TaskStatus::Done] {
             let to = TransitionTask::to(task_id, status, Some(self.id));
-            let _: Task = self.line.ask(Command::TransitionTask(to))?;
+            let IgnoredAny = self.line.ask(Command::TransitionTask(to))?;
         }
         Ok(())
     }

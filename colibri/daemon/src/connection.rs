@@ -12,6 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{self, Answer};
+use crate::budget::Share;
 use crate::config::Patience;
 use crate::gate::{Gate, Peer};
 use crate::server::Service;
@@ -28,6 +29,7 @@ pub(crate) async fn serve(stream: UnixStream, gate: &Gate, service: &Service, st
     let mut connection = Connection {
         stream,
         buffer: LineBuffer::default(),
+        share: service.budget.share(),
         line_begun: None,
         patience: service.config.patience,
     };
@@ -51,8 +53,18 @@ pub(crate) async fn serve(stream: UnixStream, gate: &Gate, service: &Service, st
             Next::Gone => return,
             Next::Broken(error) => return connection.refuse(error).await,
         };
-        match answer::to_line(&line, &rights, service).await {
+        let answer = answer::to_line(&line, &rights, service).await;
+        // It may be a megabyte, and the client may be slow to read.
+        drop(line);
+        match answer {
             Answer::Line(reply) => {
+                let kept = reply.len() + connection.buffer.kept();
+                if let Err(full) = connection.share.hold(kept) {
+                    drop(reply);
+                    let text = format!("{full}; what was asked is done, its reply is lost");
+                    let error = ReplyError::new(ErrorKind::Busy, text);
+                    return connection.refuse(error).await;
+                }
                 if connection.send(&reply).await.is_err() {
                     return;
                 }
@@ -76,6 +88,8 @@ enum Next {
 struct Connection {
     stream: UnixStream,
     buffer: LineBuffer,
+    /// For the buffer, the line that is being answered, and the reply.
+    share: Share,
     /// When the first byte of an unfinished line came. Not the latest: a byte
     /// a second would otherwise hold a seat for ever.
     line_begun: Option<Instant>,
@@ -94,7 +108,12 @@ impl Connection {
                     return Next::Line(line);
                 }
                 Ok(Some(_)) => return Next::Broken(stopping()),
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Err(full) = self.share.hold(self.buffer.kept()) {
+                        let text = format!("{full}; nothing was done, try again");
+                        return Next::Broken(ReplyError::new(ErrorKind::Busy, text));
+                    }
+                }
                 Err(error) => {
                     let text = format!("{error}; the connection is closed");
                     return Next::Broken(ReplyError::new(ErrorKind::LineTooLong, text));
@@ -149,6 +168,7 @@ impl Connection {
         mut changes: broadcast::Receiver<Change>,
         stop: &Stop,
     ) {
+        self.forget();
         let mut change = Change::Subscribed;
         let mut chunk = [0; 4096];
         loop {
@@ -173,15 +193,22 @@ impl Connection {
         }
     }
 
+    /// What the client has sent is not looked at any more.
+    fn forget(&mut self) {
+        self.buffer = LineBuffer::default();
+        self.share.release();
+    }
+
     /// Says why, and hangs up without cutting the client off from reading it.
     async fn refuse(mut self, error: ReplyError) {
+        self.forget();
         let Ok(line) = Reply::new(None, Err(error)).to_line() else {
             return;
         };
         if self.send(&line).await.is_err() || self.stream.shutdown().await.is_err() {
             return;
         }
-        let mut chunk = vec![0; 64 * 1024];
+        let mut chunk = vec![0; 16 * 1024];
         let mut left = DISCARD;
         let discard = async {
             while left > 0 {

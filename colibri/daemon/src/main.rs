@@ -3,15 +3,17 @@
 //! [`run`] is its whole life on a page. Each step has a module of its own:
 //! [`config`] (flags and environment), [`place`] (the socket's path: probe,
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
-//! [`connection`] (clients), [`gate`] and [`rights`] (who may do what),
-//! [`answer`] (commands), [`scheduler`] (with [`assign`] and [`clockwork`],
-//! which only reckon), [`panes`] (the agents that it runs), [`door`] (their
-//! sockets) and [`sessions`] (what these said and did), [`health`].
+//! [`connection`] (clients, with the memory that [`budget`] lets them take),
+//! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
+//! [`scheduler`] (with [`assign`] and [`clockwork`], which only reckon),
+//! [`panes`] (the agents that it runs), [`door`] (their sockets) and
+//! [`sessions`] (what these said and did), [`health`].
 
 mod accounts;
 mod answer;
 mod assign;
 mod board;
+mod budget;
 mod clockwork;
 mod config;
 mod connection;

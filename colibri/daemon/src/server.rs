@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::board::Board;
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::connection;
 use crate::door::OpenDoor;
@@ -48,6 +49,8 @@ pub(crate) struct Service {
     cost_mode: Mutex<CostModeSet>,
     /// One for each client that may be connected to the daemon's own socket.
     seats: Arc<Semaphore>,
+    /// Memory for what clients leave unfinished or unread.
+    pub(crate) budget: Budget,
 }
 
 /// The cost mode in force, and the one that the next start begins with.
@@ -82,6 +85,7 @@ impl Service {
                 kept: kept_mode,
             }),
             seats,
+            budget: Budget::new(),
             config,
         }
     }

@@ -133,17 +133,3 @@ pub struct AgentCounts {
     /// Not heard of for longer than a lease lasts.
     pub offline: u32,
 }
-
-impl FromIterator<AgentStatus> for AgentCounts {
-    fn from_iter<I: IntoIterator<Item = AgentStatus>>(all: I) -> Self {
-        let mut counts = Self::default();
-        for status in all {
-            *match status {
-                AgentStatus::Active => &mut counts.active,
-                AgentStatus::Idle => &mut counts.idle,
-                AgentStatus::Offline => &mut counts.offline,
-            } += 1;
-        }
-        counts
-    }
-}

@@ -19,7 +19,7 @@ pub enum ErrorKind {
     /// An agent may not do this over its own socket; or the peer's account may not use the socket at
     /// all, and the connection is closed.
     Forbidden,
-    /// Too many clients at once; the connection is closed. Try again.
+    /// Too many clients, or too many bytes of them wait; the connection is closed. Try again.
     Busy,
     /// A line began and did not end in time; the connection is closed.
     TimedOut,

@@ -15,6 +15,10 @@ use crate::{
 /// Longest text that may serve as a request's `id`, in characters.
 const MAX_ID_CHARS: usize = 128;
 
+/// Most commas between the values of a request. Each value takes much more memory than its text: a
+/// megabyte of `0,0,0` would be sixteen.
+const MAX_COMMAS: usize = 10_000;
+
 /// A number or a short text (at most 128 characters) that comes back with the reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -150,6 +154,10 @@ impl Request {
     /// which names the field or lists the known commands. A field nobody knows
     /// is refused too, for a setting that is silently ignored hurts later.
     pub fn parse(line: &[u8]) -> Result<Self, Refused> {
+        if commas(line) > MAX_COMMAS {
+            let text = format!("a request has at most {MAX_COMMAS} commas outside its texts");
+            return Err(refuse(None, text));
+        }
         let mut fields: Map<String, Value> = match serde_json::from_slice(line) {
             Ok(Value::Object(fields)) => fields,
             Ok(_) => {
@@ -202,6 +210,21 @@ impl Request {
             Err(error) => Err(refuse(id, format!("`{name}`: {error}"))),
         }
     }
+}
+
+/// Commas outside texts, so that nothing has to be read for it.
+fn commas(line: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (0, false, false);
+    for &byte in line {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn request_id(value: Value) -> Option<RequestId> {
@@ -340,6 +363,15 @@ mod tests {
                 .message
                 .contains("`cmd` is missing; known commands: status")
         );
+    }
+
+    #[test]
+    fn commas_are_few_except_in_texts() {
+        let many = "0,".repeat(MAX_COMMAS + 1);
+        let dense = format!(r#"{{"cmd":"status","x":[{many}0]}}"#);
+        assert!(refused(&dense).error.message.contains("commas"));
+        let text = format!(r#"{{"cmd":"create-task","title":"a\"{many}"}}"#);
+        Request::parse(text.as_bytes()).unwrap();
     }
 
     #[test]

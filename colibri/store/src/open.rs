@@ -11,6 +11,9 @@ use crate::{Reader, Result, StoreError, schema};
 /// How long one connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Statements that are kept compiled: all that the writer has.
+const STATEMENTS: usize = 64;
+
 /// Bytes the log may keep after a checkpoint; a bigger one, grown under load,
 /// gives its space back.
 const LOG_KEPT: i64 = 64 * 1024 * 1024;
@@ -43,6 +46,7 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(open_failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(open_failed)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // Asked first: a file of another program must not even get our journal mode.
         schema::version(&connection).map_err(|error| match error {
             StoreError::Sqlite { source, .. } => open_failed(source),

@@ -420,6 +420,7 @@ mod tests {
             (crate::tasks::EXTEND.to_owned(), "tasks_held"),
             (crate::tasks::HELD.to_owned(), "tasks_held"),
             (crate::agents::AGENTS.to_owned(), "tasks_held"),
+            (crate::agents::COUNTS.to_owned(), "tasks_held"),
             (crate::jobs::DUE.to_owned(), "jobs_by_time"),
         ];
         for (sql, index) in queries {

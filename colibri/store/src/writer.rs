@@ -210,8 +210,10 @@ impl Batch<'_> {
 
     fn run(&self, sql: &str) -> Result<()> {
         self.transaction
-            .execute_batch(sql)
-            .while_trying_to("keep changes apart")
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .while_trying_to("keep changes apart")?;
+        Ok(())
     }
 }
 

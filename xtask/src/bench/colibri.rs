@@ -22,7 +22,9 @@ finish tasks, each step durable before the next. The same by others:
   where it is not installed.
 Latencies are those of connections that stay. One client asks without a pause,
 200 clients ten times a second each. All databases lie in one folder, which
-should be on a disk and not in memory.
+should be on a disk and not in memory. Aims: 0.8 of bare SQLite with one
+writer, `status` below 5 ms for 99 of 100, below 20 MB at rest; each has its
+verdict beside the figure.
 
 Examples:
   cargo xtask bench colibri --runs 3
