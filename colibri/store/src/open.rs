@@ -84,16 +84,7 @@ impl Store {
     /// # Errors
     /// When SQLite cannot open it.
     pub fn reader(&self) -> Result<Reader> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)
-            .while_trying_to("open a reading connection")?;
-        connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .while_trying_to("set its busy time-out")?;
-        Ok(Reader {
-            connection,
-            path: self.path.clone(),
-        })
+        Reader::open(&self.path)
     }
 
     /// Moves the write-ahead log into the database file and empties it.
@@ -117,6 +108,30 @@ impl Store {
             .close()
             .map_err(|(_, error)| error)
             .while_trying_to("close")
+    }
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .while_trying_to("open a reading connection")?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .while_trying_to("set its busy time-out")?;
+        Ok(Self {
+            connection,
+            path: path.into(),
+        })
+    }
+
+    /// Another reader, of the file that has this name now. Unlike this one it keeps nothing in
+    /// memory yet, so it sees what became of the file since.
+    ///
+    /// # Errors
+    /// When SQLite cannot open it.
+    pub fn afresh(&self) -> Result<Self> {
+        Self::open(&self.path)
     }
 }
 
