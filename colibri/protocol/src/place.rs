@@ -41,11 +41,7 @@ pub const RESTART_SERVICE: &str = if RUN_UNDER_VAR {
 };
 
 /// What shows which programs hold which files locked, or open; used in messages.
-pub const SHOW_HOLDERS: &str = if RUN_UNDER_VAR {
-    "fstat"
-} else {
-    "lslocks"
-};
+pub const SHOW_HOLDERS: &str = if RUN_UNDER_VAR { "fstat" } else { "lslocks" };
 
 /// What shows the service's log; used in messages.
 pub const SHOW_LOG: &str = if RUN_UNDER_VAR {
