@@ -39,7 +39,7 @@ use crate::board::Board;
 use crate::config::{Config, Flags};
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::health::Pulse;
+use crate::health::Health;
 use crate::panes::Panes;
 use crate::place::Place;
 use crate::server::Service;
@@ -98,7 +98,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         panes,
         gate,
         &place,
-        Pulse::start(),
+        Health::start(),
         kept_mode,
     ));
 

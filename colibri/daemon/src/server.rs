@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::health::Pulse;
+use crate::health::Health;
 use crate::panes::Panes;
 use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
@@ -37,7 +37,7 @@ pub(crate) struct Service {
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
     pub(crate) gate: Gate,
-    pub(crate) pulse: Pulse,
+    pub(crate) health: Health,
     pub(crate) socket: Option<Identity>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
@@ -63,7 +63,7 @@ impl Service {
         panes: Panes,
         gate: Gate,
         place: &Place,
-        pulse: Pulse,
+        health: Health,
         kept_mode: Option<CostMode>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(config.max_clients as usize));
@@ -71,7 +71,7 @@ impl Service {
             board,
             panes,
             gate,
-            pulse,
+            health,
             socket: place.identity(),
             started_at: Timestamp::now(),
             started: Instant::now(),
