@@ -16,6 +16,8 @@ pub enum Fault {
     Io,
     /// Its file cannot be opened.
     CannotOpen,
+    /// Its file is not where it was.
+    Moved,
     /// What is in it makes no sense.
     Damaged,
     /// Something else; the error's text says what.
@@ -42,7 +44,7 @@ impl Fault {
             Self::Full => "; free some space on its file system",
             Self::Locked => "; another program holds it locked",
             Self::ReadOnly => "; its file or file system is read-only",
-            Self::Io | Self::CannotOpen | Self::Damaged | Self::Other => "",
+            Self::Io | Self::CannotOpen | Self::Moved | Self::Damaged | Self::Other => "",
         }
     }
 }
@@ -86,6 +88,14 @@ pub enum StoreError {
         path: PathBuf,
         /// SQLite's reason.
         reason: String,
+    },
+    /// The file that is open is not where it was opened.
+    #[error("{} is not the file that was opened: {problem}", path.display())]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+        /// What is there now.
+        problem: String,
     },
     /// There is no such row.
     #[error("there is no {what}")]
@@ -150,6 +160,7 @@ impl StoreError {
         match self {
             Self::Sqlite { source, .. } => Fault::of(source),
             Self::Damaged { .. } => Fault::Damaged,
+            Self::Moved { .. } => Fault::Moved,
             _ => Fault::Other,
         }
     }

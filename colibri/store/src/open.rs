@@ -1,5 +1,7 @@
 //! Opening the file, and the one connection that writes.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +22,18 @@ const LOG_KEPT: i64 = 64 * 1024 * 1024;
 pub struct Store {
     pub(crate) connection: Connection,
     path: PathBuf,
+    file: FileId,
+}
+
+/// Tells one file from another that took its name: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        Ok(Self(meta.dev(), meta.ino()))
+    }
 }
 
 impl Store {
@@ -68,9 +82,14 @@ impl Store {
         connection
             .pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))
             .map_err(open_failed)?;
+        let file = FileId::of(path).map_err(|error| StoreError::Open {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             connection,
             path: path.into(),
+            file,
         })
     }
 
@@ -84,7 +103,7 @@ impl Store {
     /// # Errors
     /// When SQLite cannot open it.
     pub fn reader(&self) -> Result<Reader> {
-        Reader::open(&self.path)
+        Reader::open(&self.path, self.file)
     }
 
     /// Moves the write-ahead log into the database file and empties it.
@@ -112,7 +131,7 @@ impl Store {
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, file: FileId) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)
             .while_trying_to("open a reading connection")?;
@@ -122,16 +141,27 @@ impl Reader {
         Ok(Self {
             connection,
             path: path.into(),
+            file,
         })
     }
 
-    /// Another reader, of the file that has this name now. Unlike this one it keeps nothing in
-    /// memory yet, so it sees what became of the file since.
+    /// Another reader of the file, which unlike this one keeps nothing in memory yet, and so sees
+    /// what became of the file since.
     ///
     /// # Errors
-    /// When SQLite cannot open it.
+    /// [`StoreError::Moved`], or when SQLite cannot open it.
     pub fn afresh(&self) -> Result<Self> {
-        Self::open(&self.path)
+        // SQLite itself must not open another file of this name: the two would share what lies
+        // beside them, the log and its index, and take it away from under our writer.
+        let problem = match FileId::of(&self.path) {
+            Ok(file) if file == self.file => return Self::open(&self.path, file),
+            Ok(_) => "another file has its name".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Moved {
+            path: self.path.clone(),
+            problem,
+        })
     }
 }
 

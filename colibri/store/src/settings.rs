@@ -103,8 +103,15 @@ mod tests {
         assert_eq!(mark().unwrap().as_deref(), Some("two"));
         assert_eq!(reader.cost_mode().unwrap(), None);
 
-        std::fs::rename(&path, dir.path().join("aside")).unwrap();
-        assert_eq!(mark().unwrap_err().fault(), Fault::CannotOpen);
+        let aside = dir.path().join("aside");
+        std::fs::rename(&path, &aside).unwrap();
+        assert_eq!(mark().unwrap_err().fault(), Fault::Moved);
+        std::fs::copy(&aside, &path).unwrap();
+        let error = mark().unwrap_err();
+        assert_eq!(error.fault(), Fault::Moved);
+        assert!(error.to_string().contains("another file"), "{error}");
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(mark().unwrap().as_deref(), Some("two"));
     }
 
     #[test]

@@ -154,8 +154,8 @@ fn database(seen: &Seen, disk: &Verdict) -> Verdict {
             took.as_millis()
         )),
         Write::Done(..) => Verdict::Broken(format!(
-            "{path} is another file than the one that this daemon has open and writes to: put \
-             that one back if it still exists, then `{RESTART_SERVICE}`"
+            "{path} does not have what was just written into it: `{SHOW_LOG}` may say why, \
+             `{RESTART_SERVICE}` may help; compare with a backup"
         )),
         Write::Failed(trouble) => cannot("write", &path, trouble).unless(disk, "disk"),
         Write::Late(Step::Locking, waits) if *waits >= BRIEF => locked(&path),
@@ -184,7 +184,12 @@ fn cannot(what: &str, path: &impl Display, trouble: &Trouble) -> Verdict {
         Fault::ReadOnly => {
             "make it writable for the account of the daemon, and its file system too".to_owned()
         }
-        Fault::CannotOpen => format!("put it back where it was, then `{RESTART_SERVICE}`"),
+        Fault::CannotOpen => "it must be readable for the account of the daemon".to_owned(),
+        Fault::Moved => {
+            "what is written goes into the file that was moved or removed; move it back, or stop \
+             the service and put a backup in its place"
+                .to_owned()
+        }
         Fault::Damaged => "stop the service and put a backup in its place".to_owned(),
         Fault::Io => "`dmesg` may say what is wrong with the disk".to_owned(),
         Fault::Other => format!("`{SHOW_LOG}` may say more"),
@@ -520,7 +525,8 @@ mod tests {
         };
         for (fault, word) in [
             (Fault::Damaged, "put a backup in its place"),
-            (Fault::CannotOpen, "put it back"),
+            (Fault::CannotOpen, "readable for the account"),
+            (Fault::Moved, "move it back"),
             (Fault::Io, "dmesg"),
             (Fault::Other, "as SQLite says"),
         ] {
@@ -546,7 +552,12 @@ mod tests {
             if let Some(Ok(read)) = &mut seen.read {
                 read.mark = found.map(str::to_owned);
             }
-            tells(seen, &["database"], &[], "another file");
+            tells(
+                seen,
+                &["database"],
+                &[],
+                "does not have what was just written",
+            );
         }
     }
 
