@@ -404,6 +404,44 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_reading_that_nobody_waits_for_gives_its_connection_back() {
+        let (_dir, board) = open();
+        let released = Arc::new(AtomicBool::new(false));
+        for _ in 0..READERS * 2 {
+            let released = Arc::clone(&released);
+            let slow = board.read(move |reader| {
+                while !released.load(Ordering::Relaxed) {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                reader.task_counts()
+            });
+            let patience = std::time::Duration::from_millis(10);
+            assert!(tokio::time::timeout(patience, slow).await.is_err());
+        }
+        released.store(true, Ordering::Relaxed);
+        for _ in 0..READERS * 2 {
+            board.read(Reader::task_counts).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_waits_for_the_lock_says_so() {
+        let (dir, board) = open();
+        let other = rusqlite::Connection::open(dir.path().join("colibri.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let waiting = {
+            let board = Arc::clone(&board);
+            tokio::spawn(async move { create(&board, "t").await })
+        };
+        while board.writer_is_at().0 != Step::Locking {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        waiting.await.unwrap().unwrap();
+        assert_eq!(board.writer_is_at().0, Step::Waiting);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_second_board_on_the_same_file_is_refused() {
         let (dir, _board) = open();
         let second = Board::open(dir.path(), &dir.path().join("colibri.sqlite"), LEASE);
