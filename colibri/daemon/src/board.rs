@@ -315,7 +315,6 @@ fn refusal(error: &StoreError) -> ReplyError {
 mod tests {
     use super::*;
     use colibri_protocol::CreateTask;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     const LEASE: Lease = Lease(std::time::Duration::from_secs(60));
