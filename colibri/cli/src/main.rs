@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anstream::eprintln;
 use clap::Parser;
 use colibri_protocol::client::{Client, ClientError};
-use colibri_protocol::{Check, Command, Request, ServiceCheck};
+use colibri_protocol::{Command, Request, ServiceCheck};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -88,16 +88,7 @@ fn answered(args: &Args, data: &Value) -> ExitCode {
 fn failed(args: &Args, error: &ClientError) -> ExitCode {
     if matches!(args.verb, Verb::ServiceCheck) {
         // A check that cannot even ask has found something.
-        let unreachable = Check {
-            name: "socket".to_owned(),
-            ok: false,
-            detail: error.to_string(),
-        };
-        let check = ServiceCheck {
-            healthy: false,
-            checks: vec![unreachable],
-        };
-        return answered(args, &json!(check));
+        return answered(args, &json!(ServiceCheck::unreachable(error)));
     }
     if args.json {
         eprintln!("{:#}", json!({ "error": machine_readable(error) }));

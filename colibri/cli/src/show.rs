@@ -499,10 +499,10 @@ fn tasks(page: &TaskPage, zone: &TimeZone) -> String {
 fn checks(check: &ServiceCheck) -> String {
     let mut text = String::new();
     for check in &check.checks {
-        let (word, style) = if check.ok {
-            ("ok", Style::new().green())
-        } else {
-            ("FAIL", Style::new().red().bold())
+        let (word, style) = match (check.ok, check.unknown) {
+            (true, _) => ("ok", Style::new().green()),
+            (false, false) => ("FAIL", Style::new().red().bold()),
+            (false, true) => ("?", Style::new().yellow()),
         };
         let word = format!("{word:<4}");
         let _ = writeln!(
@@ -620,18 +620,23 @@ mod tests {
 
     #[test]
     fn a_check_is_one_line_each() {
-        let check = |name: &str, ok| Check {
+        let check = |name: &str, ok, unknown| Check {
             name: name.into(),
             ok,
+            unknown,
             detail: "a\nb".into(),
         };
         let all = ServiceCheck {
             healthy: false,
-            checks: vec![check("wal", true), check("disk", false)],
+            checks: vec![
+                check("wal", true, false),
+                check("disk", false, false),
+                check("writer", false, true),
+            ],
         };
         assert_eq!(
             plain(&checks(&all)),
-            "ok   wal       a\u{fffd}b\nFAIL disk      a\u{fffd}b\n"
+            "ok   wal       a\u{fffd}b\nFAIL disk      a\u{fffd}b\n?    writer    a\u{fffd}b\n"
         );
     }
 

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use colibri_protocol::ServiceCheck;
 use serde_json::{Value, json};
 
 fn colibri(socket: &Path, args: &[&str]) -> Output {
@@ -78,23 +80,52 @@ fn an_unreachable_daemon_is_3_and_the_words_say_what_to_do() {
     assert_eq!(error["error"]["kind"], "unreachable");
 }
 
-#[test]
-fn a_service_check_is_0_or_1_even_when_nobody_answers() {
-    let dir = tempfile::tempdir().unwrap();
-    let output = colibri(&dir.path().join("s"), &["service-check"]);
+/// Runs a check that gets no answer: one line a part, of which only the socket's says what is wrong.
+fn socket_line(socket: &Path) -> String {
+    let output = colibri(socket, &["service-check", "--timeout", "1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stdout).starts_with("FAIL socket"),
-        "{}",
-        text(&output.stdout)
-    );
-    let output = colibri(&dir.path().join("s"), &["service-check", "--json"]);
-    let check: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &check["healthy"]),
-        (Some(1), &json!(false))
-    );
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert_eq!(lines.len(), ServiceCheck::PARTS.len(), "{lines:?}");
+    for (line, part) in lines.iter().zip(ServiceCheck::PARTS) {
+        let word = if part == "socket" { "FAIL" } else { "?" };
+        assert!(line.starts_with(&format!("{word:<4} {part:<9} ")), "{line}");
+    }
+    let output = colibri(socket, &["service-check", "--timeout", "1", "--json"]);
+    let check: ServiceCheck = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), check.healthy), (Some(1), false));
+    assert!(lines[0].ends_with(&check.checks[0].detail), "{check:?}");
+    check.checks[0].detail.clone()
+}
 
+#[test]
+fn a_service_check_tells_why_nobody_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let words = socket_line(&socket);
+    assert!(words.starts_with("there is no socket at"), "{words}");
+
+    let listener = UnixListener::bind(&socket).unwrap();
+    let words = socket_line(&socket);
+    assert!(words.contains("gave no answer within 1s"), "{words}");
+
+    // What we make is ours.
+    if dir.path().metadata().unwrap().uid() == 0 {
+        println!("NOT CHECKED: root may use every socket");
+    } else {
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0)).unwrap();
+        let words = socket_line(&socket);
+        assert!(words.starts_with("permission denied on"), "{words}");
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    drop(listener);
+    let words = socket_line(&socket);
+    assert!(words.starts_with("nobody listens on"), "{words}");
+    assert!(words.contains(socket.to_str().unwrap()), "{words}");
+}
+
+#[test]
+fn a_service_check_is_0_or_1() {
     for (healthy, code) in [(true, 0), (false, 1)] {
         let data = json!({"healthy": healthy,
             "checks": [{"name": "wal", "ok": healthy, "detail": "seen"}]});

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use colibri_protocol::{Change as Told, ErrorKind, ReplyError};
-use colibri_store::{Batch, Lease, Reader, Store, StoreError};
+use colibri_store::{Batch, Fault, Lease, Reader, Store, StoreError};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
@@ -31,9 +32,45 @@ pub(crate) struct Board {
     changes: mpsc::Sender<Job>,
     told: broadcast::Sender<Told>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    idle_readers: Mutex<Vec<Reader>>,
-    turns: Semaphore,
+    progress: Progress,
+    idle_readers: Arc<Mutex<Vec<Reader>>>,
+    turns: Arc<Semaphore>,
     _lock: File,
+}
+
+/// What the writer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Waits for something to do.
+    Waiting,
+    /// Tries to lock the database; again and again, as long as another program has it locked.
+    Locking,
+    /// Makes the changes of a batch.
+    Changing,
+    /// Has them written to the disk.
+    Committing,
+}
+
+/// What the writer does and since when, for those who wonder why it does not come round.
+#[derive(Debug, Clone)]
+struct Progress(Arc<Mutex<(Step, Instant)>>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new((Step::Waiting, Instant::now()))))
+    }
+
+    /// One that it is at already goes on.
+    fn enter(&self, step: Step) {
+        let mut now = locked(&self.0);
+        if now.0 != step {
+            *now = (step, Instant::now());
+        }
+    }
+
+    fn get(&self) -> (Step, Instant) {
+        *locked(&self.0)
+    }
 }
 
 /// Called when it is known whether a change reached the disk.
@@ -66,16 +103,19 @@ impl Board {
         let (changes, queue) = mpsc::channel(QUEUE);
         let told = broadcast::Sender::new(KEPT);
         let tell = told.clone();
+        let progress = Progress::new();
+        let note = progress.clone();
         let writer = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write(store, queue, &tell))
+            .spawn(move || write(store, queue, &tell, &note))
             .map_err(|error| Failure::io("start the writer of", PathBuf::from(db_path), error))?;
         Ok(Self {
             changes,
             told,
             writer: Mutex::new(Some(writer)),
-            idle_readers: Mutex::new(idle_readers),
-            turns: Semaphore::new(READERS),
+            progress,
+            idle_readers: Arc::new(Mutex::new(idle_readers)),
+            turns: Arc::new(Semaphore::new(READERS)),
             _lock: lock,
         })
     }
@@ -85,27 +125,37 @@ impl Board {
         &self,
         change: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ReplyError> {
+        self.submit(change, refusal).await.unwrap_or_else(|| {
+            let text = "the daemon is stopping; nothing was changed";
+            Err(ReplyError::new(ErrorKind::ShuttingDown, text))
+        })
+    }
+
+    /// Makes one change whose failure the caller explains; nothing when the writer has ended.
+    pub(crate) async fn submit<T: Send + 'static, E: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError> + Send + 'static,
+        explain: fn(&StoreError) -> E,
+    ) -> Option<Result<T, E>> {
         let (answer, answered) = oneshot::channel();
         let change: Change = Box::new(move |batch| {
             let made = match batch {
-                Ok(batch) => batch.attempt(change).map_err(|error| refusal(&error)),
-                Err(error) => Err(refusal(error)),
+                Ok(batch) => batch.attempt(change).map_err(|error| explain(&error)),
+                Err(error) => Err(explain(error)),
             };
             Box::new(move |committed| {
-                let outcome = made.and_then(|value| committed.map(|()| value).map_err(refusal));
+                let outcome = made.and_then(|value| committed.map(|()| value).map_err(explain));
                 // Nobody waits any more when the client is gone; the change stands.
                 let _ = answer.send(outcome);
             })
         });
-        let stopping = || {
-            let text = "the daemon is stopping; nothing was changed";
-            ReplyError::new(ErrorKind::ShuttingDown, text)
-        };
-        self.changes
-            .send(Job::Change(change))
-            .await
-            .map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        self.changes.send(Job::Change(change)).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// What the writer does, and since when.
+    pub(crate) fn writer_is_at(&self) -> (Step, Instant) {
+        self.progress.get()
     }
 
     /// Every change from now on, in its order, once it is on disk. Whoever is slow to read loses the
@@ -132,21 +182,23 @@ impl Board {
                 "reading failed; the daemon's log has the reason",
             )
         };
-        let _turn = self
-            .turns
-            .acquire()
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
             .await
             .map_err(|error| lost(&error.to_string()))?;
         let reader = self
             .readers()
             .pop()
             .ok_or_else(|| lost("no connection is left"))?;
+        let idle_readers = Arc::clone(&self.idle_readers);
         let task = tokio::task::spawn_blocking(move || {
             let outcome = read(&reader);
-            (reader, outcome)
+            // Not left to the caller, who may have given up waiting.
+            locked(&idle_readers).push(reader);
+            drop(turn);
+            outcome
         });
-        let (reader, outcome) = task.await.map_err(|error| lost(&error.to_string()))?;
-        self.readers().push(reader);
+        let outcome = task.await.map_err(|error| lost(&error.to_string()))?;
         outcome.map_err(|error| refusal(&error))
     }
 
@@ -155,11 +207,7 @@ impl Board {
         self.readers().clear();
         // An error means that the writer has already ended.
         let _ = self.changes.send(Job::Close).await;
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
+        let writer = locked(&self.writer).take();
         if let Some(writer) = writer {
             let joined = tokio::task::spawn_blocking(move || writer.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -168,16 +216,23 @@ impl Board {
         }
     }
 
-    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
-        self.idle_readers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn readers(&self) -> MutexGuard<'_, Vec<Reader>> {
+        locked(&self.idle_readers)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The writer's life: whatever waits goes into one transaction together, so
 /// that two hundred clients cost one sync and not two hundred.
-fn write(mut store: Store, mut queue: mpsc::Receiver<Job>, told: &broadcast::Sender<Told>) {
+fn write(
+    mut store: Store,
+    mut queue: mpsc::Receiver<Job>,
+    told: &broadcast::Sender<Told>,
+    progress: &Progress,
+) {
     while let Some(first) = queue.blocking_recv() {
         let mut changes = Vec::new();
         let mut next = Some(first);
@@ -193,7 +248,7 @@ fn write(mut store: Store, mut queue: mpsc::Receiver<Job>, told: &broadcast::Sen
             };
         }
         if !changes.is_empty() {
-            write_together(&mut store, changes, told);
+            write_together(&mut store, changes, told, progress);
         }
     }
     if let Err(error) = store.close() {
@@ -202,13 +257,21 @@ fn write(mut store: Store, mut queue: mpsc::Receiver<Job>, told: &broadcast::Sen
     }
 }
 
-fn write_together(store: &mut Store, changes: Vec<Change>, told: &broadcast::Sender<Told>) {
+fn write_together(
+    store: &mut Store,
+    changes: Vec<Change>,
+    told: &broadcast::Sender<Told>,
+    progress: &Progress,
+) {
+    progress.enter(Step::Locking);
     let (acknowledgements, outcome) = match store.begin() {
         Ok(mut batch) => {
+            progress.enter(Step::Changing);
             let acknowledgements: Vec<Acknowledge> = changes
                 .into_iter()
                 .map(|change| change(Ok(&mut batch)))
                 .collect();
+            progress.enter(Step::Committing);
             (acknowledgements, batch.commit())
         }
         Err(error) => (
@@ -227,6 +290,10 @@ fn write_together(store: &mut Store, changes: Vec<Change>, told: &broadcast::Sen
     });
     if let Err(error) = &outcome {
         tracing::error!("{error}");
+    }
+    // While another program has the lock, the next attempt is a part of this one.
+    if !matches!(&outcome, Err(error) if error.fault() == Fault::Locked) {
+        progress.enter(Step::Waiting);
     }
     for acknowledge in acknowledgements {
         acknowledge(outcome.as_ref().copied());
@@ -263,7 +330,6 @@ fn refusal(error: &StoreError) -> ReplyError {
 mod tests {
     use super::*;
     use colibri_protocol::CreateTask;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     const LEASE: Lease = Lease(std::time::Duration::from_secs(60));
@@ -349,6 +415,44 @@ mod tests {
         for task in slow {
             task.await.unwrap().unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reading_that_nobody_waits_for_gives_its_connection_back() {
+        let (_dir, board) = open();
+        let released = Arc::new(AtomicBool::new(false));
+        for _ in 0..READERS * 2 {
+            let released = Arc::clone(&released);
+            let slow = board.read(move |reader| {
+                while !released.load(Ordering::Relaxed) {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                reader.task_counts()
+            });
+            let patience = std::time::Duration::from_millis(10);
+            assert!(tokio::time::timeout(patience, slow).await.is_err());
+        }
+        released.store(true, Ordering::Relaxed);
+        for _ in 0..READERS * 2 {
+            board.read(Reader::task_counts).await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_waits_for_the_lock_says_so() {
+        let (dir, board) = open();
+        let other = rusqlite::Connection::open(dir.path().join("colibri.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let waiting = {
+            let board = Arc::clone(&board);
+            tokio::spawn(async move { create(&board, "t").await })
+        };
+        while board.writer_is_at().0 != Step::Locking {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        waiting.await.unwrap().unwrap();
+        assert_eq!(board.writer_is_at().0, Step::Waiting);
     }
 
     #[tokio::test(flavor = "multi_thread")]

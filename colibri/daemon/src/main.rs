@@ -45,7 +45,7 @@ use crate::config::{Config, Flags};
 use crate::door::Doors;
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::health::Pulse;
+use crate::health::Health;
 use crate::panes::Panes;
 use crate::place::Place;
 use crate::server::Service;
@@ -106,7 +106,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         board,
         panes,
         &place,
-        Pulse::start(),
+        Health::start(),
         kept_mode,
     ));
 

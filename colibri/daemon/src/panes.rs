@@ -212,6 +212,14 @@ impl Panes {
         }
     }
 
+    /// Agents with a process that nobody keeps any more: a keeper has a fault, then.
+    pub(crate) fn unkept(&self) -> Vec<Name> {
+        let seats = self.seats();
+        let is_unkept = |seat: &Seat| !is_running(Some(seat)) && seat.pane.borrow().pid.is_some();
+        let unkept = seats.iter().filter(|(_, seat)| is_unkept(seat));
+        unkept.map(|(name, _)| name.clone()).collect()
+    }
+
     /// A session of an agent, running or not.
     ///
     /// # Errors

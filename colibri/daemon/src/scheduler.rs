@@ -1,7 +1,7 @@
 //! The scheduler: makes the tasks of jobs that are due, takes tasks back from agents that are gone,
 //! and gives queued tasks to agents that can do them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::{Change, ClaimTask, Job, ReplyError, TaskStatus};
@@ -37,20 +37,66 @@ const LATER: Duration = Duration::from_secs(3600);
 /// Decides who works.
 const ACTOR: &str = "scheduler";
 
-/// When the scheduler last did something: by the clock, to be shown, and by one that nobody sets,
-/// to tell its age. A host without a battery gets its time while we run.
+/// The scheduler's rounds: when the last good one was, and how far it is with this one.
 #[derive(Debug, Default)]
-pub(crate) struct LastTick(Mutex<Option<(Timestamp, Instant)>>);
+pub(crate) struct LastTick(Mutex<Rounds>);
+
+#[derive(Debug, Default)]
+struct Rounds {
+    /// By the clock, to be shown, and by one that nobody sets, to tell its age. A host without a
+    /// battery gets its time while we run.
+    done: Option<(Timestamp, Instant)>,
+    /// What it does just now, between two rounds nothing, and since when.
+    doing: Option<(&'static str, Instant)>,
+    /// Why the last round came to nothing.
+    failure: Option<String>,
+}
+
+/// The same for whoever looks whether all is well.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RoundsSeen {
+    /// The age of the last good round.
+    pub(crate) last: Option<Duration>,
+    /// What it does just now, and for how long.
+    pub(crate) doing: Option<(&'static str, Duration)>,
+    /// Why the last round came to nothing.
+    pub(crate) failure: Option<String>,
+}
 
 impl LastTick {
     pub(crate) fn get(&self) -> Option<(Timestamp, Duration)> {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.rounds().done;
         last.map(|(at, instant)| (at, instant.elapsed()))
     }
 
-    fn set(&self, at: Timestamp) {
-        let now = Some((at, Instant::now()));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    pub(crate) fn seen(&self) -> RoundsSeen {
+        let rounds = self.rounds();
+        RoundsSeen {
+            last: rounds.done.map(|(_, instant)| instant.elapsed()),
+            doing: rounds.doing.map(|(what, since)| (what, since.elapsed())),
+            failure: rounds.failure.clone(),
+        }
+    }
+
+    fn begin(&self, what: &'static str) {
+        self.rounds().doing = Some((what, Instant::now()));
+    }
+
+    fn done(&self, at: Timestamp) {
+        *self.rounds() = Rounds {
+            done: Some((at, Instant::now())),
+            ..Rounds::default()
+        };
+    }
+
+    fn failed(&self, error: &ReplyError) {
+        let mut rounds = self.rounds();
+        rounds.doing = None;
+        rounds.failure = Some(error.to_string());
+    }
+
+    fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,13 +109,14 @@ pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
         let pause = match round(&service).await {
             Ok(next_job) => {
                 let now = Timestamp::now();
-                service.last_tick.set(now);
+                service.last_tick.done(now);
                 let until = next_job.map(|at| at.duration_since(now));
                 until.map_or(tick, |until| tick.min(positive(until)))
             }
             Err(_) if stop.is_asked() => return,
             Err(error) => {
                 tracing::error!("the scheduler: {error}");
+                service.last_tick.failed(&error);
                 tick.min(PAUSE)
             }
         };
@@ -106,8 +153,12 @@ async fn stir(changes: &mut Receiver<Change>) {
 
 /// One look at everything. Gives back when the next job is due.
 async fn round(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+    let begin = |what| service.last_tick.begin(what);
+    begin("making the tasks of jobs");
     run_jobs(service).await?;
+    begin("taking tasks back from agents that are gone");
     take_back(service).await?;
+    begin("giving tasks out");
     while give_out(service).await? >= AT_ONCE {}
     let (next, _) = service.board.read(Reader::coming_jobs).await?;
     Ok(next)

@@ -18,7 +18,7 @@ use crate::connection;
 use crate::door::OpenDoor;
 use crate::failure::Failure;
 use crate::gate::Gate;
-use crate::health::Pulse;
+use crate::health::Health;
 use crate::panes::Panes;
 use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
@@ -41,7 +41,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
-    pub(crate) pulse: Pulse,
+    pub(crate) health: Health,
     pub(crate) socket: Option<Identity>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
@@ -68,14 +68,14 @@ impl Service {
         board: Arc<Board>,
         panes: Panes,
         place: &Place,
-        pulse: Pulse,
+        health: Health,
         kept_mode: Option<CostMode>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(config.max_clients as usize));
         Self {
             board,
             panes,
-            pulse,
+            health,
             socket: place.identity(),
             started_at: Timestamp::now(),
             started: Instant::now(),

@@ -28,9 +28,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub enum ClientError {
     /// The path of the socket does not exist.
     #[error(
-        "there is no socket at {}: the daemon is not running; start it with `{}`, \
-         or name its socket with --socket or {}",
-        socket.display(), place::START_SERVICE, place::SOCKET_VARIABLE
+        "there is no socket at {}: the daemon is not running; start it with `{}` (`{}` when it \
+         runs after all: its socket was removed), or name its socket with --socket or {}",
+        socket.display(), place::START_SERVICE, place::RESTART_SERVICE, place::SOCKET_VARIABLE
     )]
     Missing {
         /// The path.

@@ -277,13 +277,23 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             wal_bytes: 53_592,
         },
     };
+    let seen = |name: &str, ok, unknown, detail: &str| Check {
+        name: name.to_owned(),
+        ok,
+        unknown,
+        detail: detail.to_owned(),
+    };
     let check = ServiceCheck {
-        healthy: true,
-        checks: vec![Check {
-            name: "wal".to_owned(),
-            ok: true,
-            detail: "journal mode wal, 53592 bytes to be checkpointed".to_owned(),
-        }],
+        healthy: false,
+        checks: vec![
+            seen("wal", true, false, "journal mode wal, log of 53592 bytes"),
+            seen(
+                "writer",
+                false,
+                true,
+                "waits for the database's lock; see `database`",
+            ),
+        ],
     };
     let tasks = TaskPage {
         tasks: vec![queued.clone()],

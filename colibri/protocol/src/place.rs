@@ -34,6 +34,16 @@ pub const START_SERVICE: &str = if RUN_UNDER_VAR {
     "systemctl start colibri-daemon"
 };
 
+/// What starts the service anew by hand; used in messages.
+pub const RESTART_SERVICE: &str = if RUN_UNDER_VAR {
+    "service colibri_daemon restart"
+} else {
+    "systemctl restart colibri-daemon"
+};
+
+/// What shows which programs hold which files locked, or open; used in messages.
+pub const SHOW_HOLDERS: &str = if RUN_UNDER_VAR { "fstat" } else { "lslocks" };
+
 /// What shows the service's log; used in messages.
 pub const SHOW_LOG: &str = if RUN_UNDER_VAR {
     "tail /var/log/colibri-daemon.log"

@@ -236,6 +236,10 @@ pub struct Check {
     pub name: String,
     /// Whether it is well.
     pub ok: bool,
+    /// Whether nobody can tell, because of something else that is broken. `ok` is false then, and
+    /// `detail` says where to look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// What was seen, and what to do when it is not well.
     pub detail: String,
 }
@@ -247,6 +251,44 @@ pub struct ServiceCheck {
     pub healthy: bool,
     /// One entry a part of the service.
     pub checks: Vec<Check>,
+}
+
+impl ServiceCheck {
+    /// What is looked at, in the order of the reply.
+    pub const PARTS: [&str; 9] = [
+        "socket",
+        "database",
+        "wal",
+        "writer",
+        "disk",
+        "loop",
+        "scheduler",
+        "intake",
+        "snapshot",
+    ];
+
+    /// What a client can say when it gets no answer, and `problem` is why: only the daemon can look
+    /// at the rest.
+    pub fn unreachable(problem: impl ToString) -> Self {
+        let checks = Self::PARTS.map(|name| {
+            let is_socket = name == "socket";
+            Check {
+                name: name.to_owned(),
+                ok: false,
+                unknown: !is_socket,
+                detail: if is_socket {
+                    problem.to_string()
+                } else {
+                    "not looked at: only the daemon can, and it did not answer; see `socket`"
+                        .to_owned()
+                },
+            }
+        });
+        Self {
+            healthy: false,
+            checks: checks.into(),
+        }
+    }
 }
 
 #[cfg(test)]

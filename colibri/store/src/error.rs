@@ -2,6 +2,53 @@
 
 use std::path::PathBuf;
 
+/// What kind of thing is wrong, as far as SQLite can tell: with the database, or with what it
+/// lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Another program holds it locked.
+    Locked,
+    /// There is no room for it to grow.
+    Full,
+    /// Its file or file system is read-only.
+    ReadOnly,
+    /// The system could not read or write it.
+    Io,
+    /// Its file cannot be opened.
+    CannotOpen,
+    /// Its file is not where it was.
+    Moved,
+    /// What is in it makes no sense.
+    Damaged,
+    /// Something else; the error's text says what.
+    Other,
+}
+
+impl Fault {
+    fn of(error: &rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::SystemIoFailure) => Self::Io,
+            Some(ErrorCode::CannotOpen) => Self::CannotOpen,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged,
+            _ => Self::Other,
+        }
+    }
+
+    /// What to add to SQLite's own words.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Full => "; free some space on its file system",
+            Self::Locked => "; another program holds it locked",
+            Self::ReadOnly => "; its file or file system is read-only",
+            Self::Io | Self::CannotOpen | Self::Moved | Self::Damaged | Self::Other => "",
+        }
+    }
+}
+
 /// Why the database could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -42,6 +89,14 @@ pub enum StoreError {
         /// SQLite's reason.
         reason: String,
     },
+    /// The file that is open is not where it was opened.
+    #[error("{} is not the file that was opened: {problem}", path.display())]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+        /// What is there now.
+        problem: String,
+    },
     /// There is no such row.
     #[error("there is no {what}")]
     NotFound {
@@ -63,18 +118,18 @@ pub enum StoreError {
         reason: String,
     },
     /// SQLite refused; nothing was changed.
-    #[error("the database could not {what}: {source}{}", advice(source))]
+    #[error("the database could not {what}: {source}{}", Fault::of(source).advice())]
     Sqlite {
         /// What was tried.
         what: &'static str,
         /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// The transaction that held this change together with others could not
-    /// be written; none of them was.
+    /// The transaction that held this change together with others was lost
+    /// before it could be written; none of them was.
     #[error("the database could not write: {reason}")]
     Commit {
-        /// SQLite's reason.
+        /// How it was lost.
         reason: String,
     },
     /// The system has no random numbers, and so there is no id for a new row.
@@ -100,6 +155,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What kind of thing is wrong.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Sqlite { source, .. } => Fault::of(source),
+            Self::Damaged { .. } => Fault::Damaged,
+            Self::Moved { .. } => Fault::Moved,
+            _ => Fault::Other,
+        }
+    }
+
     pub(crate) fn no_task(id: uuid::Uuid) -> Self {
         Self::NotFound {
             what: format!("task {id}"),
@@ -110,18 +175,6 @@ impl StoreError {
         Self::NotFound {
             what: format!("agent {id}; `register-agent` gives an agent its id"),
         }
-    }
-}
-
-fn advice(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode;
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "; free some space on its file system",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "; another program holds it locked"
-        }
-        Some(ErrorCode::ReadOnly) => "; its file or file system is read-only",
-        _ => "",
     }
 }
 

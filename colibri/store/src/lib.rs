@@ -19,7 +19,7 @@ mod tasks;
 mod writer;
 
 pub use agents::Lease;
-pub use error::StoreError;
+pub use error::{Fault, StoreError};
 pub use open::Store;
 pub use reader::{Reader, Waiting};
 pub use schema::SCHEMA_VERSION;

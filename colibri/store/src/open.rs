@@ -1,5 +1,7 @@
 //! Opening the file, and the one connection that writes.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +25,18 @@ const LOG_KEPT: i64 = 64 * 1024 * 1024;
 pub struct Store {
     pub(crate) connection: Connection,
     path: PathBuf,
+    file: FileId,
+}
+
+/// Tells one file from another that took its name: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        Ok(Self(meta.dev(), meta.ino()))
+    }
 }
 
 impl Store {
@@ -72,9 +86,14 @@ impl Store {
         connection
             .pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))
             .map_err(open_failed)?;
+        let file = FileId::of(path).map_err(|error| StoreError::Open {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             connection,
             path: path.into(),
+            file,
         })
     }
 
@@ -88,16 +107,7 @@ impl Store {
     /// # Errors
     /// When SQLite cannot open it.
     pub fn reader(&self) -> Result<Reader> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)
-            .while_trying_to("open a reading connection")?;
-        connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .while_trying_to("set its busy time-out")?;
-        Ok(Reader {
-            connection,
-            path: self.path.clone(),
-        })
+        Reader::open(&self.path, self.file)
     }
 
     /// Moves the write-ahead log into the database file and empties it.
@@ -121,6 +131,41 @@ impl Store {
             .close()
             .map_err(|(_, error)| error)
             .while_trying_to("close")
+    }
+}
+
+impl Reader {
+    fn open(path: &Path, file: FileId) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .while_trying_to("open a reading connection")?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .while_trying_to("set its busy time-out")?;
+        Ok(Self {
+            connection,
+            path: path.into(),
+            file,
+        })
+    }
+
+    /// Another reader of the file, which unlike this one keeps nothing in memory yet, and so sees
+    /// what became of the file since.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], or when SQLite cannot open it.
+    pub fn afresh(&self) -> Result<Self> {
+        // SQLite itself must not open another file of this name: the two would share what lies
+        // beside them, the log and its index, and take it away from under our writer.
+        let problem = match FileId::of(&self.path) {
+            Ok(file) if file == self.file => return Self::open(&self.path, file),
+            Ok(_) => "another file has its name".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Moved {
+            path: self.path.clone(),
+            problem,
+        })
     }
 }
 

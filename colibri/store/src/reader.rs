@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::While;
+use crate::open::FileId;
 use crate::row::{TASK_COLUMNS, capabilities, from_json, get, parsed, task, to_json};
 use crate::{Result, StoreError, schema};
 
@@ -21,6 +22,8 @@ use crate::{Result, StoreError, schema};
 pub struct Reader {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    /// The file that the writer has open.
+    pub(crate) file: FileId,
 }
 
 impl Reader {

@@ -167,18 +167,14 @@ impl Batch<'_> {
     /// subscribers are to be told.
     ///
     /// # Errors
-    /// [`StoreError::Commit`]; nothing of the batch has happened then.
+    /// [`StoreError::Commit`], or what SQLite says; nothing of the batch has happened then.
     pub fn commit(self) -> Result<Vec<Change>> {
         if self.transaction.is_autocommit() {
             return Err(StoreError::Commit {
                 reason: UNDONE.to_owned(),
             });
         }
-        self.transaction
-            .commit()
-            .map_err(|error| StoreError::Commit {
-                reason: error.to_string(),
-            })?;
+        self.transaction.commit().while_trying_to("write")?;
         Ok(self.changes)
     }
 

@@ -8,6 +8,7 @@ mod board;
 mod clients;
 mod crash;
 mod harness;
+mod health;
 mod hostile;
 mod lifecycle;
 mod peers;
