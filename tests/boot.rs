@@ -439,11 +439,15 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
     let task = task.as_str().unwrap();
     assert_eq!(json_of(&before, "list")["tasks"][0]["id"], *task);
 
-    let done = format!("until colibri list-tasks --status done --json | grep -q {task}; do sleep 1; done");
+    let done =
+        format!("until colibri list-tasks --status done --json | grep -q {task}; do sleep 1; done");
     let after = ask(&[
         ("done", &done),
         ("task", &format!("colibri get-task {task} --json")),
-        ("made", "root 'cat /var/lib/colibri/agents/pi/work/system.txt'"),
+        (
+            "made",
+            "root 'cat /var/lib/colibri/agents/pi/work/system.txt'",
+        ),
         (
             "intake",
             "colibri intake-task --title 'Build the port' --capability freebsd --json",
@@ -456,11 +460,17 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
         ),
         ("list", "colibri list-tasks --json"),
         ("log", "root 'journalctl --no-pager -o export'"),
-        ("agent-log", "root 'cat /var/lib/colibri/agents/pi/stderr.log'"),
+        (
+            "agent-log",
+            "root 'cat /var/lib/colibri/agents/pi/stderr.log'",
+        ),
         ("commands", "root 'ps -eww -o args'"),
         ("stop", "root 'systemctl stop colibri-daemon'"),
         ("socket", "test -e /run/colibri/colibri.sock"),
-        ("database", "root 'stat -c %U /var/lib/colibri/colibri.sqlite'"),
+        (
+            "database",
+            "root 'stat -c %U /var/lib/colibri/colibri.sqlite'",
+        ),
     ]);
     let details = json_of(&after, "task");
     let task = &details["task"];
@@ -481,7 +491,10 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
     assert_eq!(listed["tasks"][0]["id"], json_of(&after, "intake")["id"]);
     assert_eq!(listed["tasks"][0]["status"], "queued", "{listed}");
     let parked = listed["tasks"][0]["parked"].as_str();
-    assert!(parked.is_some_and(|why| why.contains("freebsd")), "{listed}");
+    assert!(
+        parked.is_some_and(|why| why.contains("freebsd")),
+        "{listed}"
+    );
     assert_eq!(after.code("stop"), 0, "{}", after.text("stop"));
     assert_eq!(after.code("socket"), 1, "the socket is left behind");
     assert_eq!(after.text("database"), "colibri");
