@@ -5,7 +5,7 @@
 //! without stay away: they are native code, and which of them npm takes depends on where it runs. What
 //! npm says it has unpacked is held against the lock file, whatever its configuration made of our words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Seek as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +13,7 @@ use std::path::Path;
 
 use clawdie_tree::{Meta, Node, Tree, TreePath};
 use fs_err as fs;
+use globset::GlobSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -263,8 +264,9 @@ fn install(npm: &Npm, context: &Context<'_>, entry: &Path) -> Result<()> {
             Error::failed("npm has unpacked other packages than the lock file pins").hint(HINT),
         );
     }
-    let tar = archive(&modules, tempfile::tempfile_in(work.path())?)?;
-    decode(tar, &globs(&npm.drop)?, entry, &*task)
+    let scratch = tempfile::tempfile_in(work.path())?;
+    let tar = archive(&modules, &globs(&npm.drop)?, scratch)?;
+    decode(tar, &GlobSet::empty(), entry, &*task)
 }
 
 /// Why npm gave up: that comes first, and then where in its own code it was.
@@ -277,42 +279,56 @@ fn reason(said: &str) -> String {
         .join("\n")
 }
 
-/// What npm has unpacked as a tar stream, without its notes. Of modes only the executable bit counts: the
-/// builder's umask must not show.
-fn archive(top: &Path, to: File) -> Result<File> {
+/// What npm has unpacked as a tar stream, without its notes and what `drop` matches. Of modes only the
+/// executable bit counts: the builder's umask must not show. A folder comes with its first file: where
+/// it left out a package, one npm leaves an empty folder behind, and another does not.
+fn archive(top: &Path, drop: &GlobSet, to: File) -> Result<File> {
     let mut archive = tar::Builder::new(to);
-    for entry in walkdir::WalkDir::new(top).min_depth(1).sort_by_file_name() {
+    let mut folders = HashSet::new();
+    for entry in walkdir::WalkDir::new(top).sort_by_file_name() {
         let entry = entry.or_error(ErrorKind::Failed, || {
             "what npm unpacked cannot be read".into()
         })?;
         let inner = entry.path().strip_prefix(top).unwrap_or(entry.path());
-        if inner == Path::new(NOTES) {
+        let kind = entry.file_type();
+        if kind.is_dir() || inner == Path::new(NOTES) || drop.is_match(inner) {
             continue;
         }
-        let meta = entry.path().symlink_metadata()?;
-        let mut header = tar::Header::new_gnu();
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        let executable = meta.is_dir() || meta.permissions().mode() & 0o100 != 0;
-        header.set_mode(if executable { 0o755 } else { 0o644 });
-        if meta.is_dir() {
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_size(0);
-            archive.append_data(&mut header, inner, std::io::empty())?;
-        } else if meta.is_file() {
-            header.set_size(meta.len());
-            archive.append_data(&mut header, inner, fs::File::open(entry.path())?)?;
-        } else {
+        if !kind.is_file() {
             return Err(Error::bad_input(format!(
                 "npm made `{}`, which is neither a file nor a folder",
                 inner.display()
             )));
         }
+        let above: Vec<_> = inner.ancestors().skip(1).collect();
+        // The outermost is the top itself.
+        for folder in above.into_iter().rev().skip(1) {
+            if folders.insert(folder.to_owned()) {
+                let mut header = header(tar::EntryType::Directory, 0o755, 0);
+                archive.append_data(&mut header, folder, std::io::empty())?;
+            }
+        }
+        let file = fs::File::open(entry.path())?;
+        let meta = file.metadata()?;
+        let executable = meta.permissions().mode() & 0o100 != 0;
+        let mode = if executable { 0o755 } else { 0o644 };
+        let mut header = header(tar::EntryType::Regular, mode, meta.len());
+        archive.append_data(&mut header, inner, file)?;
     }
     let mut tar = archive.into_inner()?;
     tar.rewind()?;
     Ok(tar)
+}
+
+fn header(kind: tar::EntryType, mode: u32, len: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(len);
+    header
 }
 
 /// Where a program of a package lies in `node_modules`, as the package says.
@@ -367,6 +383,9 @@ mod tests {
         fs::write(agent.join("dist/cli.js"), "#!/usr/bin/env node\n").unwrap();
         fs::write(agent.join("dist/cli.js.map"), "{}").unwrap();
         fs::write(folder.join(NOTES), EMPTY).unwrap();
+        fs::create_dir_all(folder.join("left-out/empty")).unwrap();
+        fs::create_dir(agent.join("src")).unwrap();
+        fs::write(agent.join("src/cli.ts"), "").unwrap();
         let mode = std::fs::Permissions::from_mode(0o700);
         fs::set_permissions(agent.join("dist/cli.js"), mode).unwrap();
     }
@@ -391,20 +410,38 @@ mod tests {
         modules(&home.path().join(MODULES));
         let tar = archive(
             &home.path().join(MODULES),
+            &globs(&npm.drop).unwrap(),
             tempfile::tempfile_in(home.path()).unwrap(),
         );
         let entry = cache.folder(ENTRIES).unwrap();
         let entry = entry.join(key(npm, &context).unwrap().as_str());
         fs::create_dir(&entry).unwrap();
-        decode(tar.unwrap(), &globs(&npm.drop).unwrap(), &entry, &Silent).unwrap();
+        decode(tar.unwrap(), &GlobSet::empty(), &entry, &Silent).unwrap();
         assert!(is_cached(npm, &context).unwrap());
         supply(&recipe, &mut tree, &context, 7).unwrap();
+        let agent = "/usr/local/lib/node_modules/@earendil-works/pi-coding-agent";
+        let folders: Vec<_> = tree
+            .iter()
+            .filter(|(path, node)| node.is_dir() && path.names().count() > 3)
+            .map(|(path, node)| (path.to_string(), node.meta.mode))
+            .collect();
+        assert_eq!(
+            folders,
+            [
+                ("/usr/local/lib/node_modules".to_owned(), 0o755),
+                (
+                    "/usr/local/lib/node_modules/@earendil-works".to_owned(),
+                    0o755
+                ),
+                (agent.to_owned(), 0o755),
+                (format!("{agent}/dist"), 0o755),
+            ]
+        );
         let files: Vec<_> = tree
             .iter()
             .filter(|(_, node)| !node.is_dir())
             .map(|(path, node)| (path.to_string(), node.meta.mode, node.meta.mtime))
             .collect();
-        let agent = "/usr/local/lib/node_modules/@earendil-works/pi-coding-agent";
         assert_eq!(
             files,
             [
