@@ -620,6 +620,7 @@ fn plan_writes_nothing_and_is_json() {
     let plan: serde_json::Value = serde_json::from_slice(&done.output).unwrap();
     assert_eq!(plan["schema"], "clawdie.iso.plan.v1");
     assert_eq!(plan["results"].as_array().unwrap().len(), 4);
+    assert_eq!(plan["packages_of_npm"][0]["name"], "@anthropic-ai/sdk");
     assert!(!out.exists());
 
     // The same folder is good for a build, from another folder and with a relative name.

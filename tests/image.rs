@@ -67,6 +67,10 @@ fn the_seed_partition_is_what_an_operator_expects() {
     );
 }
 
+/// The agent's package, and where packages lie.
+const PI: &str = "@earendil-works/pi-coding-agent";
+const MODULES: &str = "/usr/local/lib/node_modules";
+
 #[test]
 fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
     let disk = Disk::copy_of(&Built::get());
@@ -86,6 +90,9 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/usr/local/bin/colibri-test-agent", 0o755, 0),
         ("/usr/local/bin/colibri-tui", 0o755, 0),
         ("/usr/local/bin/clawdie-firstboot", 0o755, 0),
+        ("/usr/local/bin/pi", 0o777, 0),
+        (format!("{MODULES}/{PI}/dist/cli.js").as_str(), 0o755, 0),
+        (format!("{MODULES}/{PI}/package.json").as_str(), 0o644, 0),
         ("/etc/colibri", 0o700, 0),
         ("/var/lib/clawdie", 0o700, 0),
         ("/var/lib/colibri", 0o750, 820),
@@ -93,6 +100,9 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         let stat = disk.root_stat(path).unwrap_or_else(|| panic!("no {path}"));
         assert_eq!((stat.mode, stat.uid), (mode, uid), "{path}");
     }
+    // npm's own account says where it had things from.
+    let notes = disk.root_file(&format!("{MODULES}/.package-lock.json"));
+    assert!(notes.is_none(), "npm's notes are in the image");
     for secret in ["/etc/colibri/provider.env", "/etc/ssh/ssh_host_ed25519_key"] {
         assert!(disk.root_file(secret).is_none(), "{secret} is in the image");
     }
@@ -111,6 +121,10 @@ fn the_manifest_inside_is_the_one_beside_the_image() {
     for (key, value) in inside.as_object().unwrap() {
         assert_eq!(&beside[key], value, "`{key}` differs");
     }
+    let from_npm = beside["npm"].as_array().unwrap();
+    let agent = from_npm.iter().find(|one| one["name"] == PI).unwrap();
+    let integrity = agent["integrity"].as_str().unwrap();
+    assert!(integrity.starts_with("sha512-"), "{integrity}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::base::{Package, flags};
 use crate::checkout::Git;
 use crate::disk::DiskPlan;
 use crate::error::{Error, ErrorKind, Result, ResultExt};
+use crate::npm;
 use crate::recipe::{Flavour, Role};
 
 /// Name and version of this format.
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     /// Every package of the base.
     pub packages: Vec<Package>,
+    /// Every package of npm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub npm: Vec<npm::Package>,
     /// GUID of the disk.
     pub disk_guid: String,
     /// The partitions in order, with their files.
@@ -318,6 +322,11 @@ mod tests {
             source_date_epoch: 1,
             inputs: vec![],
             packages: vec![],
+            npm: vec![npm::Package {
+                name: "@x/a".into(),
+                version: "1".into(),
+                integrity: "sha512-A".into(),
+            }],
             disk_guid: "d".into(),
             partitions: vec![
                 part("one", Role::Seed, files(&tree)),

@@ -2,8 +2,10 @@
 //!
 //! npm downloads the archives and compares each with the integrity in the lock file. No script of a
 //! package is run, so nothing of them happens on the machine that builds. Packages that others may do
-//! without stay away: they are native code, and which of them npm takes depends on where it runs.
+//! without stay away: they are native code, and which of them npm takes depends on where it runs. What
+//! npm says it has unpacked is held against the lock file, whatever its configuration made of our words.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Seek as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,6 +13,8 @@ use std::path::Path;
 
 use clawdie_tree::{Meta, Node, Tree, TreePath};
 use fs_err as fs;
+use globset::GlobSet;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::archive::{decode, globs};
@@ -28,16 +32,25 @@ pub const NPM: Tool = Tool {
     why: "it downloads the agent of the image",
 };
 
-/// What npm is told. With these, the same lock file makes the same files anywhere.
-const INSTALL: [&str; 7] = [
+/// What npm is told. With these, the same lock file makes the same files anywhere. Some are its own
+/// defaults, said for builders whose configuration has others.
+const INSTALL: [&str; 11] = [
     "ci",
     "--ignore-scripts",
+    "--include=prod",
     "--omit=dev",
     "--omit=optional",
+    "--install-strategy=hoisted",
     "--no-bin-links",
     "--no-audit",
     "--no-fund",
+    "--no-update-notifier",
+    "--loglevel=error",
 ];
+
+/// What may help when npm gives up.
+const HINT: &str = "npm 8 or newer is needed (`npm --version`), and the registry that it is set up for \
+                    (`npm config get registry`); what it has downloaded so far stays in the cache";
 
 /// Kind of the cache's entries.
 const ENTRIES: &str = "npm";
@@ -48,19 +61,74 @@ const ENTRIES_KEPT: usize = 3;
 /// Folder of the cache with what npm has downloaded.
 const DOWNLOADS: &str = "npm-downloads";
 
+/// What pins every package.
+const LOCK: &str = "package-lock.json";
+
 /// What says which packages there are: they lie in the recipe's folder.
-const INPUTS: [&str; 2] = ["package.json", "package-lock.json"];
+pub(crate) const INPUTS: [&str; 2] = ["package.json", LOCK];
 
 /// Where npm unpacks.
 const MODULES: &str = "node_modules";
 
-/// What npm writes about its own work: it names where archives came from.
+/// What npm writes about its own work, as a lock file: it may name where archives came from.
 const NOTES: &str = ".package-lock.json";
+
+/// A package as a lock file pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Its name. One that others need in two versions is there twice.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Hash of the archive that it comes in, as npm writes it.
+    pub integrity: String,
+}
+
+/// A lock file, as far as we read it: packages by their places.
+#[derive(Deserialize)]
+struct LockFile {
+    packages: BTreeMap<String, Pin>,
+}
+
+/// What it says of one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pin {
+    version: Option<String>,
+    integrity: Option<String>,
+    #[serde(default)]
+    dev: bool,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default)]
+    dev_optional: bool,
+}
+
+/// The packages that go into the image; none when the recipe wants none of npm.
+///
+/// # Errors
+/// When the lock file cannot be read, or does not pin one of them.
+pub fn packages(recipe: &Recipe, root: &Path) -> Result<Vec<Package>> {
+    match &recipe.npm {
+        Some(npm) => pinned(npm, root),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Whether the cache has the packages.
+///
+/// # Errors
+/// When the cache or the lock file cannot be read.
+pub fn is_cached(npm: &Npm, context: &Context<'_>) -> Result<bool> {
+    let entry = key(npm, context)?;
+    Ok(context.cache.folder(ENTRIES)?.join(entry.as_str()).is_dir())
+}
 
 /// Fills the cache; nothing when the recipe wants no packages of npm.
 ///
 /// # Errors
-/// `Missing` when npm is not here, `Failed` when it gives up.
+/// `BadInput` when the lock file is wrong, `Missing` when npm is not here, `Failed` when it gives up.
 pub fn fetch(recipe: &Recipe, context: &Context<'_>) -> Result<()> {
     match &recipe.npm {
         Some(npm) => unpacked(npm, context).map(drop),
@@ -137,8 +205,45 @@ fn key(npm: &Npm, context: &Context<'_>) -> Result<Key> {
     Ok(Key::of(parts.iter().map(Vec::as_slice)))
 }
 
+fn pinned(npm: &Npm, root: &Path) -> Result<Vec<Package>> {
+    listed(&root.join(&npm.folder).join(LOCK), |pin| {
+        !(pin.dev || pin.optional || pin.dev_optional)
+    })
+}
+
+/// The packages of a lock file, in the order of their places.
+fn listed(path: &Path, wanted: impl Fn(&Pin) -> bool) -> Result<Vec<Package>> {
+    let shown = path.display();
+    let lock: LockFile = serde_json::from_slice(&fs::read(path)?)
+        .or_error(ErrorKind::BadInput, || {
+            format!("`{shown}` is no lock file of npm")
+        })?;
+    let mut packages = Vec::new();
+    for (place, pin) in lock.packages {
+        // What has no such place is no package, but what needs them all.
+        let Some((_, name)) = place.rsplit_once("node_modules/") else {
+            continue;
+        };
+        if !wanted(&pin) {
+            continue;
+        }
+        let (Some(version), Some(integrity)) = (pin.version, pin.integrity) else {
+            return Err(Error::bad_input(format!(
+                "`{shown}` does not pin `{place}`: it gives no version or no integrity"
+            )));
+        };
+        packages.push(Package {
+            name: name.to_owned(),
+            version,
+            integrity,
+        });
+    }
+    Ok(packages)
+}
+
 /// Lets npm unpack beside the entry, and takes over what belongs on an image.
 fn install(npm: &Npm, context: &Context<'_>, entry: &Path) -> Result<()> {
+    let wanted = pinned(npm, context.root)?;
     let task = context.progress.begin("install the agent", None);
     let work = tempfile::Builder::new()
         .prefix(".partial-")
@@ -150,45 +255,80 @@ fn install(npm: &Npm, context: &Context<'_>, entry: &Path) -> Result<()> {
     let mut command = NPM.command()?;
     command.args(INSTALL).current_dir(work.path());
     command.arg("--cache").arg(context.cache.folder(DOWNLOADS)?);
-    tool::run(&mut command)?;
+    // Node keeps what it has compiled where temporary files go.
+    command.env("TMPDIR", work.path());
+    tool::run_and_quote(&mut command, reason).map_err(|error| error.hint(HINT))?;
     let modules = work.path().join(MODULES);
-    fs::remove_file(modules.join(NOTES))?;
-    let tar = archive(&modules, tempfile::tempfile_in(work.path())?)?;
-    decode(tar, &globs(&npm.drop)?, entry, &*task)
+    if listed(&modules.join(NOTES), |_| true)? != wanted {
+        return Err(
+            Error::failed("npm has unpacked other packages than the lock file pins").hint(HINT),
+        );
+    }
+    let scratch = tempfile::tempfile_in(work.path())?;
+    let tar = archive(&modules, &globs(&npm.drop)?, scratch)?;
+    decode(tar, &GlobSet::empty(), entry, &*task)
 }
 
-/// A folder as a tar stream. Of modes only the executable bit counts: the builder's umask must not show.
-fn archive(top: &Path, to: File) -> Result<File> {
+/// Why npm gave up: that comes first, and then where in its own code it was.
+fn reason(said: &str) -> String {
+    said.lines()
+        .filter(|line| !line.contains("    at "))
+        .filter(|line| !["", "npm error", "npm ERR!"].contains(&line.trim_end()))
+        .take(6)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// What npm has unpacked as a tar stream, without its notes and what `drop` matches. Of modes only the
+/// executable bit counts: the builder's umask must not show. A folder comes with its first file: where
+/// it left out a package, one npm leaves an empty folder behind, and another does not.
+fn archive(top: &Path, drop: &GlobSet, to: File) -> Result<File> {
     let mut archive = tar::Builder::new(to);
-    for entry in walkdir::WalkDir::new(top).min_depth(1).sort_by_file_name() {
+    let mut folders = HashSet::new();
+    for entry in walkdir::WalkDir::new(top).sort_by_file_name() {
         let entry = entry.or_error(ErrorKind::Failed, || {
             "what npm unpacked cannot be read".into()
         })?;
         let inner = entry.path().strip_prefix(top).unwrap_or(entry.path());
-        let meta = entry.path().symlink_metadata()?;
-        let mut header = tar::Header::new_gnu();
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        let executable = meta.is_dir() || meta.permissions().mode() & 0o100 != 0;
-        header.set_mode(if executable { 0o755 } else { 0o644 });
-        if meta.is_dir() {
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_size(0);
-            archive.append_data(&mut header, inner, std::io::empty())?;
-        } else if meta.is_file() {
-            header.set_size(meta.len());
-            archive.append_data(&mut header, inner, fs::File::open(entry.path())?)?;
-        } else {
+        let kind = entry.file_type();
+        if kind.is_dir() || inner == Path::new(NOTES) || drop.is_match(inner) {
+            continue;
+        }
+        if !kind.is_file() {
             return Err(Error::bad_input(format!(
                 "npm made `{}`, which is neither a file nor a folder",
                 inner.display()
             )));
         }
+        let above: Vec<_> = inner.ancestors().skip(1).collect();
+        // The outermost is the top itself.
+        for folder in above.into_iter().rev().skip(1) {
+            if folders.insert(folder.to_owned()) {
+                let mut header = header(tar::EntryType::Directory, 0o755, 0);
+                archive.append_data(&mut header, folder, std::io::empty())?;
+            }
+        }
+        let file = fs::File::open(entry.path())?;
+        let meta = file.metadata()?;
+        let executable = meta.permissions().mode() & 0o100 != 0;
+        let mode = if executable { 0o755 } else { 0o644 };
+        let mut header = header(tar::EntryType::Regular, mode, meta.len());
+        archive.append_data(&mut header, inner, file)?;
     }
     let mut tar = archive.into_inner()?;
     tar.rewind()?;
     Ok(tar)
+}
+
+fn header(kind: tar::EntryType, mode: u32, len: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(len);
+    header
 }
 
 /// Where a program of a package lies in `node_modules`, as the package says.
@@ -222,12 +362,13 @@ mod tests {
     use crate::progress::Silent;
 
     const PACKAGE: &str = r#"{"bin":{"pi":"dist/cli.js"}}"#;
+    const EMPTY: &str = r#"{"packages":{}}"#;
 
     fn recipe(folder: &Path) -> Recipe {
         let text = include_str!("../debian.toml");
         let mut recipe = Recipe::parse(text, Path::new("image/debian.toml")).unwrap();
         for name in INPUTS {
-            fs::write(folder.join(name), "{}").unwrap();
+            fs::write(folder.join(name), EMPTY).unwrap();
         }
         let npm = recipe.npm.as_mut().unwrap();
         npm.folder = folder.to_owned();
@@ -241,6 +382,10 @@ mod tests {
         fs::write(agent.join("package.json"), PACKAGE).unwrap();
         fs::write(agent.join("dist/cli.js"), "#!/usr/bin/env node\n").unwrap();
         fs::write(agent.join("dist/cli.js.map"), "{}").unwrap();
+        fs::write(folder.join(NOTES), EMPTY).unwrap();
+        fs::create_dir_all(folder.join("left-out/empty")).unwrap();
+        fs::create_dir(agent.join("src")).unwrap();
+        fs::write(agent.join("src/cli.ts"), "").unwrap();
         let mode = std::fs::Permissions::from_mode(0o700);
         fs::set_permissions(agent.join("dist/cli.js"), mode).unwrap();
     }
@@ -260,23 +405,43 @@ mod tests {
         let mut tree = Tree::new(Meta::root(0o755, 7));
         let error = supply(&recipe, &mut tree, &context, 7).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Missing);
+        assert!(!is_cached(npm, &context).unwrap());
 
         modules(&home.path().join(MODULES));
         let tar = archive(
             &home.path().join(MODULES),
+            &globs(&npm.drop).unwrap(),
             tempfile::tempfile_in(home.path()).unwrap(),
         );
         let entry = cache.folder(ENTRIES).unwrap();
         let entry = entry.join(key(npm, &context).unwrap().as_str());
         fs::create_dir(&entry).unwrap();
-        decode(tar.unwrap(), &globs(&npm.drop).unwrap(), &entry, &Silent).unwrap();
+        decode(tar.unwrap(), &GlobSet::empty(), &entry, &Silent).unwrap();
+        assert!(is_cached(npm, &context).unwrap());
         supply(&recipe, &mut tree, &context, 7).unwrap();
+        let agent = "/usr/local/lib/node_modules/@earendil-works/pi-coding-agent";
+        let folders: Vec<_> = tree
+            .iter()
+            .filter(|(path, node)| node.is_dir() && path.names().count() > 3)
+            .map(|(path, node)| (path.to_string(), node.meta.mode))
+            .collect();
+        assert_eq!(
+            folders,
+            [
+                ("/usr/local/lib/node_modules".to_owned(), 0o755),
+                (
+                    "/usr/local/lib/node_modules/@earendil-works".to_owned(),
+                    0o755
+                ),
+                (agent.to_owned(), 0o755),
+                (format!("{agent}/dist"), 0o755),
+            ]
+        );
         let files: Vec<_> = tree
             .iter()
             .filter(|(_, node)| !node.is_dir())
             .map(|(path, node)| (path.to_string(), node.meta.mode, node.meta.mtime))
             .collect();
-        let agent = "/usr/local/lib/node_modules/@earendil-works/pi-coding-agent";
         assert_eq!(
             files,
             [
@@ -288,6 +453,76 @@ mod tests {
         let link = tree.get(&TreePath::new("usr/local/bin/pi").unwrap());
         let target = format!("{agent}/dist/cli.js");
         assert_eq!(link, Some(&Node::symlink(target, 7)));
+    }
+
+    #[test]
+    fn only_what_goes_in_is_listed_and_all_of_it_is_pinned() {
+        let home = tempfile::tempdir().unwrap();
+        let recipe = recipe(home.path());
+        let lock = |text: &str| {
+            fs::write(home.path().join(LOCK), text).unwrap();
+            packages(&recipe, home.path())
+        };
+        let listed = lock(
+            r#"{"lockfileVersion": 3, "packages": {
+                "": {"dependencies": {"a": "1"}},
+                "node_modules/@x/a": {"version": "1.0.0", "integrity": "sha512-A", "license": "MIT"},
+                "node_modules/@x/a/node_modules/b": {"version": "2.0.0", "integrity": "sha512-B"},
+                "node_modules/b": {"version": "1.0.0", "integrity": "sha512-C"},
+                "node_modules/c": {"version": "1.0.0", "optional": true},
+                "node_modules/d": {"version": "1.0.0", "dev": true},
+                "node_modules/e": {"version": "1.0.0", "devOptional": true}
+            }}"#,
+        );
+        let package = |name: &str, version: &str, integrity: &str| Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            integrity: integrity.to_owned(),
+        };
+        assert_eq!(
+            listed.unwrap(),
+            [
+                package("@x/a", "1.0.0", "sha512-A"),
+                package("b", "2.0.0", "sha512-B"),
+                package("b", "1.0.0", "sha512-C"),
+            ]
+        );
+        let open = lock(r#"{"packages": {"node_modules/a": {"version": "1.0.0"}}}"#);
+        let error = open.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BadInput);
+        assert!(error.to_string().contains("does not pin `node_modules/a`"));
+    }
+
+    #[test]
+    fn the_reason_is_what_npm_says_first() {
+        let said = "npm error code ECONNREFUSED\n\
+            npm error\n\
+            npm error FetchError: request to http://127.0.0.1:9/ws failed\n\
+            npm error     at ClientRequest.emit (node:events:524:28)\n\
+            npm error   port: 9,\n\n";
+        assert_eq!(
+            reason(said),
+            "npm error code ECONNREFUSED\n\
+             npm error FetchError: request to http://127.0.0.1:9/ws failed\n\
+             npm error   port: 9,"
+        );
+        let no_node = "env: 'node': No such file or directory\n";
+        assert_eq!(reason(no_node), no_node.trim_end());
+    }
+
+    /// The agent of the shipped recipe, and nothing else that somebody chose.
+    #[test]
+    fn the_shipped_lock_file_pins_the_agent() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = include_str!("../debian.toml");
+        let recipe = Recipe::parse(text, Path::new("image/debian.toml")).unwrap();
+        let packages = packages(&recipe, &root).unwrap();
+        let program = &recipe.npm.as_ref().unwrap().programs[0];
+        let agent = packages.iter().find(|one| one.name == program.package);
+        let agent = agent.unwrap();
+        let chosen = include_str!("../../pkg-lists/npm.txt");
+        let line = format!("{}@{} {}", agent.name, agent.version, agent.integrity);
+        assert!(chosen.lines().any(|one| one.starts_with(&line)), "{line}");
     }
 
     #[test]

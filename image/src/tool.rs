@@ -65,6 +65,14 @@ fn is_executable(path: &Path) -> bool {
 /// When it cannot be started or ends with another code than 0; the message quotes the end of what it
 /// said.
 pub fn run(command: &mut Command) -> Result<Output> {
+    run_and_quote(command, tail)
+}
+
+/// The same for a program that says the reason elsewhere: `quote` picks it out of its complaints.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_and_quote(command: &mut Command, quote: impl FnOnce(&str) -> String) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
@@ -74,7 +82,7 @@ pub fn run(command: &mut Command) -> Result<Output> {
     }
     Err(
         Error::failed(format!("`{name}` failed ({})", output.status))
-            .caused_by(tail(&String::from_utf8_lossy(&output.stderr))),
+            .caused_by(quote(&String::from_utf8_lossy(&output.stderr))),
     )
 }
 

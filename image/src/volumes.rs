@@ -16,7 +16,7 @@ use crate::manifest::{self, FileSystem, Input, Manifest};
 use crate::order::Order;
 use crate::progress::Task;
 use crate::recipe::{Base as BaseRecipe, Boot, Flavour, Partition, Recipe, Role};
-use crate::{fat, root};
+use crate::{fat, npm, root};
 
 const MIB: u64 = 1 << 20;
 
@@ -256,6 +256,7 @@ fn describe(
         source_date_epoch: order.checkout.epoch,
         inputs: checkout_inputs(order)?,
         packages: base.packages.clone(),
+        npm: npm::packages(recipe, &order.checkout.root)?,
         disk_guid: disk.disk_guid.to_string(),
         partitions,
     })
@@ -270,6 +271,9 @@ fn checkout_inputs(order: &Order<'_>) -> Result<Vec<Input>> {
     }
     if let Some(packages) = &order.recipe.packages {
         paths.push(root.join(&packages.list));
+    }
+    if let Some(npm) = &order.recipe.npm {
+        paths.extend(npm::INPUTS.map(|name| root.join(&npm.folder).join(name)));
     }
     paths.push(root.join("Cargo.lock"));
     paths

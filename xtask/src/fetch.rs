@@ -53,6 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     npm::fetch(&recipe, &context)?;
+    if let count @ 1.. = npm::packages(&recipe, &root)?.len() {
+        anstream::println!("{count} packages of npm in the cache");
+    }
     programs::fetch(&recipe, &context)
 }
 

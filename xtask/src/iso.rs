@@ -8,11 +8,10 @@ use clawdie_image::checkout::Checkout;
 use clawdie_image::manifest::Channel;
 use clawdie_image::order::Order;
 use clawdie_image::outputs::{self, Published};
-use clawdie_image::packages;
 use clawdie_image::pipeline;
 use clawdie_image::programs::Programs;
-use clawdie_image::recipe::{Archive, Base, Flavour, Recipe, Sets, release_folder};
-use clawdie_image::{Error, ErrorKind, Result, ResultExt as _};
+use clawdie_image::recipe::{Archive, Base, Flavour, Npm, Recipe, Sets, release_folder};
+use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, npm, packages};
 
 use crate::{doctor, house, ui};
 
@@ -238,10 +237,10 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     let (inputs, packages) = match &order.recipe.base {
         Base::Archive(archive) => {
             let lock = debian::cached(archive, &order.context())?;
-            let mut inputs = archive_lines(archive, lock.as_ref());
-            let npm = order.recipe.npm.as_ref();
-            inputs.extend(npm.map(|npm| format!("npm        what {} pins", npm.folder.display())));
-            (inputs, lock.map(|lock| serde_json::json!(lock.packages)))
+            (
+                archive_lines(archive, lock.as_ref()),
+                lock.map(|lock| serde_json::json!(lock.packages)),
+            )
         }
         Base::Sets(sets) => {
             let lock = packages::cached(order.recipe, &order.context())?;
@@ -250,6 +249,7 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             (lines, lock.map(|lock| serde_json::json!(lock.packages)))
         }
     };
+    let from_npm = npm::packages(order.recipe, &order.checkout.root)?;
     let stem = outputs::stem(order.recipe, order.version, order.channel);
     let endings: &[&str] = if order.compress {
         &[".img", ".img.xz", ".img.bmap", ".sha256"]
@@ -272,6 +272,7 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             "out": order.out.to_string_lossy(),
             "results": results,
             "packages_in_cache": packages,
+            "packages_of_npm": from_npm,
             "recipe": order.recipe,
         });
         anstream::println!("{plan:#}");
@@ -292,6 +293,9 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     anstream::println!("Commit     {}{changed}", order.checkout.git.commit);
     for line in inputs {
         anstream::println!("{line}");
+    }
+    if let Some(npm) = &order.recipe.npm {
+        anstream::println!("{}", npm_line(npm, from_npm.len(), order)?);
     }
     for overlay in &order.recipe.overlays {
         anstream::println!("Overlay    {}", overlay.display());
@@ -380,6 +384,19 @@ fn package_line(recipe: &Recipe, lock: Option<&packages::Resolved>) -> String {
             packages.urls(&recipe.abi()).join("\n           ")
         ),
     }
+}
+
+/// What comes from npm, and what says which.
+fn npm_line(npm: &Npm, count: usize, order: &Order<'_>) -> Result<String> {
+    let state = if npm::is_cached(npm, &order.context())? {
+        "in the cache"
+    } else {
+        "to be downloaded"
+    };
+    let folder = npm.folder.display();
+    Ok(format!(
+        "npm        {count} packages that {folder} pins, {state}"
+    ))
 }
 
 fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {

@@ -112,7 +112,44 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     host.edit_seed(&(setup() + "KEYMAP=de\n"));
     boot(&host);
     assert_eq!(host.setting(PROVIDER_ENV), Some(off));
+    assert!(told(&host).contains("the assistant is turned off there"));
     assert!(!told(&host).contains("AUTOSPAWN"));
+
+    // The key may stand in the file alone: typed in there, or emptied from the seed since.
+    let host = with_agent(&emptying());
+    assert!(
+        !host
+            .on_seed("SETUP.TXT")
+            .expect("the file")
+            .contains(CANARY)
+    );
+    host.reboot();
+    let without = environment.replace("COLIBRI_AUTOSPAWN", "#COLIBRI_AUTOSPAWN");
+    let place = PROVIDER_ENV.to_owned();
+    host.disk.borrow_mut().settings.insert(place, without);
+    let seed = host.on_seed("SETUP.TXT").expect("the file");
+    host.edit_seed(&(seed + "KEYMAP=de\r\n"));
+    boot(&host);
+    let filled = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(filled.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
+
+    // As long as nothing of a seed is final, the key that goes takes the switch along.
+    let host = Recording::fresh(Some(&setup()));
+    host.disk.borrow_mut().files.insert(
+        colibri_protocol::variable::AGENT.into(),
+        (0o755, b"#!/usr/bin/env node\n".to_vec()),
+    );
+    host.silence.set(u32::MAX);
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(environment.contains("COLIBRI_AUTOSPAWN"));
+    host.reboot();
+    host.silence.set(0);
+    host.edit_seed(include_str!("../../tests/setup/good/vault.txt"));
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
 
     // The key lies in a vault, and has not been had from there.
     let host = with_agent(include_str!("../../tests/setup/good/vault.txt"));

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use colibri_protocol::variable;
+use colibri_protocol::{switch, variable};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Context, Step, StepError, Wanted};
 use crate::adoption::{Adoption, allows_telegram_change};
 use crate::environment;
 use crate::host::Setting;
+use crate::setup::Key;
 use crate::setup::schema::OnAdopt;
-use crate::setup::{Key, Setup};
 
 pub(super) struct ProviderEnv;
 
@@ -26,7 +26,17 @@ impl Step for ProviderEnv {
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
         let setup = cx.setup()?;
         let mut variables = setup.provider_env(cx.intake.profiles().map_err(StepError::Seed)?)?;
-        if Agent::of(cx, setup)? == Agent::Starts {
+        let path = cx.host.paths().provider_env;
+        let adoption = cx.intake.adoption().ok_or(StepError::NoSetup)?;
+        // What stays.
+        let here = cx
+            .host
+            .read(Path::new(path))?
+            .filter(|_| !adoption.is_fresh())
+            .map(|here| String::from_utf8_lossy(&here).into_owned());
+        let mut all = variables.clone();
+        all.extend(here.as_deref().map(environment::read).unwrap_or_default());
+        if Agent::of(cx, &all)? == Agent::Starts {
             for (name, value) in [
                 (variable::AUTOSPAWN, "YES"),
                 (variable::AUTOSPAWN_BINARY, variable::AGENT),
@@ -34,19 +44,15 @@ impl Step for ProviderEnv {
                 variables.push((name.to_owned(), value.into()));
             }
         }
-        let path = cx.host.paths().provider_env;
-        let here = cx.host.read(Path::new(path))?;
-        let adoption = cx.intake.adoption().ok_or(StepError::NoSetup)?;
         let content = match here {
-            Some(here) if !adoption.is_fresh() => {
-                let here = String::from_utf8_lossy(&here);
+            Some(here) => {
                 let (content, kept) = filled_in(&here, &variables, adoption);
                 for name in kept {
                     cx.warn(difference(&name, path, cx.host.habits().become_root));
                 }
                 content
             }
-            _ => environment_file(&variables),
+            None => environment_file(&variables),
         };
         Ok(Wanted::Settings(vec![Setting::SecretFile {
             path,
@@ -63,11 +69,18 @@ impl Step for ProviderEnv {
     }
 
     fn result(&self, cx: &Context, wanted: &Wanted) -> String {
-        let agent = cx.setup().and_then(|setup| Agent::of(cx, setup));
-        match agent {
+        let variables: Vec<_> = wanted.settings().iter().flat_map(variables_of).collect();
+        match Agent::of(cx, &variables) {
             Ok(agent) => format!("{}; {}", wanted.describe(), agent.text()),
             Err(_) => wanted.describe(),
         }
+    }
+}
+
+fn variables_of(setting: &Setting) -> Vec<(String, SecretString)> {
+    match setting {
+        Setting::SecretFile { content, .. } => environment::read(content.expose_secret()),
+        _ => Vec::new(),
     }
 }
 
@@ -76,13 +89,31 @@ impl Step for ProviderEnv {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Agent {
     Starts,
+    IsTurnedOff,
     HasNoKey,
     IsNotHere,
 }
 
 impl Agent {
-    fn of(cx: &Context, setup: &Setup) -> Result<Self, StepError> {
-        Ok(if setup.providers().next().is_none() {
+    /// By what the daemon's environment says already, else by what an agent needs.
+    fn of(cx: &Context, environment: &[(String, SecretString)]) -> Result<Self, StepError> {
+        let value = |wanted: &str| {
+            environment
+                .iter()
+                .filter(|(name, _)| name == wanted)
+                .map(|(_, value)| value.expose_secret())
+                .find(|value| !value.is_empty())
+        };
+        if let Some(text) = value(variable::AUTOSPAWN) {
+            return Ok(match switch(text) {
+                Ok(true) => Self::Starts,
+                _ => Self::IsTurnedOff,
+            });
+        }
+        let has_key = variable::PROVIDER_KEYS
+            .iter()
+            .any(|key| value(key).is_some());
+        Ok(if !has_key {
             Self::HasNoKey
         } else if cx.host.read(Path::new(variable::AGENT))?.is_none() {
             Self::IsNotHere
@@ -95,6 +126,7 @@ impl Agent {
     fn text(self) -> String {
         match self {
             Self::Starts => "the assistant starts with Colibri".to_owned(),
+            Self::IsTurnedOff => "the assistant is turned off there".to_owned(),
             Self::HasNoKey => {
                 "no assistant starts yet: it needs the key of a model provider".to_owned()
             }
