@@ -146,8 +146,14 @@ pub(crate) enum Verb {
         --description 'Reads secrets' --path /srv/skills/vault/SKILL.md"
     )]
     RegisterSkill(NewSkill),
-    /// Show skills, by name
-    #[command(after_help = "Example:\n  colibri list-skills")]
+    /// Show skills, by name, and what is wrong in the daemon's folder of skills
+    #[command(
+        after_help = "The daemon finds skills by itself, each as NAME/SKILL.md in its folder\n\
+        (Debian: /var/lib/colibri/skills, FreeBSD: /var/db/colibri/skills).\n\
+        A SKILL.md begins with its front matter:\n\n  \
+        ---\n  name: vault\n  description: Reads secrets\n  ---\n\n\
+        Example:\n  colibri list-skills"
+    )]
     ListSkills(Pages),
     /// Make a job, which makes a task each time that it is due
     #[command(

@@ -396,12 +396,19 @@ fn skills(page: &SkillPage) -> String {
         .skills
         .iter()
         .map(|skill| [skill.name.to_string(), shortened(&tame(&skill.description))]);
-    table(
-        ["NAME", "DESCRIPTION"],
-        rows,
-        page.next.as_deref(),
-        "No skills.",
-    )
+    let none = match &page.folder {
+        Some(folder) => format!(
+            "No skills; each belongs into {}/NAME/SKILL.md.",
+            tame(&folder.to_string_lossy())
+        ),
+        None => "No skills.".to_owned(),
+    };
+    let mut text = table(["NAME", "DESCRIPTION"], rows, page.next.as_deref(), &none);
+    for finding in &page.findings {
+        let (path, problem) = (tame(&finding.path), tame(&finding.problem));
+        let _ = writeln!(text, "Found  {path} {problem}");
+    }
+    text
 }
 
 fn jobs(page: &JobPage, zone: &TimeZone) -> String {
@@ -658,6 +665,28 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn skills_show_what_is_wrong_in_their_folder() {
+        let at = "2026-11-21T15:00:00Z";
+        let mut data = json!({
+            "skills": [{"name": "vault", "description": "Reads secrets", "registered_at": at,
+                "updated_at": at}],
+            "folder": "/data/skills",
+            "findings": [{"path": "/data/skills/a\u{1b}", "problem": "has no SKILL.md"}],
+        });
+        assert_eq!(
+            plain(&skills(&read(&data).unwrap())),
+            "NAME   DESCRIPTION\nvault  Reads secrets\n\
+             Found  /data/skills/a\u{fffd} has no SKILL.md\n"
+        );
+        data["skills"] = json!([]);
+        data["findings"] = json!([]);
+        assert_eq!(
+            skills(&read(&data).unwrap()),
+            "No skills; each belongs into /data/skills/NAME/SKILL.md.\n"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use colibri_protocol::{
     Agent, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks, MAX_LINE,
     Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode,
-    Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
+    SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
@@ -119,13 +119,7 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             })
             .await
         }
-        Command::ListSkills(Paging { limit, after }) => {
-            let limit = checked_limit(limit)?;
-            let read = service
-                .board
-                .read(move |reader| reader.skills(after.as_deref(), limit, PAGE_BYTES));
-            data(read.await?)
-        }
+        Command::ListSkills(which) => data(list_skills(which, service).await?),
         Command::CreateJob(new) => {
             new.task.check()?;
             let next_at = clockwork::first(&new.schedule, Timestamp::now())
@@ -219,6 +213,26 @@ fn park(task: &mut Task, agents: &[Agent]) {
     if task.status == TaskStatus::Queued {
         task.parked = assign::why_parked(&task.capabilities, agents);
     }
+}
+
+async fn list_skills(which: Paging, service: &Service) -> Result<SkillPage, ReplyError> {
+    let Paging { limit, after } = which;
+    let limit = checked_limit(limit)?;
+    // Once for all pages, which then belong together.
+    let findings = match after {
+        None => service.skills.index(&service.board).await?,
+        Some(_) => Vec::new(),
+    };
+    // Half of a line is more than the findings ever need.
+    let page = service
+        .board
+        .read(move |reader| reader.skills(after.as_deref(), limit, PAGE_BYTES / 2))
+        .await?;
+    Ok(SkillPage {
+        folder: Some(service.skills.folder()),
+        findings,
+        ..page
+    })
 }
 
 async fn set_cost_mode(

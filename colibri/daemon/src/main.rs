@@ -5,7 +5,8 @@
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
 //! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
 //! [`assign`] and [`clockwork`], which only reckon), [`panes`] (the agents that
-//! it runs) and [`sessions`] (what these said and did), [`health`].
+//! it runs), [`sessions`] (what these said and did) and [`skills`] (what they can
+//! read), [`health`].
 
 mod accounts;
 mod answer;
@@ -24,6 +25,7 @@ mod place;
 mod scheduler;
 mod server;
 mod sessions;
+mod skills;
 mod stop;
 
 use std::process::ExitCode;
@@ -101,6 +103,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Pulse::start(),
         kept_mode,
     ));
+    service.skills.begin(&service.board).await;
 
     let serving = tokio::spawn(server::serve(listener, Arc::clone(&service), stop.clone()));
     let scheduling = tokio::spawn(scheduler::run(Arc::clone(&service), stop.clone()));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::client::Client;
-use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError};
+use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError, place::SKILLS};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -20,6 +20,7 @@ use crate::health::Pulse;
 use crate::panes::Panes;
 use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
+use crate::skills::Skills;
 use crate::stop::Stop;
 
 /// How long clients may take to finish once the daemon stops. Below the
@@ -36,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
+    pub(crate) skills: Skills,
     pub(crate) gate: Gate,
     pub(crate) pulse: Pulse,
     pub(crate) socket: Option<Identity>,
@@ -70,6 +72,7 @@ impl Service {
         Self {
             board,
             panes,
+            skills: Skills::new(config.data_dir.join(SKILLS)),
             gate,
             pulse,
             socket: place.identity(),

@@ -15,8 +15,8 @@ use crate::{
     Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
     RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
     SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
-    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
-    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
+    SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -494,6 +494,11 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             &SkillPage {
                 skills: vec![skill.clone()],
                 next: None,
+                folder: Some("/var/lib/colibri/skills".into()),
+                findings: vec![SkillFinding {
+                    path: "/var/lib/colibri/skills/SKILL.md".to_owned(),
+                    problem: "belongs into a folder of the skill's name: NAME/SKILL.md".to_owned(),
+                }],
             },
         ),
         Example::new::<CreateJob, _>(

@@ -44,7 +44,7 @@ pub use request::{Command, NoFields, Refused, Request, RequestId};
 pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
-pub use skill::{RegisterSkill, Skill, SkillPage};
+pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
 pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,

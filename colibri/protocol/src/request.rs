@@ -92,7 +92,8 @@ pub enum Command {
     CompactSession(CompactSession),
     /// Makes a skill known, or updates it.
     RegisterSkill(RegisterSkill),
-    /// One page of skills, by name.
+    /// One page of skills, by name: those that were registered, and those that lie in the daemon's
+    /// folder of skills at this moment. What is wrong in that folder is told, too.
     ListSkills(Paging),
     /// Makes a job, which makes a task each time that it is due.
     CreateJob(CreateJob),

@@ -13,4 +13,5 @@ mod lifecycle;
 mod peers;
 mod rc_d;
 mod sessions;
+mod skills;
 mod systemd;
