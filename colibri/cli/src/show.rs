@@ -3,9 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
-    Agent, AgentPage, BackedUp, Capability, Change, Compacted, CostModeInForce, Job, JobPage,
-    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
-    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
+    Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, PaneSnapshot,
+    PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status, Task,
+    TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::args::Verb;
+use crate::backup::Made;
 
 /// Characters of a title that a table shows.
 const TITLE_WIDTH: usize = 60;
@@ -80,7 +81,7 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
             )
         }
         Verb::Backup(_) => {
-            let made: BackedUp = read(data)?;
+            let made: Made = read(data)?;
             format!(
                 "{} ({} bytes)\n",
                 tame(&made.file.to_string_lossy()),

@@ -1,8 +1,8 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Agent, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks, MAX_LINE,
-    Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode,
+    Agent, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks, MAX_LINE, Name,
+    NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus, SetCostMode,
     SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
 };
 use colibri_store::{Batch, StoreError};
@@ -23,6 +23,8 @@ pub(crate) enum Answer {
     Line(Vec<u8>),
     /// The connection becomes a stream of changes; each carries this.
     Stream(Option<RequestId>),
+    /// A copy of the database is sent, whose line carries this.
+    Copy(Option<RequestId>),
 }
 
 /// Carries out one line.
@@ -30,6 +32,7 @@ pub(crate) async fn to_line(line: &[u8], peer: Peer, service: &Service) -> Answe
     let (id, outcome) = match Request::parse(line) {
         Ok(request) => match request.command {
             Command::Subscribe(NoFields {}) => return Answer::Stream(request.id),
+            Command::Backup(NoFields {}) => return Answer::Copy(request.id),
             command => (request.id, answer(command, peer, service).await),
         },
         Err(refused) => (refused.id, Err(refused.error)),
@@ -58,9 +61,9 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
     match command {
         Command::Status(NoFields {}) => data(status(service).await?),
         Command::ServiceCheck(NoFields {}) => data(health::check(service).await),
-        Command::Subscribe(NoFields {}) => Err(ReplyError::new(
+        Command::Subscribe(NoFields {}) | Command::Backup(NoFields {}) => Err(ReplyError::new(
             ErrorKind::Internal,
-            "a subscription is no question with an answer",
+            "this is no question that one line answers",
         )),
         Command::CreateTask(new) => create_task(new, actor, service).await,
         Command::IntakeTask(new) => create_task(new.into(), actor, service).await,
@@ -143,20 +146,6 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             .await
         }
         Command::SetCostMode(set) => data(set_cost_mode(set, &actor, service).await?),
-        Command::Backup(colibri_protocol::Backup { file }) => {
-            if !file.is_absolute() {
-                return Err(ReplyError::new(
-                    ErrorKind::BadRequest,
-                    "`file` must be a path from the root of the file system",
-                ));
-            }
-            let target = file.clone();
-            let size_bytes = service
-                .board
-                .read(move |reader| reader.back_up(&target))
-                .await?;
-            data(BackedUp { file, size_bytes })
-        }
     }
 }
 

@@ -236,7 +236,7 @@ fn write_together(store: &mut Store, changes: Vec<Change>, told: &broadcast::Sen
 /// The store's error as the client sees it.
 fn refusal(error: &StoreError) -> ReplyError {
     let kind = match error {
-        StoreError::BadCursor { .. } | StoreError::Backup { .. } => ErrorKind::BadRequest,
+        StoreError::BadCursor { .. } => ErrorKind::BadRequest,
         StoreError::NotFound { .. } => ErrorKind::NotFound,
         StoreError::Conflict { .. } => ErrorKind::Conflict,
         _ => ErrorKind::Database,

@@ -45,6 +45,8 @@ pub(crate) struct Service {
     pub(crate) started: Instant,
     pub(crate) last_tick: LastTick,
     cost_mode: Mutex<CostModeSet>,
+    /// Held by the client that gets a copy of the database.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
     /// One for each client that may be connected.
     pub(crate) seats: Arc<Semaphore>,
 }
@@ -83,6 +85,7 @@ impl Service {
                 mode: kept_mode.unwrap_or(config.cost_mode),
                 kept: kept_mode,
             }),
+            backing_up: tokio::sync::Mutex::new(()),
             seats,
             config,
         }

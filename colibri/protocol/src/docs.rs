@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
-    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
-    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
-    Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
+    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, CancelTask, Change, Check, ClaimTask,
+    Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob, CreateTask,
+    DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask, Job,
+    JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
     RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
     SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
     SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
@@ -341,7 +341,6 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         capabilities: capabilities(),
         restart: true,
     };
-    let file = std::path::PathBuf::from("/var/lib/colibri/before-the-update.sqlite");
     vec![
         Example::new::<NoFields, _>(types, Command::Status(NoFields {}), &status),
         Example::new::<NoFields, _>(types, Command::ServiceCheck(NoFields {}), &check),
@@ -538,13 +537,10 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 thresholds: CostMode::Fast.thresholds(),
             },
         ),
-        Example::new::<Backup, _>(
+        Example::new::<NoFields, _>(
             types,
-            Command::Backup(Backup { file: file.clone() }),
-            &BackedUp {
-                file,
-                size_bytes: 4096,
-            },
+            Command::Backup(NoFields {}),
+            &BackedUp { size_bytes: 4096 },
         ),
     ]
 }

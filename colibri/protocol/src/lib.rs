@@ -47,8 +47,8 @@ pub use session::{
 pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
 pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
-    BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
-    ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,
+    BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus, ServiceCheck,
+    SetCostMode, Status, TaskCounts, Thresholds,
 };
 pub use switch::switch;
 pub use task::{

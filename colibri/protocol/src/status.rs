@@ -171,21 +171,10 @@ pub struct SchedulerStatus {
     pub lease_seconds: u64,
 }
 
-/// The fields of `backup`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Backup {
-    /// The file to make, from the root of the file system; must not exist. The daemon's account
-    /// writes it and must be able to.
-    pub file: PathBuf,
-}
-
-/// The reply to `backup`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The reply to `backup`. Behind its line comes the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackedUp {
-    /// The file.
-    pub file: PathBuf,
-    /// Its size in bytes.
+    /// The copy's size in bytes.
     pub size_bytes: u64,
 }
 
