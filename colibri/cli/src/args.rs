@@ -114,7 +114,8 @@ pub(crate) enum Verb {
     /// Start an agent as a process of this host, and register it
     #[command(
         after_help = "Its arguments come after `--`; without any, those with which it listens\n\
-        for prompts.\n\n\
+        for prompts. As a service of Debian the daemon sees nothing of /home, /root and\n\
+        /tmp: neither program nor folder may lie there.\n\n\
         Example:\n  colibri spawn-agent /usr/local/bin/pi --runtime pi --name atlas \\\n      \
         --capability code --prompt 'Say hello'"
     )]

@@ -17,7 +17,7 @@ use colibri_protocol::{
     RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent,
     StopAgent, TaskStatus, variable,
 };
-use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
+use colibri_spawner::{Environment, Leash, Log, Program, ProgramError, SpawnError, Spawner};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,6 +29,7 @@ use self::keeper::{Keeper, Order};
 use crate::board::Board;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::notify;
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 
@@ -410,5 +411,22 @@ fn refused(error: SpawnError) -> ReplyError {
         SpawnError::Program(_) | SpawnError::Refused { .. } => ErrorKind::BadRequest,
         _ => ErrorKind::Internal,
     };
-    ReplyError::new(kind, error.to_string())
+    ReplyError::new(kind, format!("{error}{}", hidden(&error)))
+}
+
+/// Where the service does not see what everybody else sees: its unit says `ProtectHome=` and
+/// `PrivateTmp=`.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+/// What to add when a path may be there for everybody but us.
+fn hidden(error: &SpawnError) -> &'static str {
+    match error {
+        SpawnError::Program(ProgramError::Missing { path, .. } | ProgramError::Io { path, .. })
+            if notify::is_service() && HIDDEN.iter().any(|folder| path.starts_with(folder)) =>
+        {
+            "; the service sees nothing of /home, /root, /run/user, /tmp and /var/tmp: put it \
+             elsewhere, a program into /usr/local/bin, say, and a folder below /srv"
+        }
+        _ => "",
+    }
 }
