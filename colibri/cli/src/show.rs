@@ -186,7 +186,14 @@ fn status(status: &Status) -> String {
                 agents.active, agents.idle, agents.offline
             ),
         ),
-        ("Sessions", format!("{} open", status.sessions)),
+        (
+            "Sessions",
+            format!(
+                "{} open; an agent is stalled after {} of silence",
+                status.sessions,
+                span(status.stall_seconds)
+            ),
+        ),
         ("Jobs", status.jobs.to_string()),
         (
             "Clients",

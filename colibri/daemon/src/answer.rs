@@ -245,7 +245,7 @@ async fn set_cost_mode(
     Ok(CostModeInForce {
         mode,
         persisted: kept == Some(mode),
-        thresholds: mode.thresholds(),
+        thresholds: service.config.thresholds(mode),
     })
 }
 
@@ -282,7 +282,8 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         db_path: config.db_path.clone(),
         socket: config.socket.clone(),
         cost_mode: mode,
-        thresholds: mode.thresholds(),
+        thresholds: config.thresholds(mode),
+        stall_seconds: config.stall_after.as_secs_f64().ceil() as u64,
         scheduler: SchedulerStatus {
             tick_seconds: config.tick.as_secs_f64().ceil() as u64,
             last_tick: service.last_tick.get().map(|(at, _)| at),

@@ -45,6 +45,8 @@ pub(crate) struct Panes {
     board: Arc<Board>,
     lease: colibri_store::Lease,
     host: String,
+    /// The silence after which a working agent counts as stalled.
+    stall_after: Duration,
     spawner: Spawner,
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
@@ -83,8 +85,9 @@ impl Panes {
             board,
             lease: config.lease,
             host: config.host.clone(),
+            stall_after: config.stall_after,
             spawner,
-            sessions: Arc::new(Sessions::new(folder.clone())),
+            sessions: Arc::new(Sessions::new(folder.clone(), config.limits)),
             folder,
             environment,
             seats: Mutex::default(),

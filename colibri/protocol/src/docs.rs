@@ -246,6 +246,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         socket: "/run/colibri/colibri.sock".into(),
         cost_mode: CostMode::Smart,
         thresholds: CostMode::Smart.thresholds(),
+        stall_seconds: 14_400,
         scheduler: SchedulerStatus {
             tick_seconds: 30,
             last_tick: Some(at),

@@ -50,7 +50,7 @@ pub struct Thresholds {
 }
 
 impl CostMode {
-    /// What the mode allows.
+    /// What the mode allows unless a host has other limits.
     pub fn thresholds(self) -> Thresholds {
         let (session_bytes, turns, tool_result_bytes) = match self {
             Self::Fast => (500_000, 5, Some(4_000)),
@@ -199,8 +199,11 @@ pub struct Status {
     pub socket: PathBuf,
     /// The cost mode in force.
     pub cost_mode: CostMode,
-    /// What it allows.
+    /// What it allows on this host.
     pub thresholds: Thresholds,
+    /// Seconds without an event after which a working agent counts as stalled.
+    #[serde(default)]
+    pub stall_seconds: u64,
     /// The scheduler's state.
     pub scheduler: SchedulerStatus,
     /// Agents by status.

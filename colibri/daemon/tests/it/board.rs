@@ -309,10 +309,13 @@ fn a_restart_in_the_middle_keeps_who_has_what_jobs_and_the_cost_mode() {
     daemon.signal(Signal::SIGKILL);
     drop(daemon);
 
-    let daemon = home.start(&["--cost-mode", "max", "--lease-seconds", "60"]);
+    let limits = ["--limits-fast", "400000,4,3000", "--stall-seconds", "90"];
+    let flags = [["--cost-mode", "max", "--lease-seconds", "60"], limits].concat();
+    let daemon = home.start(&flags);
     let status = home.client().status().unwrap();
     assert_eq!((status.cost_mode, status.jobs), (CostMode::Fast, 1));
-    assert_eq!(status.thresholds, CostMode::Fast.thresholds());
+    let allowed = (status.thresholds.session_bytes, status.thresholds.turns);
+    assert_eq!((allowed, status.stall_seconds), ((400_000, 4), 90));
     assert_eq!(details(&home, task.id).task.agent_id, Some(worker.id));
     go(
         &home,
