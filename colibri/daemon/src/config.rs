@@ -659,6 +659,11 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_the_images_are_fresh() {
+        colibri_pages::check(&Flags::command(), "8").unwrap();
+    }
+
+    #[test]
     fn the_help_fits_a_terminal_of_80_columns() {
         let help = Flags::command().render_long_help().to_string();
         for line in help.lines() {
