@@ -65,6 +65,7 @@ fn introduction() -> String {
          * A good reply is `{{\"ok\":true,\"data\":…}}`; a bad one\n\
          \x20 `{{\"ok\":false,\"error\":{{\"kind\":\"…\",\"message\":\"…\"}}}}`. `kind` is for programs,\n\
          \x20 `message` for people.\n\
+         * Behind the reply to `backup` come bytes that are no line; no other has any.\n\
          * A line without its newline is no request: nothing is done before the newline came.\n\
          * Who may ask: root, the daemon's own account, and members of the group `{group}`.\n\
          \x20 The kernel vouches for the peer's account. Others get `forbidden`.\n\

@@ -13,6 +13,9 @@ const READ: [&str; 2] = ["name", "description"];
 /// Other keys that skills commonly have.
 const COMMON: [&str; 4] = ["license", "compatibility", "metadata", "allowed-tools"];
 
+/// What begins with one of these is no plain text in YAML, but a list, a map, an alias and so on.
+const BEGINS_OTHERS: &str = "[]{}&*!%@`,?-|>'\"#";
+
 /// What a skill says of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Front {
@@ -138,9 +141,6 @@ impl<'a> Field<'a> {
             Some('\'') => self.in_single_quotes()?,
             Some('|') => self.block()?.join("\n"),
             Some('>') => folded(&self.block()?),
-            Some(c) if "[]{}&*!%@`,?-".contains(c) => {
-                return Err(self.wrong("must be a text; one that begins like this needs quotes"));
-            }
             _ => self.plain()?,
         };
         if text.trim().is_empty() {
@@ -211,7 +211,11 @@ impl<'a> Field<'a> {
         if lines.iter().any(is_map) {
             return Err(self.wrong("has a colon in it, and needs quotes round it"));
         }
-        Ok(folded(&lines))
+        let text = folded(&lines);
+        if text.starts_with(|c| BEGINS_OTHERS.contains(c)) {
+            return Err(self.wrong("must be a text; one that begins like this needs quotes"));
+        }
+        Ok(text)
     }
 
     /// The lines of a block, without what they are set in by.
@@ -323,6 +327,8 @@ mod tests {
             ("Use when: asked", "line 3: `description` has a colon"),
             ("[a, b]", "line 3: `description` must be a text"),
             ("\n- a", "line 3: `description` must be a text and no list"),
+            ("\n  - a", "line 3: `description` must be a text; one"),
+            ("\n  'a'", "line 3: `description` must be a text; one"),
             ("\"a\" b", "line 3: `description` has more behind"),
             ("\"a", "line 3: `description` must end its double"),
             ("'a", "line 3: `description` must end its single"),

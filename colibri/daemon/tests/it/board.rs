@@ -391,7 +391,7 @@ fn a_backup_is_a_whole_database_of_its_own() {
     let task = home.client().create_task(CreateTask::titled("t")).unwrap();
     let client = home.client();
     let (size, mut copy) = client.back_up().unwrap();
-    // While one has not taken all of it; what the socket holds already is not much.
+    // What comes to the board meanwhile is not in it.
     let many = "d".repeat(60_000);
     for _ in 0..40 {
         let big = CreateTask {
