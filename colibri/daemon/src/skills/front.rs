@@ -212,7 +212,7 @@ impl<'a> Field<'a> {
             return Err(self.wrong("has a colon in it, and needs quotes round it"));
         }
         let text = folded(&lines);
-        if text.starts_with(|c| BEGINS_OTHERS.contains(c)) {
+        if text.starts_with(|c: char| BEGINS_OTHERS.contains(c)) {
             return Err(self.wrong("must be a text; one that begins like this needs quotes"));
         }
         Ok(text)
