@@ -598,8 +598,25 @@ mod tests {
     fn a_freebsd_host_of_somebody_else_gets_colibri_and_nothing_that_takes_it_over() {
         let built = tempfile::tempdir().unwrap();
         let (_, layer) = freebsd(Scope::ExistingHost, built.path());
+        let is_page = |(path, _): &(String, u16)| {
+            ["man", "bash-completion", "fish", "zsh"]
+                .iter()
+                .any(|folder| path.starts_with(&format!("/usr/local/share/{folder}/")))
+        };
+        let (pages, others): (Vec<_>, Vec<_>) = files(&layer).into_iter().partition(is_page);
+        for page in [
+            "bash-completion/completions/colibri",
+            "fish/vendor_completions.d/colibri-mcp.fish",
+            "man/man1/colibri-create-task.1",
+            "man/man1/colibri-tui.1",
+            "man/man8/colibri-daemon.8",
+            "zsh/site-functions/_colibri-daemon",
+        ] {
+            let page = (format!("/usr/local/share/{page}"), 0o644);
+            assert!(pages.contains(&page), "{page:?}");
+        }
         assert_eq!(
-            files(&layer),
+            others,
             [
                 ("/usr/local/bin/clawdie-firstboot".to_owned(), 0o755),
                 ("/usr/local/bin/colibri".to_owned(), 0o755),

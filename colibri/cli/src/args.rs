@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use colibri_protocol::{
-    Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
-    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
-    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
+    CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob, CreateTask,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging,
+    RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
     SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Seconds to wait for the answer [default: 10; 60 where an agent is started
-    /// or stopped]
+    /// or stopped; 600 for a backup]
     #[arg(long, global = true, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: Option<u64>,
@@ -114,7 +114,8 @@ pub(crate) enum Verb {
     /// Start an agent as a process of this host, and register it
     #[command(
         after_help = "Its arguments come after `--`; without any, those with which it listens\n\
-        for prompts.\n\n\
+        for prompts. As a service of Debian the daemon sees nothing of /home, /root and\n\
+        /tmp: neither program nor folder may lie there.\n\n\
         Example:\n  colibri spawn-agent /usr/local/bin/pi --runtime pi --name atlas \\\n      \
         --capability code --prompt 'Say hello'"
     )]
@@ -146,8 +147,14 @@ pub(crate) enum Verb {
         --description 'Reads secrets' --path /srv/skills/vault/SKILL.md"
     )]
     RegisterSkill(NewSkill),
-    /// Show skills, by name
-    #[command(after_help = "Example:\n  colibri list-skills")]
+    /// Show skills, by name, and what is wrong in the daemon's folder of skills
+    #[command(
+        after_help = "The daemon finds skills by itself, each as NAME/SKILL.md in its folder\n\
+        (Debian: /var/lib/colibri/skills, FreeBSD: /var/db/colibri/skills).\n\
+        A SKILL.md begins with its front matter:\n\n  \
+        ---\n  name: vault\n  description: Reads secrets\n  ---\n\n\
+        Example:\n  colibri list-skills"
+    )]
     ListSkills(Pages),
     /// Make a job, which makes a task each time that it is due
     #[command(
@@ -171,8 +178,10 @@ pub(crate) enum Verb {
     SetCostMode(Mode),
     /// Copy the database into a new file, mode 0600, while everything goes on
     #[command(
-        after_help = "The daemon's account writes the file and must be able to.\n\n\
-        Example:\n  colibri backup /var/lib/colibri/before.sqlite --timeout 600"
+        after_help = "The file is written by this command, in your name: anywhere you may write.\n\
+        It has its name only when it is whole. In between the copy also lies in the\n\
+        daemon's data directory, which needs the room.\n\n\
+        Example:\n  colibri backup ~/before-the-update.sqlite"
     )]
     Backup(Target),
     /// Start an agent that speaks the dialect of colibri-test-agent
@@ -513,7 +522,7 @@ pub(crate) struct Mode {
 pub(crate) struct Target {
     /// The file to make; must not exist
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl From<Intake> for IntakeTask {
@@ -637,10 +646,7 @@ impl Verb {
             Self::SetCostMode(Mode { mode, persist }) => {
                 Command::SetCostMode(SetCostMode { mode, persist })
             }
-            // The daemon's folder is another than ours.
-            Self::Backup(Target { file }) => Command::Backup(Backup {
-                file: std::path::absolute(&file).unwrap_or(file),
-            }),
+            Self::Backup(_) => Command::Backup(NoFields {}),
             Self::Completions { .. } | Self::Man { .. } => return Ok(None),
         }))
     }
@@ -676,6 +682,8 @@ impl Args {
         // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
         let usual = match self.verb {
             Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) => 60,
+            // The daemon copies first, and answers then.
+            Verb::Backup(_) => 600,
             _ => 10,
         };
         Duration::from_secs(self.timeout.unwrap_or(usual))

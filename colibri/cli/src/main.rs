@@ -1,6 +1,7 @@
 //! `colibri`: asks the daemon, and shows the answer to a person or to a program.
 
 mod args;
+mod backup;
 mod pages;
 mod show;
 
@@ -25,11 +26,12 @@ const DENIED: u8 = 4;
 fn main() -> ExitCode {
     let args = Args::parse();
     let client = Client::new(args.socket()).with_timeout(args.timeout());
-    let outcome = match args.verb.command() {
-        Ok(Some(Command::Subscribe(_))) => follow(&args, &client),
-        Ok(Some(command)) => ask(&client, command),
-        Ok(None) => return pages::write(&args.verb),
-        Err(error) => Err(ClientError::Refused { error }),
+    let outcome = match (args.verb.command(), &args.verb) {
+        (Ok(Some(Command::Subscribe(_))), _) => follow(&args, &client),
+        (_, Verb::Backup(target)) => backup::write(&client, &target.file).map(|made| json!(made)),
+        (Ok(Some(command)), _) => ask(&client, command),
+        (Ok(None), verb) => return pages::write(verb),
+        (Err(error), _) => Err(ClientError::Refused { error }),
     };
     match outcome {
         Ok(data) => answered(&args, &data),

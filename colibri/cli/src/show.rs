@@ -3,9 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
-    Agent, AgentPage, BackedUp, Capability, Change, Compacted, CostModeInForce, Job, JobPage,
-    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
-    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
+    Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, PaneSnapshot,
+    PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status, Task,
+    TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::args::Verb;
+use crate::backup::Made;
 
 /// Characters of a title that a table shows.
 const TITLE_WIDTH: usize = 60;
@@ -80,7 +81,7 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
             )
         }
         Verb::Backup(_) => {
-            let made: BackedUp = read(data)?;
+            let made: Made = read(data)?;
             format!(
                 "{} ({} bytes)\n",
                 tame(&made.file.to_string_lossy()),
@@ -185,7 +186,14 @@ fn status(status: &Status) -> String {
                 agents.active, agents.idle, agents.offline
             ),
         ),
-        ("Sessions", format!("{} open", status.sessions)),
+        (
+            "Sessions",
+            format!(
+                "{} open; an agent is stalled after {} of silence",
+                status.sessions,
+                span(status.stall_seconds)
+            ),
+        ),
         ("Jobs", status.jobs.to_string()),
         (
             "Clients",
@@ -396,12 +404,19 @@ fn skills(page: &SkillPage) -> String {
         .skills
         .iter()
         .map(|skill| [skill.name.to_string(), shortened(&tame(&skill.description))]);
-    table(
-        ["NAME", "DESCRIPTION"],
-        rows,
-        page.next.as_deref(),
-        "No skills.",
-    )
+    let none = match &page.folder {
+        Some(folder) => format!(
+            "No skills; each belongs into {}/NAME/SKILL.md.",
+            tame(&folder.to_string_lossy())
+        ),
+        None => "No skills.".to_owned(),
+    };
+    let mut text = table(["NAME", "DESCRIPTION"], rows, page.next.as_deref(), &none);
+    for finding in &page.findings {
+        let (path, problem) = (tame(&finding.path), tame(&finding.problem));
+        let _ = writeln!(text, "Found  {path} {problem}");
+    }
+    text
 }
 
 fn jobs(page: &JobPage, zone: &TimeZone) -> String {
@@ -663,6 +678,28 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn skills_show_what_is_wrong_in_their_folder() {
+        let at = "2026-11-21T15:00:00Z";
+        let mut data = json!({
+            "skills": [{"name": "vault", "description": "Reads secrets", "registered_at": at,
+                "updated_at": at}],
+            "folder": "/data/skills",
+            "findings": [{"path": "/data/skills/a\u{1b}", "problem": "has no SKILL.md"}],
+        });
+        assert_eq!(
+            plain(&skills(&read(&data).unwrap())),
+            "NAME   DESCRIPTION\nvault  Reads secrets\n\
+             Found  /data/skills/a\u{fffd} has no SKILL.md\n"
+        );
+        data["skills"] = json!([]);
+        data["findings"] = json!([]);
+        assert_eq!(
+            skills(&read(&data).unwrap()),
+            "No skills; each belongs into /data/skills/NAME/SKILL.md.\n"
+        );
     }
 
     #[test]

@@ -270,6 +270,44 @@ fn refusals_are_1_permission_is_4_and_nonsense_is_2() {
 }
 
 #[test]
+fn a_backup_is_a_file_of_ours_and_whole_or_not_there() {
+    for (announced, code) in [(5, 0), (9, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, file) = (dir.path().join("s"), dir.path().join("copy.sqlite"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let daemon = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(stream.try_clone().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            let reply = json!({"ok": true, "data": {"size_bytes": announced}});
+            write!(stream, "{reply}\n1\n345").unwrap();
+            line
+        });
+        let backup = ["backup", file.to_str().unwrap(), "--json"];
+        let output = colibri(&socket, &backup);
+        let words = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words}");
+        assert_eq!(daemon.join().unwrap(), "{\"cmd\":\"backup\"}\n");
+        assert!(!dir.path().join("copy.sqlite.partial").exists());
+        if code != 0 {
+            assert!(words.contains("after 5 of 9 bytes"), "{words}");
+            assert!(!file.exists());
+            continue;
+        }
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said, json!({"file": file, "size_bytes": 5}));
+        assert_eq!(std::fs::read(&file).unwrap(), b"1\n345");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+        let again = colibri(&socket, &backup);
+        assert_eq!(again.status.code(), Some(1));
+        assert!(text(&again.stderr).contains("not overwritten"));
+    }
+}
+
+#[test]
 fn an_answer_of_another_version_is_said_to_be_one() {
     let daemon = Answering::new(json!({"ok": true, "data": {"version": 7}}));
     let output = daemon.run(&["status"]);

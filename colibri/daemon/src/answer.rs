@@ -1,10 +1,10 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Agent, AgentPage, BackedUp, Command, CostModeInForce, CreateTask, ErrorKind, GetSession,
-    GetTask, ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId,
-    SchedulerStatus, SessionSnapshot, SetCostMode, Status, Task, TaskDetails, TaskPage, TaskStatus,
-    checked_limit,
+    Agent, AgentPage, Command, CostModeInForce, CreateTask, ErrorKind, GetSession, GetTask,
+    ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId,
+    SchedulerStatus, SessionSnapshot, SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage,
+    TaskStatus, checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Line(Vec<u8>),
     /// The connection becomes a stream of changes; each carries this.
     Stream(Option<RequestId>),
+    /// A copy of the database is sent, whose line carries this.
+    Copy(Option<RequestId>),
 }
 
 /// Carries out one line, as far as the client's rights go.
@@ -31,6 +33,7 @@ pub(crate) async fn to_line(line: &[u8], rights: &Rights, service: &Service) -> 
     let (id, outcome) = match Request::parse(line) {
         Ok(Request { id, command }) => match rights.admit(command) {
             Ok(Command::Subscribe(NoFields {})) => return Answer::Stream(id),
+            Ok(Command::Backup(NoFields {})) => return Answer::Copy(id),
             Ok(command) => (id, answer(command, rights, service).await),
             Err(refusal) => (id, Err(refusal)),
         },
@@ -60,9 +63,9 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
     match command {
         Command::Status(NoFields {}) => data(status(service).await?),
         Command::ServiceCheck(NoFields {}) => data(health::check(service).await),
-        Command::Subscribe(NoFields {}) => Err(ReplyError::new(
+        Command::Subscribe(NoFields {}) | Command::Backup(NoFields {}) => Err(ReplyError::new(
             ErrorKind::Internal,
-            "a subscription is no question with an answer",
+            "this is no question that one line answers",
         )),
         Command::CreateTask(new) => create_task(new, actor, service).await,
         Command::IntakeTask(new) => create_task(new.into(), actor, service).await,
@@ -118,13 +121,7 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
             })
             .await
         }
-        Command::ListSkills(Paging { limit, after }) => {
-            let limit = checked_limit(limit)?;
-            let read = service
-                .board
-                .read(move |reader| reader.skills(after.as_deref(), limit, PAGE_BYTES));
-            data(read.await?)
-        }
+        Command::ListSkills(which) => data(list_skills(which, service).await?),
         Command::CreateJob(new) => {
             new.task.check()?;
             let next_at = clockwork::first(&new.schedule, Timestamp::now())
@@ -148,20 +145,6 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
             .await
         }
         Command::SetCostMode(set) => data(set_cost_mode(set, &actor, service).await?),
-        Command::Backup(colibri_protocol::Backup { file }) => {
-            if !file.is_absolute() {
-                return Err(ReplyError::new(
-                    ErrorKind::BadRequest,
-                    "`file` must be a path from the root of the file system",
-                ));
-            }
-            let target = file.clone();
-            let size_bytes = service
-                .board
-                .read(move |reader| reader.back_up(&target))
-                .await?;
-            data(BackedUp { file, size_bytes })
-        }
     }
 }
 
@@ -258,6 +241,26 @@ fn park(task: &mut Task, agents: &[Agent]) {
     }
 }
 
+async fn list_skills(which: Paging, service: &Service) -> Result<SkillPage, ReplyError> {
+    let Paging { limit, after } = which;
+    let limit = checked_limit(limit)?;
+    // Once for all pages, which then belong together.
+    let findings = match after {
+        None => service.skills.index(&service.board).await?,
+        Some(_) => Vec::new(),
+    };
+    // Half of a line is more than the findings ever need.
+    let page = service
+        .board
+        .read(move |reader| reader.skills(after.as_deref(), limit, PAGE_BYTES / 2))
+        .await?;
+    Ok(SkillPage {
+        folder: Some(service.skills.folder()),
+        findings,
+        ..page
+    })
+}
+
 async fn set_cost_mode(
     set: SetCostMode,
     actor: &str,
@@ -279,7 +282,7 @@ async fn set_cost_mode(
     Ok(CostModeInForce {
         mode,
         persisted: kept == Some(mode),
-        thresholds: mode.thresholds(),
+        thresholds: service.config.thresholds(mode),
     })
 }
 
@@ -316,7 +319,8 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         db_path: config.db_path.clone(),
         socket: config.socket.clone(),
         cost_mode: mode,
-        thresholds: mode.thresholds(),
+        thresholds: config.thresholds(mode),
+        stall_seconds: config.stall_after.as_secs_f64().ceil() as u64,
         scheduler: SchedulerStatus {
             tick_seconds: config.tick.as_secs_f64().ceil() as u64,
             last_tick: service.last_tick.get().map(|(at, _)| at),

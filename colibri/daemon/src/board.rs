@@ -318,7 +318,7 @@ fn take_back_and_renew(store: &mut Store, lease: Lease) -> Result<(), StoreError
 /// The store's error as the client sees it.
 fn refusal(error: &StoreError) -> ReplyError {
     let kind = match error {
-        StoreError::BadCursor { .. } | StoreError::Backup { .. } => ErrorKind::BadRequest,
+        StoreError::BadCursor { .. } => ErrorKind::BadRequest,
         StoreError::NotFound { .. } => ErrorKind::NotFound,
         StoreError::Conflict { .. } => ErrorKind::Conflict,
         _ => ErrorKind::Database,

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use colibri_glasspane::DEFAULT_STALL_AFTER;
 use colibri_protocol::variable::{self, AGENT, AUTOSPAWN};
-use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, place, switch};
+use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, Thresholds, place, switch};
+use colibri_session::{Limits, ModeLimits};
 use colibri_store::Lease;
 
 use crate::failure::Failure;
@@ -20,6 +22,10 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_COST_MODE        --cost-mode
   COLIBRI_TICK_SECONDS     --tick-seconds
   COLIBRI_LEASE_SECONDS    --lease-seconds
+  COLIBRI_STALL_SECONDS    --stall-seconds
+  COLIBRI_LIMITS_FAST      --limits-fast
+  COLIBRI_LIMITS_SMART     --limits-smart
+  COLIBRI_LIMITS_MAX       --limits-max
   COLIBRI_AUTOSPAWN        whether an agent is started with the daemon
                            [default: no]
   COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
@@ -78,6 +84,25 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     lease_seconds: Option<Duration>,
 
+    /// Seconds without an event after which a working agent counts as stalled
+    /// [default: 14400]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    stall_seconds: Option<Duration>,
+
+    /// What a session may use in cost mode fast: bytes of a prompt, turns that
+    /// are kept, bytes of a tool's result or `unlimited`
+    /// [default: 500000,5,4000]
+    #[arg(long, value_name = "BYTES,TURNS,RESULT")]
+    limits_fast: Option<ModeLimits>,
+
+    /// The same for smart [default: 2000000,20,16000]
+    #[arg(long, value_name = "BYTES,TURNS,RESULT")]
+    limits_smart: Option<ModeLimits>,
+
+    /// The same for max [default: 8000000,100,unlimited]
+    #[arg(long, value_name = "BYTES,TURNS,RESULT")]
+    limits_max: Option<ModeLimits>,
+
     /// The group whose members may use the socket [default: colibri]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -118,6 +143,9 @@ pub(crate) struct Config {
     pub(crate) cost_mode: CostMode,
     pub(crate) tick: Duration,
     pub(crate) lease: Lease,
+    pub(crate) stall_after: Duration,
+    /// What sessions may use in each cost mode.
+    pub(crate) limits: Limits,
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
@@ -126,7 +154,7 @@ pub(crate) struct Config {
 }
 
 /// The variables this program has a use for.
-const READ: [&str; 7] = [
+const READ: [&str; 11] = [
     "COLIBRI_DAEMON_DATA_DIR",
     "COLIBRI_DB_PATH",
     place::SOCKET_VARIABLE,
@@ -134,6 +162,10 @@ const READ: [&str; 7] = [
     "COLIBRI_COST_MODE",
     "COLIBRI_TICK_SECONDS",
     "COLIBRI_LEASE_SECONDS",
+    "COLIBRI_STALL_SECONDS",
+    "COLIBRI_LIMITS_FAST",
+    "COLIBRI_LIMITS_SMART",
+    "COLIBRI_LIMITS_MAX",
 ];
 
 /// Seconds between two rounds of the scheduler.
@@ -237,6 +269,32 @@ impl Config {
         };
         let tick = span(flags.tick_seconds, "COLIBRI_TICK_SECONDS", TICK);
         let lease = span(flags.lease_seconds, "COLIBRI_LEASE_SECONDS", LEASE);
+        let stall_after = span(
+            flags.stall_seconds,
+            "COLIBRI_STALL_SECONDS",
+            DEFAULT_STALL_AFTER,
+        );
+
+        let mut limits = Limits::default();
+        for (of_mode, flag, name) in [
+            (&mut limits.fast, flags.limits_fast, "COLIBRI_LIMITS_FAST"),
+            (
+                &mut limits.smart,
+                flags.limits_smart,
+                "COLIBRI_LIMITS_SMART",
+            ),
+            (&mut limits.max, flags.limits_max, "COLIBRI_LIMITS_MAX"),
+        ] {
+            let text = environment.text(name, &mut faults);
+            match (flag, text.as_deref().map(str::parse::<ModeLimits>)) {
+                (Some(given), _) | (None, Some(Ok(given))) => *of_mode = given,
+                (None, None) => {}
+                (None, Some(Err(error))) => faults.push(format!("`{name}` {error}")),
+            }
+        }
+        if let Err(error) = limits.check() {
+            faults.push(format!("{error} (COLIBRI_LIMITS_FAST, _SMART and _MAX)"));
+        }
 
         let autospawn = environment.autospawn(&mut faults);
 
@@ -251,6 +309,8 @@ impl Config {
             cost_mode,
             tick,
             lease: Lease(lease),
+            stall_after,
+            limits,
             group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
             max_clients: flags.max_clients,
             patience: Patience {
@@ -261,6 +321,11 @@ impl Config {
             autospawn,
         };
         Ok((config, warnings))
+    }
+
+    /// What a cost mode allows on this host.
+    pub(crate) fn thresholds(&self, mode: CostMode) -> Thresholds {
+        (*self.limits.of(mode)).into()
     }
 }
 
@@ -465,6 +530,40 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_those_of_the_contract_unless_told_otherwise() {
+        let (config, _) = resolve(&["--host", "h"], &[]).unwrap();
+        for mode in CostMode::ALL {
+            assert_eq!(config.thresholds(mode), mode.thresholds());
+        }
+        assert_eq!(config.stall_after, Duration::from_secs(4 * 60 * 60));
+        let variables = [
+            ("COLIBRI_LIMITS_FAST", "1000,2,unlimited"),
+            ("COLIBRI_LIMITS_SMART", "600000,3,unlimited"),
+            ("COLIBRI_STALL_SECONDS", "60"),
+        ];
+        let flags = ["--host", "h", "--limits-fast", "500000,2,unlimited"];
+        let (config, warnings) = resolve(&flags, &variables).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let fast = config.thresholds(CostMode::Fast);
+        assert_eq!((fast.session_bytes, fast.turns), (500_000, 2));
+        assert_eq!(config.thresholds(CostMode::Smart).turns, 3);
+        assert_eq!(config.stall_after, Duration::from_secs(60));
+        for (name, value, said) in [
+            ("COLIBRI_LIMITS_MAX", "many", "`COLIBRI_LIMITS_MAX` must be"),
+            ("COLIBRI_LIMITS_MAX", "0,100,unlimited", "`max` is 0"),
+            (
+                "COLIBRI_LIMITS_FAST",
+                "3000000,5,4000",
+                "`smart` is smaller",
+            ),
+        ] {
+            let faults = faults(&[("COLIBRI_HOST", "h"), (name, value)]);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].contains(said), "{faults:?}");
+        }
+    }
+
+    #[test]
     fn every_fault_is_told_at_once() {
         let faults = faults(&[
             ("COLIBRI_COST_MODE", "cheap"),
@@ -557,6 +656,11 @@ mod tests {
         for text in ["0", "-1", "inf", "NaN", "86401", "1s", ""] {
             assert!(seconds(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_pages_of_the_images_are_fresh() {
+        colibri_pages::check(&Flags::command(), "8").unwrap();
     }
 
     #[test]

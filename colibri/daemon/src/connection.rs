@@ -1,9 +1,12 @@
 //! One client: lines in, replies out, and no patience without end.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::time::Duration;
 
-use colibri_protocol::{Change, ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError, RequestId};
+use colibri_protocol::{
+    BackedUp, Change, ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError, RequestId,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -22,6 +25,9 @@ use crate::stop::Stop;
 /// that the client gets to its reply before the connection breaks.
 const DISCARD: usize = 8 * MAX_LINE;
 const DISCARD_FOR: Duration = Duration::from_secs(1);
+
+/// Bytes of a backup that a client must accept within the patience for one reply.
+const PIECE: usize = 256 * 1024;
 
 /// Serves one client, with the rights that the gate gives it, until it leaves, breaks a rule, or the
 /// daemon stops.
@@ -72,6 +78,11 @@ pub(crate) async fn serve(stream: UnixStream, gate: &Gate, service: &Service, st
             // It begins before the client knows, so that no change falls between.
             Answer::Stream(id) => {
                 return connection.stream(id, service.board.changes(), stop).await;
+            }
+            Answer::Copy(id) => {
+                if let Err(error) = connection.send_copy(id, service).await {
+                    return tracing::warn!("a backup was not sent to its end: {error}");
+                }
             }
         }
     }
@@ -160,6 +171,35 @@ impl Connection {
         timeout(self.patience.write, self.stream.write_all(line)).await?
     }
 
+    /// Sends a copy of the database: a reply with its size, and then its bytes.
+    ///
+    /// # Errors
+    /// The client does not read any more, or the copy cannot be read; either way the client sees
+    /// that bytes are missing, and nothing else may follow.
+    async fn send_copy(&mut self, id: Option<RequestId>, service: &Service) -> io::Result<()> {
+        // A copy takes room beside the database for as long as its client takes.
+        let Ok(_turn) = service.backing_up.try_lock() else {
+            let busy = ReplyError::new(ErrorKind::Busy, "another backup is under way; try again");
+            return self.send(&answer::reply_line(id, Err(busy))).await;
+        };
+        let folder = service.config.data_dir.clone();
+        let mut copy = match service.board.read(move |r| r.back_up(&folder)).await {
+            Ok(copy) => copy,
+            Err(error) => return self.send(&answer::reply_line(id, Err(error))).await,
+        };
+        let size_bytes = copy.metadata()?.len();
+        let reply = answer::reply_line(id, Ok(json!(BackedUp { size_bytes })));
+        self.send(&reply).await?;
+        loop {
+            let (piece, rest) = tokio::task::spawn_blocking(|| read_piece(copy)).await??;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            self.send(&piece).await?;
+            copy = rest;
+        }
+    }
+
     /// Sends every change until the client leaves, does not read, or the daemon stops. What the
     /// client still sends is thrown away.
     async fn stream(
@@ -221,6 +261,14 @@ impl Connection {
         // Whoever is still sending by then is not going to read.
         let _ = timeout(DISCARD_FOR, discard).await;
     }
+}
+
+/// The next piece of a file, empty at its end, and the file for the one after.
+fn read_piece(mut file: File) -> io::Result<(Vec<u8>, File)> {
+    let mut piece = vec![0; PIECE];
+    let count = file.read(&mut piece)?;
+    piece.truncate(count);
+    Ok((piece, file))
 }
 
 fn stopping() -> ReplyError {

@@ -6,8 +6,9 @@
 //! [`connection`] (clients, with the memory that [`budget`] lets them take),
 //! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
 //! [`scheduler`] (with [`assign`] and [`clockwork`], which only reckon),
-//! [`panes`] (the agents that it runs), [`door`] (their sockets) and
-//! [`sessions`] (what these said and did), [`health`].
+//! [`panes`] (the agents that it runs), [`door`] (their sockets),
+//! [`sessions`] (what these said and did) and [`skills`] (what they can read),
+//! [`health`].
 
 mod accounts;
 mod answer;
@@ -29,6 +30,7 @@ mod rights;
 mod scheduler;
 mod server;
 mod sessions;
+mod skills;
 mod stop;
 
 use std::process::ExitCode;
@@ -109,6 +111,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Health::start(),
         kept_mode,
     ));
+    service.skills.begin(&service.board).await;
 
     let serving = {
         let (service, stop) = (Arc::clone(&service), stop.clone());

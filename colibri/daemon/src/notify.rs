@@ -1,6 +1,7 @@
 //! Tells systemd how far we are: one datagram to `$NOTIFY_SOCKET`, see
 //! sd_notify(3). Elsewhere the variable is not set and nothing happens.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -14,8 +15,17 @@ pub(crate) fn stopping() {
     tell("STOPPING=1\nSTATUS=Stopping");
 }
 
+/// Whether systemd has started us, as its unit says.
+pub(crate) fn is_service() -> bool {
+    name().is_some()
+}
+
+fn name() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())
+}
+
 fn tell(what: &str) {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
+    let Some(name) = name() else {
         return;
     };
     let sent = address(name.as_bytes())

@@ -18,7 +18,7 @@ use colibri_protocol::{
     RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot, Snapshot,
     SpawnAgent, StopAgent, TaskStatus, place, variable,
 };
-use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
+use colibri_spawner::{Environment, Leash, Log, Program, ProgramError, SpawnError, Spawner};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -32,6 +32,7 @@ use crate::board::Board;
 use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
+use crate::notify;
 use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
@@ -51,6 +52,8 @@ pub(crate) struct Panes {
     board: Arc<Board>,
     lease: colibri_store::Lease,
     host: String,
+    /// The silence after which a working agent counts as stalled.
+    stall_after: Duration,
     spawner: Spawner,
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
@@ -97,8 +100,9 @@ impl Panes {
             board,
             lease: config.lease,
             host: config.host.clone(),
+            stall_after: config.stall_after,
             spawner,
-            sessions: Arc::new(Sessions::new(folder.clone())),
+            sessions: Arc::new(Sessions::new(folder.clone(), config.limits)),
             folder,
             environment,
             doors,
@@ -473,5 +477,22 @@ fn refused(error: SpawnError) -> ReplyError {
         SpawnError::Program(_) | SpawnError::Refused { .. } => ErrorKind::BadRequest,
         _ => ErrorKind::Internal,
     };
-    ReplyError::new(kind, error.to_string())
+    ReplyError::new(kind, format!("{error}{}", hidden(&error)))
+}
+
+/// Where the service does not see what everybody else sees: its unit says `ProtectHome=` and
+/// `PrivateTmp=`.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+/// What to add when a path may be there for everybody but us.
+fn hidden(error: &SpawnError) -> &'static str {
+    match error {
+        SpawnError::Program(ProgramError::Missing { path, .. } | ProgramError::Io { path, .. })
+            if notify::is_service() && HIDDEN.iter().any(|folder| path.starts_with(folder)) =>
+        {
+            "; the service sees nothing of /home, /root, /run/user, /tmp and /var/tmp: put it \
+             elsewhere, a program into /usr/local/bin, say, and a folder below /srv"
+        }
+        _ => "",
+    }
 }

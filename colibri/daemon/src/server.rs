@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::client::Client;
-use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError};
+use colibri_protocol::{CostMode, ErrorKind, Reply, ReplyError, place::SKILLS};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -22,6 +22,7 @@ use crate::health::Health;
 use crate::panes::Panes;
 use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
+use crate::skills::Skills;
 use crate::stop::Stop;
 
 /// How long clients may take to finish once the daemon stops. Below the
@@ -41,12 +42,15 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
+    pub(crate) skills: Skills,
     pub(crate) health: Health,
     pub(crate) socket: Option<Identity>,
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
     pub(crate) last_tick: LastTick,
     cost_mode: Mutex<CostModeSet>,
+    /// Held by the client that gets a copy of the database.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
     /// One for each client that may be connected to the daemon's own socket.
     seats: Arc<Semaphore>,
     /// Memory for what clients leave unfinished or unread.
@@ -75,6 +79,7 @@ impl Service {
         Self {
             board,
             panes,
+            skills: Skills::new(config.data_dir.join(SKILLS)),
             health,
             socket: place.identity(),
             started_at: Timestamp::now(),
@@ -84,6 +89,7 @@ impl Service {
                 mode: kept_mode.unwrap_or(config.cost_mode),
                 kept: kept_mode,
             }),
+            backing_up: tokio::sync::Mutex::new(()),
             seats,
             budget: Budget::new(),
             config,

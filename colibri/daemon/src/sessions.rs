@@ -60,10 +60,10 @@ pub(crate) struct ByHand {
 
 impl Sessions {
     /// None is open; `folder` has a folder for each agent.
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    pub(crate) fn new(folder: PathBuf, limits: Limits) -> Self {
         Self {
             folder,
-            limits: Limits::default(),
+            limits,
             open: Mutex::default(),
         }
     }
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn a_session_goes_on_while_its_prefix_is_the_same_and_has_the_mode_that_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(dir.path().to_owned());
+        let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
         let enter = |mode, prefix: &str| {
             let shared = sessions.enter(&ada(), mode, prefix.to_owned()).unwrap();
             assert_eq!(sessions.open().len(), 1);
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_session_that_is_damaged_or_cannot_be_made_stops_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(dir.path().to_owned());
+        let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
         let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
         let shared = shared.unwrap();
         let first = lock(&shared).brief().session;

@@ -115,6 +115,11 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_the_images_are_fresh() {
+        colibri_pages::check(&Flags::command(), "1").unwrap();
+    }
+
+    #[test]
     fn help_fits_a_terminal_of_80_columns() {
         for line in Flags::command().render_long_help().to_string().lines() {
             assert!(line.chars().count() <= 80, "{line}");

@@ -136,6 +136,7 @@ fn without_write_it_looks_and_no_more() {
             "colibri_snapshot",
             "colibri_list_tasks",
             "colibri_get_task",
+            "colibri_get_session",
             "colibri_list_agents",
             "colibri_list_skills",
             "colibri_list_jobs",

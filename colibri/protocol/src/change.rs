@@ -51,7 +51,7 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         escalated: Option<Trigger>,
     },
-    /// A skill is new or changed.
+    /// A skill is new, changed or gone.
     Skill {
         /// Its name.
         name: Name,

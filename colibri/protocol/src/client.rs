@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Change, Command, CreateTask, LineBuffer, ListTasks, MAX_LINE, NoFields, Reply, ReplyError,
-    Request, ServiceCheck, Status, Task, TaskPage, place,
+    BackedUp, Change, Command, CreateTask, LineBuffer, ListTasks, MAX_LINE, NoFields, Reply,
+    ReplyError, Request, ServiceCheck, Status, Task, TaskPage, place,
 };
 
 /// How long a pause between two attempts is, while the queue of the socket is
@@ -233,6 +233,28 @@ impl Client {
                 return Ok(());
             }
         }
+    }
+
+    /// Asks for a copy of the database: its size in bytes, and from where to read them. A reader
+    /// that ends before means that the copy is not whole. The time-out holds for the beginning, and
+    /// then for each piece.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn back_up(&self) -> Result<(u64, impl Read), ClientError> {
+        let request = Request::from(Command::Backup(NoFields {}));
+        let (mut stream, end) = self.begin(&request)?;
+        let mut buffer = LineBuffer::default();
+        let line = self.receive(&mut stream, &mut buffer, Some(end))?;
+        let BackedUp { size_bytes } =
+            serde_json::from_value(self.outcome(&line)?).map_err(|error| self.garbled(error))?;
+        stream
+            .set_read_timeout(Some(self.limit))
+            .map_err(|error| self.failed("reading the copy", error))?;
+        let copy = io::Cursor::new(buffer.into_rest())
+            .chain(stream)
+            .take(size_bytes);
+        Ok((size_bytes, copy))
     }
 
     /// Connects and sends the request.

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
-    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
-    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
-    Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
+    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, CancelTask, Change, Check, ClaimTask,
+    Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob, CreateTask,
+    DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask, Job,
+    JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
     RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
     SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
-    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
-    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
+    SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -65,6 +65,7 @@ fn introduction() -> String {
          * A good reply is `{{\"ok\":true,\"data\":…}}`; a bad one\n\
          \x20 `{{\"ok\":false,\"error\":{{\"kind\":\"…\",\"message\":\"…\"}}}}`. `kind` is for programs,\n\
          \x20 `message` for people.\n\
+         * Behind the reply to `backup` come bytes that are no line; no other has any.\n\
          * A line without its newline is no request: nothing is done before the newline came.\n\
          * Who may ask: root, the daemon's own account, and members of the group `{group}`.\n\
          \x20 The kernel vouches for the peer's account. Others get `forbidden`.\n\
@@ -253,6 +254,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         socket: "/run/colibri/colibri.sock".into(),
         cost_mode: CostMode::Smart,
         thresholds: CostMode::Smart.thresholds(),
+        stall_seconds: 14_400,
         scheduler: SchedulerStatus {
             tick_seconds: 30,
             last_tick: Some(at),
@@ -358,7 +360,6 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         capabilities: capabilities(),
         restart: true,
     };
-    let file = std::path::PathBuf::from("/var/lib/colibri/before-the-update.sqlite");
     vec![
         Example::new::<NoFields, _>(types, Command::Status(NoFields {}), &status),
         Example::new::<NoFields, _>(types, Command::ServiceCheck(NoFields {}), &check),
@@ -511,6 +512,11 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             &SkillPage {
                 skills: vec![skill.clone()],
                 next: None,
+                folder: Some("/var/lib/colibri/skills".into()),
+                findings: vec![SkillFinding {
+                    path: "/var/lib/colibri/skills/SKILL.md".to_owned(),
+                    problem: "belongs into a folder of the skill's name: NAME/SKILL.md".to_owned(),
+                }],
             },
         ),
         Example::new::<CreateJob, _>(
@@ -550,13 +556,10 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 thresholds: CostMode::Fast.thresholds(),
             },
         ),
-        Example::new::<Backup, _>(
+        Example::new::<NoFields, _>(
             types,
-            Command::Backup(Backup { file: file.clone() }),
-            &BackedUp {
-                file,
-                size_bytes: 4096,
-            },
+            Command::Backup(NoFields {}),
+            &BackedUp { size_bytes: 4096 },
         ),
     ]
 }

@@ -82,6 +82,11 @@ impl LineBuffer {
         self.bytes.len()
     }
 
+    /// The bytes that came behind the lines which were taken.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.taken)
+    }
+
     /// Whether a line has begun and its newline has not come yet.
     pub fn is_mid_line(&self) -> bool {
         self.taken < self.bytes.len()
@@ -103,6 +108,18 @@ mod tests {
             }
         }
         (found, buffer.is_mid_line())
+    }
+
+    #[test]
+    fn what_comes_behind_a_line_is_not_lost() {
+        let mut buffer = LineBuffer::default();
+        buffer.push(b"one\ntwo\nrest\n");
+        assert_eq!(buffer.next_line(), Ok(Some(b"one".to_vec())));
+        assert_eq!(buffer.into_rest(), b"two\nrest\n");
+        let mut buffer = LineBuffer::default();
+        buffer.push(b"one\n");
+        assert_eq!(buffer.next_line(), Ok(Some(b"one".to_vec())));
+        assert!(buffer.into_rest().is_empty());
     }
 
     #[test]

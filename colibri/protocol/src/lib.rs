@@ -44,11 +44,11 @@ pub use request::{Command, NoFields, Refused, Request, RequestId};
 pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
-pub use skill::{RegisterSkill, Skill, SkillPage};
+pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
 pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
-    BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
-    ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,
+    BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus, ServiceCheck,
+    SetCostMode, Status, TaskCounts, Thresholds,
 };
 pub use switch::switch;
 pub use task::{

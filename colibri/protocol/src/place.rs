@@ -20,6 +20,9 @@ pub const DATA_DIR: &str = if RUN_UNDER_VAR {
 /// The database's file name within the data directory.
 pub const DATABASE: &str = "colibri.sqlite";
 
+/// The folder of skills within the data directory: each skill is `NAME/SKILL.md` in it.
+pub const SKILLS: &str = "skills";
+
 /// The UNIX group whose members may use the socket.
 pub const GROUP: &str = "colibri";
 

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
-    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
-    ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession, GetTask,
+    Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
+    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -96,7 +96,8 @@ pub enum Command {
     CompactSession(CompactSession),
     /// Makes a skill known, or updates it.
     RegisterSkill(RegisterSkill),
-    /// One page of skills, by name.
+    /// One page of skills, by name: those that were registered, and those that lie in the daemon's
+    /// folder of skills at this moment. What is wrong in that folder is told, too.
     ListSkills(Paging),
     /// Makes a job, which makes a task each time that it is due.
     CreateJob(CreateJob),
@@ -106,8 +107,10 @@ pub enum Command {
     RemoveJob(RemoveJob),
     /// Changes how freely agents may spend; the sessions of those that run have this mode at once.
     SetCostMode(SetCostMode),
-    /// Copies the database into a new file, mode 0600, while everything goes on.
-    Backup(Backup),
+    /// Copies the database while everything goes on. Behind the line of a good reply come
+    /// `size_bytes` bytes, which are the copy, an SQLite database; then the connection goes on as
+    /// usual. One backup at a time: another gets `busy`.
+    Backup(NoFields),
 }
 
 impl Command {

@@ -1,5 +1,7 @@
 //! Skills: what is written down for agents to read.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,11 +66,26 @@ pub struct Skill {
 }
 
 /// The reply to `list-skills`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SkillPage {
     /// By name.
     pub skills: Vec<Skill>,
     /// Give this as `after` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The folder in which the daemon finds skills by itself, each as `NAME/SKILL.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// What lies in that folder and is no skill, or is one with a fault; on the first page only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<SkillFinding>,
+}
+
+/// Something that is wrong in the folder of skills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SkillFinding {
+    /// The file or folder.
+    pub path: String,
+    /// What is wrong with it, and what to do.
+    pub problem: String,
 }

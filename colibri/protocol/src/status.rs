@@ -48,7 +48,7 @@ pub struct Thresholds {
 }
 
 impl CostMode {
-    /// What the mode allows.
+    /// What the mode allows unless a host has other limits.
     pub fn thresholds(self) -> Thresholds {
         let (session_bytes, turns, tool_result_bytes) = match self {
             Self::Fast => (500_000, 5, Some(4_000)),
@@ -169,21 +169,10 @@ pub struct SchedulerStatus {
     pub lease_seconds: u64,
 }
 
-/// The fields of `backup`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Backup {
-    /// The file to make, from the root of the file system; must not exist. The daemon's account
-    /// writes it and must be able to.
-    pub file: PathBuf,
-}
-
-/// The reply to `backup`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The reply to `backup`. Behind its line comes the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackedUp {
-    /// The file.
-    pub file: PathBuf,
-    /// Its size in bytes.
+    /// The copy's size in bytes.
     pub size_bytes: u64,
 }
 
@@ -208,8 +197,11 @@ pub struct Status {
     pub socket: PathBuf,
     /// The cost mode in force.
     pub cost_mode: CostMode,
-    /// What it allows.
+    /// What it allows on this host.
     pub thresholds: Thresholds,
+    /// Seconds without an event after which a working agent counts as stalled.
+    #[serde(default)]
+    pub stall_seconds: u64,
     /// The scheduler's state.
     pub scheduler: SchedulerStatus,
     /// Agents by status.

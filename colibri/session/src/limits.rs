@@ -28,13 +28,40 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Those that `status` shows.
+    /// Those of the contract; a host may have others.
     fn default() -> Self {
         Self {
             fast: CostMode::Fast.thresholds().into(),
             smart: CostMode::Smart.thresholds().into(),
             max: CostMode::Max.thresholds().into(),
         }
+    }
+}
+
+impl std::str::FromStr for ModeLimits {
+    type Err = String;
+
+    /// Reads `BYTES,TURNS,RESULT`, such as `500000,5,4000`; `RESULT` may be `unlimited`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if let [budget, turns, result] = parts[..]
+            && let (Ok(budget), Ok(turns)) = (budget.parse(), turns.parse())
+            && let Some(tool_result) = match result {
+                "unlimited" => Some(None),
+                bytes => bytes.parse().ok().map(Some),
+            }
+        {
+            return Ok(Self {
+                budget,
+                turns,
+                tool_result,
+            });
+        }
+        Err(
+            "must be BYTES,TURNS,RESULT: the longest prompt, the most turns and the longest \
+             result of a tool (or `unlimited`), such as 500000,5,4000"
+                .to_owned(),
+        )
     }
 }
 
@@ -144,6 +171,19 @@ mod tests {
         assert_eq!(serde_json::from_str::<Limits>(&text).unwrap(), limits);
         assert_eq!(serde_json::from_str::<Limits>("{}").unwrap(), limits);
         assert!(serde_json::from_str::<Limits>(r#"{"slow":{}}"#).is_err());
+    }
+
+    #[test]
+    fn limits_are_read_as_three_numbers() {
+        let limits = Limits::default();
+        assert_eq!("500000,5,4000".parse(), Ok(limits.fast));
+        assert_eq!(" 8000000, 100, unlimited ".parse(), Ok(limits.max));
+        for wrong in [
+            "", "1,2", "1,2,3,4", "1,2,", "-1,2,3", "1,2,all", "1 kB,2,3",
+        ] {
+            let error = wrong.parse::<ModeLimits>().unwrap_err();
+            assert!(error.contains("BYTES,TURNS,RESULT"), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -10,55 +10,35 @@ use rusqlite::backup::{Backup, StepResult};
 
 use crate::{Reader, Result, StoreError};
 
+/// What the copy is called while it is made.
+const NAME: &str = "backup.partial";
+
 impl Reader {
-    /// Copies the database into a new file with mode 0600 and gives back its size in bytes. The
-    /// file has its name only when it is complete and on disk.
+    /// Copies the database into a file without a name: it is gone when it is closed. `folder` is
+    /// where its bytes lie until then. One at a time for each folder.
     ///
     /// # Errors
-    /// [`StoreError::Backup`], also when the file exists.
-    pub fn back_up(&self, file: &Path) -> Result<u64> {
-        let failed = |reason: String| StoreError::Backup {
-            file: file.into(),
-            reason,
-        };
-        if file.symlink_metadata().is_ok() {
-            return Err(failed("it exists, and is not overwritten".to_owned()));
-        }
-        let mut partial = file.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let made = self
-            .copy_to(&partial)
-            // A link is refused when somebody has made the file meanwhile; a rename is not.
-            .and_then(|size| {
-                std::fs::hard_link(&partial, file)
-                    .map(|()| size)
-                    .map_err(text)
-            })
-            .map_err(failed);
-        // A leftover of a killed daemon keeps its name from being used again, so it is said.
-        let removed = std::fs::remove_file(&partial);
-        let size = made?;
-        removed.map_err(|error| failed(text(error)))?;
-        let parent = file.parent().unwrap_or(Path::new("/"));
-        File::open(parent)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| failed(text(error)))?;
-        Ok(size)
+    /// [`StoreError::Backup`].
+    pub fn back_up(&self, folder: &Path) -> Result<File> {
+        let path = folder.join(NAME);
+        let copied = self.copy_to(&path);
+        let removed = remove(&path);
+        let whole = copied.and_then(|copy| removed.map(|()| copy));
+        whole.map_err(|reason| StoreError::Backup { file: path, reason })
     }
 
-    fn copy_to(&self, partial: &Path) -> std::result::Result<u64, String> {
-        match std::fs::remove_file(partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(text(error)),
-            _ => {}
-        }
+    fn copy_to(&self, path: &Path) -> std::result::Result<File, String> {
+        // What a killed daemon left behind; its journal would be taken for the new file's.
+        remove(path)?;
+        remove(&with_suffix(path, "-journal"))?;
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(partial)
+            .open(path)
             .map_err(text)?;
-        let mut copy = Connection::open(partial).map_err(text)?;
+        let mut copy = Connection::open(path).map_err(text)?;
         let backup = Backup::new(&self.connection, &mut copy).map_err(text)?;
         // All pages at once: SQLite begins again whenever the writer comes between two steps, and
         // beside the write-ahead log nobody waits for a reader.
@@ -68,9 +48,22 @@ impl Reader {
         }
         drop(backup);
         copy.close().map_err(|(_, error)| text(error))?;
-        file.sync_all().map_err(text)?;
-        Ok(file.metadata().map_err(text)?.len())
+        Ok(file)
     }
+}
+
+/// Removes a file that may not be there.
+fn remove(path: &Path) -> std::result::Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(text(error)),
+        _ => Ok(()),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn text(error: impl ToString) -> String {
@@ -86,7 +79,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_backup_is_private_complete_and_never_over_another_file() {
+    fn a_backup_is_complete_has_no_name_and_minds_no_leftovers() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
         store
@@ -97,22 +90,25 @@ mod tests {
         let mut open = store.begin().unwrap();
         open.create_task(CreateTask::titled("u"), "uid:0", Timestamp::now())
             .unwrap();
-        let file = dir.path().join("copy.sqlite");
-        let size = reader.back_up(&file).unwrap();
-        let meta = std::fs::metadata(&file).unwrap();
-        assert_eq!(
-            (meta.permissions().mode() & 0o777, meta.len()),
-            (0o600, size)
-        );
+        for leftover in [NAME.to_owned(), format!("{NAME}-journal")] {
+            std::fs::write(dir.path().join(leftover), "of a killed daemon").unwrap();
+        }
+        let mut made = reader.back_up(dir.path()).unwrap();
+        let mode = made.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
         open.commit().unwrap();
+        for name in [NAME.to_owned(), format!("{NAME}-journal")] {
+            assert!(!dir.path().join(name).exists());
+        }
 
-        let error = reader.back_up(&file).unwrap_err().to_string();
-        assert!(error.contains("not overwritten"), "{error}");
-        let nowhere = reader.back_up(Path::new("/nonexistent/x")).unwrap_err();
-        assert!(nowhere.to_string().contains("/nonexistent/x"), "{nowhere}");
-
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = elsewhere.path().join("copy.sqlite");
+        let written = io::copy(&mut made, &mut File::create(&file).unwrap()).unwrap();
+        assert_eq!(written, made.metadata().unwrap().len());
         let copy = Store::open(&file).unwrap();
         assert_eq!(copy.reader().unwrap().task_counts().unwrap().total(), 1);
-        assert!(!dir.path().join("copy.sqlite.partial").exists());
+
+        let nowhere = reader.back_up(Path::new("/nonexistent")).unwrap_err();
+        assert!(nowhere.to_string().contains("/nonexistent"), "{nowhere}");
     }
 }

@@ -112,7 +112,7 @@ pub enum StoreError {
     /// A backup cannot be made.
     #[error("cannot back the database up into {}: {reason}", file.display())]
     Backup {
-        /// The file that was to be made.
+        /// The file that was to be made, without a name in the end.
         file: PathBuf,
         /// Why not.
         reason: String,

@@ -80,6 +80,11 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
+    fn the_pages_of_the_images_are_fresh() {
+        colibri_pages::check(&Args::command(), "1").unwrap();
+    }
+
+    #[test]
     fn help_fits_a_terminal_of_80_columns() {
         for line in Args::command().render_long_help().to_string().lines() {
             assert!(line.chars().count() <= 80, "{line}");

@@ -111,7 +111,8 @@ impl Keeper {
     ) -> (Self, watch::Sender<PaneSnapshot>) {
         let now = Timestamp::now();
         let id = format!("{}-{}", spawn.name, now.as_millisecond());
-        let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
+        let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now)
+            .with_stall_after(panes.stall_after);
         note_process(&mut pane, spawned);
         let shown = watch::Sender::new(pane.snapshot(now));
         let record = Record::new(Arc::clone(&panes.sessions), spawn.name.clone());

@@ -208,6 +208,27 @@ fn the_agent_of_the_environment_starts_with_the_daemon_and_again_when_it_ends() 
 }
 
 #[test]
+fn what_a_service_cannot_see_is_said_to_be_hidden() {
+    let home = Home::new();
+    let in_a_home = || SpawnAgent {
+        program: "/home/nobody-of-this-name/pi".into(),
+        ..spawning("ada", &[])
+    };
+    let daemon = home.start(&[]);
+    let (_, text) = refusal(spawn(&home, in_a_home()));
+    assert!(!text.contains("the service sees"), "{text}");
+    daemon.stop(Signal::SIGTERM);
+
+    let _told = std::os::unix::net::UnixDatagram::bind(home.path("notify")).unwrap();
+    let mut service = home.command(&[]);
+    service.env("NOTIFY_SOCKET", home.path("notify"));
+    let _daemon = home.start_command(&mut service);
+    let (kind, text) = refusal(spawn(&home, in_a_home()));
+    assert_eq!(kind, ErrorKind::BadRequest);
+    assert!(text.contains("the service sees nothing of /home"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_started_is_refused_with_the_reason() {
     let home = Home::new();
     let _daemon = home.start(&[]);

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::{
-    Agent, BackedUp, Backup, Command, CostMode, CostModeInForce, CreateJob, CreateTask, GetTask,
-    Heartbeat, ListTasks, Missed, RegisterAgent, Schedule, SetCostMode, Task, TaskDetails,
-    TaskStatus, TransitionTask,
+    Agent, Command, CostMode, CostModeInForce, CreateJob, CreateTask, GetTask, Heartbeat,
+    ListTasks, Missed, RegisterAgent, Schedule, SetCostMode, Task, TaskDetails, TaskStatus,
+    TransitionTask,
 };
 use nix::sys::signal::Signal;
 use uuid::Uuid;
@@ -309,10 +309,13 @@ fn a_restart_in_the_middle_keeps_who_has_what_jobs_and_the_cost_mode() {
     daemon.signal(Signal::SIGKILL);
     drop(daemon);
 
-    let daemon = home.start(&["--cost-mode", "max", "--lease-seconds", "60"]);
+    let limits = ["--limits-fast", "400000,4,3000", "--stall-seconds", "90"];
+    let flags = [["--cost-mode", "max", "--lease-seconds", "60"], limits].concat();
+    let daemon = home.start(&flags);
     let status = home.client().status().unwrap();
     assert_eq!((status.cost_mode, status.jobs), (CostMode::Fast, 1));
-    assert_eq!(status.thresholds, CostMode::Fast.thresholds());
+    let allowed = (status.thresholds.session_bytes, status.thresholds.turns);
+    assert_eq!((allowed, status.stall_seconds), ((400_000, 4), 90));
     assert_eq!(details(&home, task.id).task.agent_id, Some(worker.id));
     go(
         &home,
@@ -386,14 +389,34 @@ fn a_backup_is_a_whole_database_of_its_own() {
     let home = Home::new();
     let daemon = home.start(&[]);
     let task = home.client().create_task(CreateTask::titled("t")).unwrap();
+    let client = home.client();
+    let (size, mut copy) = client.back_up().unwrap();
+    // What comes to the board meanwhile is not in it.
+    let many = "d".repeat(60_000);
+    for _ in 0..40 {
+        let big = CreateTask {
+            description: Some(many.clone()),
+            ..CreateTask::titled("big")
+        };
+        home.client().create_task(big).unwrap();
+    }
     let file = home.path("copy.sqlite");
-    let ask = || {
-        let backup = Backup { file: file.clone() };
-        home.client().ask::<BackedUp>(Command::Backup(backup))
-    };
-    ask().unwrap();
-    let error = ask().unwrap_err().to_string();
-    assert!(error.contains("not overwritten"), "{error}");
+    let written = std::io::copy(&mut copy, &mut std::fs::File::create(&file).unwrap()).unwrap();
+    assert_eq!(written, size);
+
+    // A client that takes nothing keeps others from a copy until it is gone.
+    let client = home.client();
+    let (big, idle) = client.back_up().unwrap();
+    assert!(big > 2_000_000, "{big}");
+    let busy = home.client().back_up().err().map(|error| error.to_string());
+    assert!(busy.is_some_and(|text| text.contains("another backup is under way")));
+    drop(idle);
+    let end = Instant::now() + LONG;
+    while home.client().back_up().is_err() {
+        assert!(Instant::now() < end, "{}", home.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!home.path("data/backup.partial").exists());
     daemon.stop(Signal::SIGTERM);
 
     std::fs::rename(&file, home.database()).unwrap();

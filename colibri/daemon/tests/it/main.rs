@@ -16,4 +16,5 @@ mod rc_d;
 mod restart;
 mod rights;
 mod sessions;
+mod skills;
 mod systemd;

@@ -22,6 +22,8 @@ fn the_unit_and_the_program_agree() {
     );
     assert_eq!(values("EnvironmentFile"), ["-/etc/colibri/provider.env"]);
     assert_eq!(values("RestartPreventExitStatus"), ["2 3 4"]);
+    // What SIGHUP does, a test of its life says.
+    assert_eq!(values("ExecReload"), ["/usr/bin/kill -HUP $MAINPID"]);
     if cfg!(target_os = "linux") {
         let run = format!("/run/{}/colibri.sock", values("RuntimeDirectory")[0]);
         let state = format!("/var/lib/{}", values("StateDirectory")[0]);
