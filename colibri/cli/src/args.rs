@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use colibri_protocol::client::Client;
 use colibri_protocol::{
     Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
     CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
@@ -667,18 +668,13 @@ fn job(new: NewJob) -> Result<CreateJob, ReplyError> {
 }
 
 impl Args {
-    /// The flag, then the environment, then the flavour's own place.
-    pub(crate) fn socket(&self) -> PathBuf {
-        place::socket(self.socket.clone())
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
-        let usual = match self.verb {
-            Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) => 60,
-            _ => 10,
-        };
-        Duration::from_secs(self.timeout.unwrap_or(usual))
+    /// Where to ask: the flag, then the environment, then the flavour's own place.
+    pub(crate) fn client(&self) -> Client {
+        let client = Client::new(place::socket(self.socket.clone()));
+        match self.timeout {
+            Some(seconds) => client.with_timeout(Duration::from_secs(seconds)),
+            None => client,
+        }
     }
 }
 

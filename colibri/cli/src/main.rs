@@ -24,7 +24,7 @@ const DENIED: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let client = Client::new(args.socket()).with_timeout(args.timeout());
+    let client = args.client();
     let outcome = match args.verb.command() {
         Ok(Some(Command::Subscribe(_))) => follow(&args, &client),
         Ok(Some(command)) => ask(&client, command),

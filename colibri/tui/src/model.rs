@@ -92,14 +92,18 @@ pub enum Ask {
     /// Asks for a list.
     Load(Part),
     /// Tells it to do something.
-    Do {
-        /// What.
-        command: Command,
-        /// What to say when it is done.
-        said: String,
-        /// Comes back with the outcome.
-        ticket: u64,
-    },
+    Do(Deed),
+}
+
+/// Something that the daemon is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// What.
+    pub command: Command,
+    /// What to say when it is done.
+    pub said: String,
+    /// Comes back with the outcome.
+    pub ticket: u64,
 }
 
 /// What the model wants of whoever runs it.
@@ -584,11 +588,11 @@ impl Model {
 
     fn tell(&mut self, command: Command, said: String) -> Wish {
         self.ticket += 1;
-        Wish::Ask(Ask::Do {
+        Wish::Ask(Ask::Do(Deed {
             command,
             said,
             ticket: self.ticket,
-        })
+        }))
     }
 
     fn pane_keys(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ fn loads(wishes: &[Wish]) -> Vec<Part> {
 
 fn deeds(wishes: &[Wish]) -> Vec<Command> {
     let deed = |wish: &Wish| match wish {
-        Wish::Ask(Ask::Do { command, .. }) => Some(command.clone()),
+        Wish::Ask(Ask::Do(deed)) => Some(deed.command.clone()),
         _ => None,
     };
     wishes.iter().filter_map(deed).collect()
