@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use colibri_protocol::client::Client;
 use colibri_protocol::{
-    Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
-    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
-    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
+    AgentLog, Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode,
+    CreateJob, CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name,
+    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule,
+    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -129,6 +129,10 @@ pub(crate) enum Verb {
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
+    /// Show the end of what an agent wrote to its standard error
+    #[command(after_help = "Works for agents that have ended, too.\n\n\
+        Example:\n  colibri agent-log atlas --lines 20 --follow")]
+    AgentLog(Written),
     /// Show how long an agent's session is, what it cost and what became of it
     #[command(
         after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
@@ -427,6 +431,22 @@ pub(crate) struct Prompt {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Written {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+
+    /// Most lines to show, the newest, 1 to 2000 [default: 100]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(AgentLog::MAX_LINES)))]
+    lines: Option<u32>,
+
+    /// Go on and show what is written from now on, until the daemon or you end it
+    #[arg(long)]
+    follow: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OneSession {
     /// The session's id
     #[arg(value_name = "ID")]
@@ -546,6 +566,15 @@ impl From<Pages> for Paging {
 }
 
 impl Verb {
+    /// Whether it goes on until somebody ends it, and prints as it goes.
+    pub(crate) fn is_endless(&self) -> bool {
+        match self {
+            Self::Subscribe => true,
+            Self::AgentLog(log) => log.follow,
+            _ => false,
+        }
+    }
+
     /// The request, checked as far as it can be without the daemon; none for what this program
     /// does alone.
     ///
@@ -616,6 +645,11 @@ impl Verb {
                 prompt.check()?;
                 Command::SendPrompt(prompt)
             }
+            Self::AgentLog(Written { agent, lines, .. }) => Command::AgentLog(AgentLog {
+                agent,
+                lines,
+                after: None,
+            }),
             Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {
                 let compact = CompactSession { session, summary };

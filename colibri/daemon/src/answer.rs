@@ -110,6 +110,7 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
         }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::AgentLog(which) => data(service.panes.log(which).await?),
         Command::GetSession(which) => data(service.panes.session(which).await?),
         Command::CompactSession(which) => data(service.panes.compact(which).await?),
         Command::RegisterSkill(new) => {

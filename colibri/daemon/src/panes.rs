@@ -4,6 +4,7 @@
 //! and gives it work. Here they are found by name.
 
 mod keeper;
+mod log;
 mod record;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot, SpawnAgent,
-    StopAgent, TaskStatus, variable,
+    AgentLog, Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, LogLines, Name,
+    PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot,
+    SpawnAgent, StopAgent, TaskStatus, variable,
 };
-use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
+use colibri_spawner::{Environment, Leash, Log, LogPlace, Program, SpawnError, Spawner};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -48,6 +49,8 @@ pub(crate) struct Panes {
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
     environment: Environment,
+    /// What logs must not show.
+    keys: Arc<log::Keys>,
     sessions: Arc<Sessions>,
     seats: Mutex<BTreeMap<Name, Seat>>,
 }
@@ -86,6 +89,7 @@ impl Panes {
             sessions: Arc::new(Sessions::new(folder.clone())),
             folder,
             environment,
+            keys: Arc::new(log::Keys::of_environment()),
             seats: Mutex::default(),
         })
     }
@@ -169,6 +173,38 @@ impl Panes {
                 ),
             )),
         }
+    }
+
+    /// The end of an agent's log, whether the agent runs or not.
+    ///
+    /// # Errors
+    /// `bad-request`, `not-found` when no agent of this name ever ran here, or `internal` when the
+    /// log cannot be read.
+    pub(crate) async fn log(&self, which: AgentLog) -> Result<LogLines, ReplyError> {
+        let most = which.checked_lines()?;
+        let place = |text: String| {
+            text.parse::<LogPlace>().map_err(|wrong| {
+                ReplyError::new(ErrorKind::BadRequest, format!("`after`: {wrong}"))
+            })
+        };
+        let after = which.after.map(place).transpose()?;
+        let home = self.home(&which.agent);
+        let keys = Arc::clone(&self.keys);
+        // The disk may take its time.
+        let read = tokio::task::spawn_blocking(move || {
+            if !home.is_dir() {
+                let text = format!("no agent {} was ever started here", which.agent);
+                return Err(ReplyError::new(ErrorKind::NotFound, text));
+            }
+            let kept = log_in(&home);
+            let tail = kept.tail(log::MOST_BYTES, after).map_err(|error| {
+                let text = format!("cannot read {}: {error}", kept.path.display());
+                ReplyError::new(ErrorKind::Internal, text)
+            })?;
+            Ok(log::lines(&tail, most, &keys))
+        });
+        read.await
+            .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?
     }
 
     /// Every pane as it is now.
@@ -304,7 +340,7 @@ impl Panes {
     }
 
     fn program(&self, spawn: &SpawnAgent) -> Result<Program, ReplyError> {
-        let home = self.folder.join(spawn.name.as_str());
+        let home = self.home(&spawn.name);
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
         let make = |folder: &Path| {
             std::fs::DirBuilder::new()
@@ -324,8 +360,7 @@ impl Panes {
         environment
             .set("HOME", home.as_os_str())
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
-        let log = Log::new(home.join("stderr.log"));
-        let mut program = Program::new(&spawn.program, environment, log);
+        let mut program = Program::new(&spawn.program, environment, log_in(&home));
         program.directory = directory;
         program.args = match &spawn.args {
             Some(args) => args.iter().map(Into::into).collect(),
@@ -335,6 +370,11 @@ impl Panes {
                 .collect(),
         };
         Ok(program)
+    }
+
+    /// The folder of an agent's own.
+    fn home(&self, name: &Name) -> PathBuf {
+        self.folder.join(name.as_str())
     }
 
     async fn register(&self, spawn: &SpawnAgent, actor: &str) -> Result<Uuid, ReplyError> {
@@ -376,6 +416,11 @@ impl Panes {
     fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where an agent's standard error goes.
+fn log_in(home: &Path) -> Log {
+    Log::new(home.join("stderr.log"))
 }
 
 /// Those with which an agent listens, and uses the model that this host is set up for.

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
-    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
-    ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AgentLog, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill,
+    RemoveJob, ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -86,6 +86,9 @@ pub enum Command {
     StopAgent(StopAgent),
     /// Asks a running agent something.
     SendPrompt(SendPrompt),
+    /// The end of what an agent of this host, running or not, wrote to its standard error: why it
+    /// fails, for example. Asked again with `after`, only what was written since.
+    AgentLog(AgentLog),
     /// A session of an agent of this host, running or not: how long it is, and what became of it.
     GetSession(GetSession),
     /// Summarises all but the newest turns of a session, needed or not.

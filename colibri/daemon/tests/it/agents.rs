@@ -9,8 +9,8 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Command, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt, Snapshot,
-    SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    AgentLog, Command, ErrorKind, LogLines, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt,
+    Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -89,7 +89,15 @@ pub(crate) fn stands(
     })
 }
 
-fn refusal(outcome: Result<PaneSnapshot, ClientError>) -> (ErrorKind, String) {
+fn log(home: &Home, name: &str, after: Option<String>) -> Result<LogLines, ClientError> {
+    home.client().ask(Command::AgentLog(AgentLog {
+        agent: name.parse().unwrap(),
+        lines: None,
+        after,
+    }))
+}
+
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> (ErrorKind, String) {
     match outcome {
         Err(ClientError::Refused { error }) => (error.kind, error.message),
         other => panic!("must be refused, not {other:?}"),
@@ -224,9 +232,59 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
         agent: "bob".parse().unwrap(),
         message: "Hello".to_owned(),
     };
-    let (kind, text) = refusal(home.client().ask(Command::SendPrompt(prompt)));
+    let (kind, text) = refusal::<PaneSnapshot>(home.client().ask(Command::SendPrompt(prompt)));
     assert_eq!(kind, ErrorKind::NotFound);
     assert!(text.contains("`snapshot` shows"), "{text}");
+}
+
+#[test]
+fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() {
+    let home = Home::new();
+    let mut command = home.command(&[]);
+    command.env("OPENAI_API_KEY", "sk-the-key-of-the-test");
+    let _daemon = home.start_command(&mut command);
+    let script = "printf '\\033[31m401\\033[0m for %s\\n' \"$OPENAI_API_KEY\" >&2; \
+                  read line; echo \"got $line\" >&2; exit 3";
+    let shell = SpawnAgent {
+        program: "/bin/sh".into(),
+        args: Some(vec!["-c".to_owned(), script.to_owned()]),
+        ..spawning("ada", &[])
+    };
+    spawn(&home, shell).unwrap();
+    let first = wait("its complaint", LONG, || {
+        Some(log(&home, "ada", None).unwrap()).filter(|log| !log.lines.is_empty())
+    });
+    assert_eq!(first.lines, ["401 for [OPENAI_API_KEY]"]);
+    assert!(!first.cut);
+    let nothing = log(&home, "ada", Some(first.next.clone())).unwrap();
+    assert_eq!((nothing.lines.len(), nothing.cut), (0, false));
+
+    let prompt = SendPrompt {
+        agent: "ada".parse().unwrap(),
+        message: "Hello".to_owned(),
+    };
+    let _: PaneSnapshot = home.client().ask(Command::SendPrompt(prompt)).unwrap();
+    let since = wait("its last words", LONG, || {
+        let log = log(&home, "ada", Some(first.next.clone())).unwrap();
+        Some(log.lines).filter(|lines| !lines.is_empty())
+    });
+    assert!(since[0].starts_with("got {"), "{since:?}");
+    wait("its end", LONG, || {
+        pane(&home, "ada").pid.is_none().then_some(())
+    });
+    let all = log(&home, "ada", None).unwrap();
+    assert_eq!(all.lines.len(), 2, "{all:?}");
+    // The file itself is nobody else's.
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::metadata(home.path("data/agents/ada/stderr.log")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+
+    let (kind, text) = refusal(log(&home, "bob", None));
+    assert_eq!(kind, ErrorKind::NotFound);
+    assert!(text.contains("no agent bob"), "{text}");
+    let (kind, text) = refusal(log(&home, "ada", Some("x".repeat(900_000))));
+    assert_eq!(kind, ErrorKind::BadRequest);
+    assert!(text.starts_with("`after`:") && text.len() < 200, "{text}");
 }
 
 #[test]
