@@ -6,7 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use colibri_protocol::client::{Client, ClientError};
-use colibri_protocol::{Agent, AgentPage, Change, Command, GetTask, NoFields, Paging, Request};
+use colibri_protocol::{
+    Agent, AgentLog, AgentPage, Change, Command, GetTask, NoFields, Paging, Request,
+};
 
 use crate::model::{Ask, Deed, Heard, Part};
 
@@ -22,6 +24,9 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// Most agents that are asked for; more than that is no list for a person.
 const MOST_AGENTS: usize = 5_000;
+
+/// Lines of a log that are asked for; whoever reads further has the command line.
+const LOG_LINES: u32 = 500;
 
 /// The threads, seen from the screen's.
 #[derive(Debug)]
@@ -138,6 +143,14 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
         Part::Tasks(which) => Heard::Tasks {
             which: which.clone(),
             page: client.list_tasks(which.clone())?,
+        },
+        Part::Log(agent) => Heard::Log {
+            agent: agent.clone(),
+            log: client.ask(Command::AgentLog(AgentLog {
+                agent: agent.clone(),
+                lines: Some(LOG_LINES),
+                after: None,
+            }))?,
         },
         Part::Task(id) => {
             let command = Command::GetTask(GetTask { task_id: *id });

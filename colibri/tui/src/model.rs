@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, Change, Command, ListTasks, Name, PaneSnapshot, Snapshot, Status, StopAgent, Task,
-    TaskDetails, TaskPage, TaskStatus, Usage,
+    Agent, Change, Command, ListTasks, LogLines, Name, PaneSnapshot, Snapshot, Status, StopAgent,
+    Task, TaskDetails, TaskPage, TaskStatus, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -84,6 +84,8 @@ pub enum Part {
     Tasks(ListTasks),
     /// One task with its history.
     Task(Uuid),
+    /// The end of what an agent wrote to its standard error.
+    Log(Name),
 }
 
 /// Something for the daemon.
@@ -142,6 +144,13 @@ pub enum Heard {
     },
     /// One task with its history.
     Task(Box<TaskDetails>),
+    /// The end of what this agent wrote to its standard error.
+    Log {
+        /// Its name.
+        agent: Name,
+        /// What it wrote.
+        log: LogLines,
+    },
     /// A list could not be had.
     Failed {
         /// Which.
@@ -207,6 +216,13 @@ pub enum Over {
     Details(usize),
     /// A form.
     Form(Box<Form>),
+    /// The end of an agent's log.
+    Log {
+        /// The agent's name.
+        agent: Name,
+        /// That many lines above the end; at 0 it stays at the end, whatever comes.
+        up: usize,
+    },
     /// Whether this agent is to be stopped.
     Stop(Name),
     /// The text that tasks are filtered by is being typed.
@@ -267,6 +283,8 @@ pub struct Model {
     has_more: bool,
     /// The history of the task that is looked at.
     details: Option<TaskDetails>,
+    /// The log that is looked at.
+    log: Option<(Name, LogLines)>,
     which: ListTasks,
     search: Field,
     only_attention: bool,
@@ -278,8 +296,8 @@ pub struct Model {
     looked_all: Timestamp,
     /// Of the next thing that the daemon is told to do.
     ticket: u64,
-    /// How far down the details can be moved: known only where they are drawn.
-    lowest: Cell<usize>,
+    /// How far details or a log can be moved: known only where they are drawn.
+    furthest: Cell<usize>,
 }
 
 impl Model {
@@ -298,6 +316,7 @@ impl Model {
             tasks: None,
             has_more: false,
             details: None,
+            log: None,
             which: ListTasks {
                 limit: Some(TASKS),
                 ..ListTasks::default()
@@ -311,7 +330,7 @@ impl Model {
             looked: now,
             looked_all: now,
             ticket: 0,
-            lowest: Cell::new(usize::MAX),
+            furthest: Cell::new(usize::MAX),
         }
     }
 
@@ -476,14 +495,21 @@ impl Model {
             .filter(|details| details.task.id == task.id)
     }
 
+    /// The log that is looked at, once it was heard.
+    pub fn log(&self) -> Option<&LogLines> {
+        let (agent, log) = self.log.as_ref()?;
+        let is_open = matches!(&self.over, Over::Log { agent: open, .. } if open == agent);
+        Some(log).filter(|_| is_open)
+    }
+
     /// The selected agent.
     pub fn agent(&self) -> Option<&Agent> {
         self.agents().get(self.agent_at.at)
     }
 
-    /// Remembers how far down the details can be moved.
-    pub(crate) fn can_move_to(&self, lowest: usize) {
-        self.lowest.set(lowest);
+    /// Remembers how far what is drawn can be moved.
+    pub(crate) fn can_move_to(&self, furthest: usize) {
+        self.furthest.set(furthest);
     }
 
     /// The clock: time passes, and what is not told as a change is asked for.
@@ -497,12 +523,13 @@ impl Model {
         if !(0..LOOK_ALL_AGAIN).contains(&since(self.looked_all)) {
             return self.load_all();
         }
-        let shows_panes = matches!(self.view, View::Panes | View::Cost);
-        if shows_panes && !(0..LOOK_AGAIN).contains(&since(self.looked)) {
-            self.looked = now;
-            return vec![load(Part::Panes)];
+        if (0..LOOK_AGAIN).contains(&since(self.looked)) {
+            return Vec::new();
         }
-        Vec::new()
+        self.looked = now;
+        let shows_panes = matches!(self.view, View::Panes | View::Cost);
+        let panes = shows_panes.then(|| load(Part::Panes));
+        panes.into_iter().chain(self.load_log()).collect()
     }
 
     fn load_all(&mut self) -> Vec<Wish> {
@@ -510,7 +537,16 @@ impl Model {
         let mut wishes = vec![load(Part::Status), load(Part::Panes), load(Part::Agents)];
         wishes.push(load(Part::Tasks(self.which.clone())));
         wishes.extend(self.load_details());
+        wishes.extend(self.load_log());
         wishes
+    }
+
+    /// The log that is looked at. While somebody reads further up it stands still.
+    fn load_log(&self) -> Option<Wish> {
+        match &self.over {
+            Over::Log { agent, up: 0 } => Some(load(Part::Log(agent.clone()))),
+            _ => None,
+        }
     }
 
     /// The history of the task that is looked at.
@@ -538,6 +574,9 @@ impl Model {
             }
             Heard::Tasks { .. } => {}
             Heard::Task(details) => self.details = Some(*details),
+            // What was asked for before somebody went up would move what is read.
+            Heard::Log { .. } if matches!(self.over, Over::Log { up: 1.., .. }) => {}
+            Heard::Log { agent, log } => self.log = Some((agent, log)),
             // The line about the connection says so already.
             Heard::Failed { .. } if self.link != Link::Live => {}
             Heard::Failed { why, .. } => self.note = Some(why),
@@ -563,7 +602,12 @@ impl Model {
                 wishes.extend(self.load_details().filter(|_| is_shown));
             }
             Change::Agent { .. } => wishes.push(load(Part::Agents)),
-            Change::Pane { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
+            Change::Pane { .. } => {
+                wishes.push(load(Part::Panes));
+                // The last words of one that has ended, for example.
+                wishes.extend(self.load_log());
+            }
+            Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
             // Nothing here shows them; what a newer daemon says is its own affair.
             Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}
@@ -642,6 +686,7 @@ impl Model {
             // Any key goes back; the one that leaves does no more than that.
             Over::Help => Vec::new(),
             Over::Details(from) => self.press_details(from, &press),
+            Over::Log { agent, up } => self.press_log(agent, up, &press),
             Over::Form(form) => self.press_form(*form, &press),
             Over::Stop(agent) => self.press_stop(agent, &press),
             Over::Search => self.press_search(&press),
@@ -692,6 +737,7 @@ impl Model {
                     self.over = Over::Stop(agent);
                 }
             }
+            (View::Panes | View::Agents, 'l') => return self.open_log(),
             (View::Panes, 'a') => {
                 self.only_attention = !self.only_attention;
                 self.settle();
@@ -815,7 +861,7 @@ impl Model {
         };
         if is_there {
             self.over = Over::Details(0);
-            self.lowest.set(usize::MAX);
+            self.furthest.set(usize::MAX);
         }
         self.load_details().into_iter().collect()
     }
@@ -840,19 +886,47 @@ impl Model {
     }
 
     fn press_details(&mut self, from: usize, press: &Press) -> Vec<Wish> {
-        let from = from.min(self.lowest.get());
+        let from = from.min(self.furthest.get());
         let to = match press {
             Press::Up | Press::Char('k') => from.saturating_sub(1),
             Press::Down | Press::Char('j') => from.saturating_add(1),
             Press::PageUp => from.saturating_sub(PAGE),
             Press::PageDown => from.saturating_add(PAGE),
             Press::Home | Press::Char('g') => 0,
-            Press::End | Press::Char('G') => self.lowest.get(),
+            Press::End | Press::Char('G') => self.furthest.get(),
             Press::Enter | Press::Escape | Press::Char('q') => return Vec::new(),
             press => return self.press_view(press),
         };
-        self.over = Over::Details(to.min(self.lowest.get()));
+        self.over = Over::Details(to.min(self.furthest.get()));
         Vec::new()
+    }
+
+    fn open_log(&mut self) -> Vec<Wish> {
+        if let Some(agent) = self.named() {
+            self.log = None;
+            self.furthest.set(usize::MAX);
+            self.over = Over::Log { agent, up: 0 };
+        }
+        self.load_log().into_iter().collect()
+    }
+
+    fn press_log(&mut self, agent: Name, up: usize, press: &Press) -> Vec<Wish> {
+        let top = self.furthest.get();
+        let up = up.min(top);
+        let up = match press {
+            Press::Up | Press::Char('k') => up.saturating_add(1),
+            Press::Down | Press::Char('j') => up.saturating_sub(1),
+            Press::PageUp => up.saturating_add(PAGE),
+            Press::PageDown => up.saturating_sub(PAGE),
+            Press::Home | Press::Char('g') => top,
+            Press::End | Press::Char('G') => 0,
+            Press::Enter | Press::Escape | Press::Char('q' | 'l') => return Vec::new(),
+            press => return self.press_view(press),
+        };
+        let up = up.min(top);
+        self.over = Over::Log { agent, up };
+        // Back at the end: what has come meanwhile.
+        self.load_log().into_iter().collect()
     }
 
     fn press_form(&mut self, mut form: Form, press: &Press) -> Vec<Wish> {

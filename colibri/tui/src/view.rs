@@ -37,6 +37,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
     match model.over() {
         Over::Help => over::help(frame, body, look),
         Over::Details(from) => over::details(frame, body, model, *from, look),
+        Over::Log { agent, up } => {
+            over::log(frame, body, agent.as_str(), model, *up, look);
+        }
         Over::Form(form) => over::form(frame, body, form, look),
         Over::Stop(agent) => {
             draw_view(frame, body, model, look);
@@ -129,18 +132,26 @@ fn hint(model: &Model) -> &'static str {
     match (model.over(), model.view()) {
         (Over::Help, _) => "Any key: back",
         (Over::Details(_), _) => "Arrows, PgUp, PgDn: move  Enter, Esc: back  ?: all keys",
+        (Over::Log { up: 0, .. }, _) => {
+            "Following.  Arrows, PgUp, Home: read up  Enter, Esc: back  ?: all keys"
+        }
+        (Over::Log { .. }, _) => {
+            "Arrows, PgUp, PgDn: move  End: follow  Enter, Esc: back  ?: all keys"
+        }
         (Over::Form(form), _) if form.is_sent() => "Sent; waiting for the daemon.  Esc: leave",
         (Over::Form(_), _) => {
             "Tab, arrows: move  ^U: empty line  Enter: do it  Esc: leave, nothing is done"
         }
         (Over::Stop(_), _) => "y: stop it  n, Esc: leave it running",
         (_, View::Panes) => {
-            "Enter: details  n: next !  s: start  p: ask  x: stop  ?: all keys  q: quit"
+            "Enter: details  n: next !  s: start  p: ask  x: stop  l: log  ?: keys  q: quit"
         }
         (_, View::Tasks) => {
             "Enter: details  c: new  t: give  x: call off  f /: filter  ?: keys  q: quit"
         }
-        (_, View::Agents) => "Enter: details  s: start  p: ask  x: stop  ?: all keys  q: quit",
+        (_, View::Agents) => {
+            "Enter: details  s: start  p: ask  x: stop  l: log  ?: all keys  q: quit"
+        }
         (_, View::Cost) => "Tab: next view  m: cost mode  ?: all keys  q: quit",
     }
 }

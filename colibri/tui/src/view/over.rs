@@ -23,6 +23,7 @@ q, Ctrl+C   leaves; agents go on
 
 Panes       a: only those that need somebody
 Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
+            l: its log, which says why it fails
 Tasks       c: new   t: give to an agent   x: call off
             f F: the next status or the one before
             /: only with a text   +: more   Esc: all again
@@ -50,6 +51,45 @@ pub(super) fn details(frame: &mut Frame<'_>, area: Rect, model: &Model, from: us
     let shown = lines.into_iter().skip(from.min(lowest)).take(rows);
     let shown: Vec<_> = shown.map(Line::raw).collect();
     let block = look.block().title(title);
+    frame.render_widget(Paragraph::new(shown).block(block), area);
+}
+
+/// The end of an agent's log, that many lines above its last ones.
+pub(super) fn log(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    agent: &str,
+    model: &Model,
+    up: usize,
+    look: Look,
+) {
+    let columns = usize::from(area.width.saturating_sub(2));
+    let rows = usize::from(area.height.saturating_sub(2));
+    let (lines, is_cut) = match model.log() {
+        None => (vec!["Waiting for the daemon.".to_owned()], false),
+        Some(log) if log.lines.is_empty() => {
+            let nothing = "It has written nothing to its standard error.";
+            (wrap(nothing, columns), false)
+        }
+        Some(log) => {
+            let all = log.lines.iter().flat_map(|text| wrap(&line(text), columns));
+            (all.collect(), log.cut)
+        }
+    };
+    let top = lines.len().saturating_sub(rows);
+    model.can_move_to(top);
+    let up = up.min(top);
+    let first = top - up;
+    let more = match (first, up) {
+        (0, _) if is_cut => " (older lines are not shown)",
+        (0, _) => "",
+        (_, 0) => " (more above)",
+        _ => " (more above and below)",
+    };
+    let title = cut(&format!("Log of {agent}{more}"), columns.saturating_sub(2));
+    let shown = lines.into_iter().skip(first).take(rows);
+    let shown: Vec<_> = shown.map(Line::raw).collect();
+    let block = look.block().title(format!(" {title} "));
     frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, AgentPage, Change, ListTasks, PaneSnapshot, Snapshot, Status, Task, TaskDetails,
-    TaskPage,
+    Agent, AgentPage, Change, ListTasks, LogLines, PaneSnapshot, Snapshot, Status, Task,
+    TaskDetails, TaskPage,
 };
 use colibri_tui::model::{Ask, Heard, Model, Part, Press, Wish};
 use jiff::Timestamp;
@@ -177,6 +177,24 @@ pub(crate) fn details() -> TaskDetails {
     }
 }
 
+/// More than a small screen has room for, with a line that is longer than one.
+pub(crate) fn log() -> LogLines {
+    let mut lines: Vec<String> = (1..=30)
+        .map(|attempt| format!("09:18:{attempt:02} attempt {attempt}: connecting to the provider"))
+        .collect();
+    lines.push(
+        "Error: 401 Unauthorized: the key OPENROUTER_API_KEY is not valid any more; make a new one \
+         and put it into provider.env\u{1b}[2J"
+            .to_owned(),
+    );
+    lines.push("    at request (/usr/local/lib/pi/client.js:12:5)".to_owned());
+    LogLines {
+        lines,
+        cut: true,
+        next: "7-9".to_owned(),
+    }
+}
+
 pub(crate) fn agents() -> AgentPage {
     let agent = |number: u32, name: &str, status: &str, can: Value, holds: u32, seen: &str| {
         json!({"id": id(number), "name": name, "capabilities": can, "host": "atlas", "slots": 1,
@@ -247,6 +265,7 @@ fn answer(part: Part) -> Heard {
         Part::Panes => Heard::Panes(snapshot()),
         Part::Agents => Heard::Agents(agent_list()),
         Part::Task(_) => Heard::Task(Box::new(details())),
+        Part::Log(agent) => Heard::Log { agent, log: log() },
         Part::Tasks(which) => Heard::Tasks {
             page: page(&which),
             which,
@@ -278,6 +297,8 @@ pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Wish> {
                     "backtab" => Press::BackTab,
                     "down" => Press::Down,
                     "right" => Press::Right,
+                    "up" => Press::Up,
+                    "home" => Press::Home,
                     "end" => Press::End,
                     other => panic!("no key {other}"),
                 };

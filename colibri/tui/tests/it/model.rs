@@ -202,6 +202,43 @@ fn an_agent_is_stopped_only_by_a_yes() {
 }
 
 #[test]
+fn a_log_is_followed_at_its_end_and_stands_still_further_up() {
+    let log_of = |name: &str| Part::Log(name.parse().unwrap());
+    let mut model = full();
+    assert_eq!(loads(&press(&mut model, "nl")), [log_of("anna")]);
+    assert_eq!(model.log(), Some(&board::log()));
+    let wishes = loads(&model.tick(later(2)));
+    assert_eq!(wishes, [Part::Panes, log_of("anna")]);
+    let ended = Change::Pane {
+        agent: "anna".parse().unwrap(),
+        state: colibri_protocol::PaneState::Error,
+    };
+    let wishes = loads(&model.hear(Heard::Change(ended)));
+    assert_eq!(wishes, [Part::Panes, log_of("anna")]);
+
+    // Where it is drawn it is known how far it goes.
+    crate::screens::buffer(&model, (80, 24), clawdie_terminal::Look::PLAIN);
+    assert!(press(&mut model, "<up>").is_empty());
+    assert_eq!(loads(&model.tick(later(4))), [Part::Panes]);
+    let late = board::log().lines.split_off(30);
+    model.hear(Heard::Log {
+        agent: "anna".parse().unwrap(),
+        log: colibri_protocol::LogLines {
+            lines: late,
+            ..board::log()
+        },
+    });
+    assert_eq!(model.log(), Some(&board::log()), "it must not move");
+    assert_eq!(loads(&press(&mut model, "<end>")), [log_of("anna")]);
+    press(&mut model, "<esc>");
+    assert_eq!((model.over(), model.log()), (&Over::Nothing, None));
+    // Of another agent nothing is shown that is not its own.
+    press(&mut model, "n");
+    model.press(Press::Char('l'));
+    assert_eq!(model.log(), None);
+}
+
+#[test]
 fn a_task_is_called_off_only_by_a_yes() {
     let mut model = full();
     assert!(press(&mut model, "2jjx<enter>").is_empty());

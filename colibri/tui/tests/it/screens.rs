@@ -41,6 +41,8 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens.insert("panes-next", after("n"));
     screens.insert("panes-only-attention", after("ann"));
     screens.insert("pane-details", after("n<enter>"));
+    screens.insert("log", after("nl"));
+    screens.insert("log-above", after("nl<up><up>"));
     screens.insert("tasks", after("<tab>"));
     screens.insert("tasks-filtered", after("2fff/vault"));
     screens.insert("task-details", after("2jj<enter>"));
