@@ -78,6 +78,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     lease_seconds: Option<Duration>,
 
+    /// Seconds before an agent that is to run for good is started again; after
+    /// each further short run twice as many, up to 300
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    restart_seconds: Duration,
+
     /// The group whose members may use the socket [default: colibri]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -118,6 +123,7 @@ pub(crate) struct Config {
     pub(crate) cost_mode: CostMode,
     pub(crate) tick: Duration,
     pub(crate) lease: Lease,
+    pub(crate) restart_pause: Duration,
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
@@ -251,6 +257,7 @@ impl Config {
             cost_mode,
             tick,
             lease: Lease(lease),
+            restart_pause: flags.restart_seconds,
             group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
             max_clients: flags.max_clients,
             patience: Patience {

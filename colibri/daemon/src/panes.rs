@@ -44,6 +44,8 @@ const GRACE: Duration = Duration::from_secs(8);
 pub(crate) struct Panes {
     board: Arc<Board>,
     lease: colibri_store::Lease,
+    /// Before an agent that ended is first started again.
+    first_pause: Duration,
     host: String,
     spawner: Spawner,
     /// Below it, each agent has a folder of its name.
@@ -84,6 +86,7 @@ impl Panes {
         Ok(Self {
             board,
             lease: config.lease,
+            first_pause: config.restart_pause,
             host: config.host.clone(),
             spawner,
             sessions: Arc::new(Sessions::new(folder.clone())),

@@ -238,6 +238,33 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_agent_that_keeps_failing_is_left_alone_and_its_pane_says_so() {
+    let home = Home::new();
+    let _daemon = home.start(&["--restart-seconds", "0.001"]);
+    let failing = SpawnAgent {
+        restart: true,
+        ..spawning("ada", &["--no-such-flag"])
+    };
+    spawn(&home, failing).unwrap();
+    let left = wait("its end", LONG * 2, || {
+        let is_left = |why: &str| why.starts_with("left alone");
+        Some(pane(&home, "ada")).filter(|pane| pane.reason.as_deref().is_some_and(is_left))
+    });
+    assert_eq!((left.state, left.pid), (PaneState::Error, None));
+    let reason = left.reason.unwrap();
+    assert!(
+        reason.contains("10 times") && reason.contains("exit code 2"),
+        "{reason}"
+    );
+    // One start, and ten more: the log has it from each.
+    let complaints = log(&home, "ada", None).unwrap().lines;
+    let complaints = complaints
+        .iter()
+        .filter(|line| line.contains("--no-such-flag"));
+    assert!(complaints.count() >= 11);
+}
+
+#[test]
 fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() {
     let home = Home::new();
     let mut command = home.command(&[]);
