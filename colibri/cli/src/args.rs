@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 use colibri_protocol::client::Client;
 use colibri_protocol::{
     AgentLog, Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode,
-    CreateJob, CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name,
-    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule,
-    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
+    CreateJob, CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks,
+    Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime,
+    Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage,
+    place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -126,6 +127,9 @@ pub(crate) enum Verb {
         after_help = "Example:\n  colibri stop-agent atlas"
     )]
     StopAgent(Stop),
+    /// Take away the pane of an agent that has ended; its session and log stay
+    #[command(after_help = "Example:\n  colibri dismiss-pane atlas")]
+    DismissPane(Dismiss),
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
@@ -420,6 +424,13 @@ pub(crate) struct Stop {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Dismiss {
+    /// Its agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Prompt {
     /// The agent's name
     #[arg(value_name = "NAME")]
@@ -640,6 +651,7 @@ impl Verb {
             Self::SpawnAgent(spawn) => Command::SpawnAgent(spawn.what.request(spawn.runtime)?),
             Self::SpawnLocal(local) => Command::SpawnAgent(local.request(Runtime::Local)?),
             Self::StopAgent(Stop { agent }) => Command::StopAgent(StopAgent { agent }),
+            Self::DismissPane(Dismiss { agent }) => Command::DismissPane(DismissPane { agent }),
             Self::SendPrompt(Prompt { agent, message }) => {
                 let prompt = SendPrompt { agent, message };
                 prompt.check()?;

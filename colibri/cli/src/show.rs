@@ -39,7 +39,11 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         }
         Verb::ListAgents(_) => agents(&read(data)?, &TimeZone::system()),
         Verb::Snapshot => panes(&read(data)?),
-        Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) | Verb::SendPrompt(_) => {
+        Verb::SpawnAgent(_)
+        | Verb::SpawnLocal(_)
+        | Verb::StopAgent(_)
+        | Verb::DismissPane(_)
+        | Verb::SendPrompt(_) => {
             let pane: PaneSnapshot = read(data)?;
             format!("{} {}\n", pane.agent, doing(&pane))
         }
@@ -112,6 +116,7 @@ pub(crate) fn change(change: &Change) -> String {
         }
         Change::Agent { agent_id, name } => format!("agent  {agent_id}  {name}"),
         Change::Pane { agent, state } => format!("pane   {agent}  {state}"),
+        Change::PaneDismissed { agent } => format!("pane   {agent}  dismissed"),
         Change::Session {
             session,
             agent,

@@ -109,6 +109,7 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
             data(service.panes.spawn(spawn, &actor, mode).await?)
         }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
+        Command::DismissPane(which) => data(service.panes.dismiss(which)?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
         Command::AgentLog(which) => data(service.panes.log(which).await?),
         Command::GetSession(which) => data(service.panes.session(which).await?),

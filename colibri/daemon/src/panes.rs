@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    AgentLog, Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, LogLines, Name,
-    PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus, variable,
+    AgentLog, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind, GetSession,
+    LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionSnapshot,
+    Snapshot, SpawnAgent, StopAgent, TaskStatus, variable,
 };
 use colibri_spawner::{Environment, Leash, Log, LogPlace, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -149,7 +149,25 @@ impl Panes {
             // Fails when it ended by itself in that moment.
             let _ = is_done.await;
         }
+        // From here on its name is free.
+        orders.closed().await;
         Ok(pane.borrow().clone())
+    }
+
+    /// Takes away the pane of an agent that has ended, and gives it back as it was.
+    ///
+    /// # Errors
+    /// `not-found`, or `conflict` while the agent runs or is about to be started again.
+    pub(crate) fn dismiss(&self, which: DismissPane) -> Result<PaneSnapshot, ReplyError> {
+        let name = which.agent;
+        let mut seats = self.seats();
+        if is_running(seats.get(&name)) {
+            let text = format!("agent {name} has not ended for good; stop it first");
+            return Err(ReplyError::new(ErrorKind::Conflict, text));
+        }
+        let seat = seats.remove(&name).ok_or_else(|| no_agent(&name))?;
+        self.board.tell(Change::PaneDismissed { agent: name });
+        Ok(seat.pane.borrow().clone())
     }
 
     /// Asks an agent something.
@@ -408,11 +426,7 @@ impl Panes {
         name: &Name,
     ) -> Result<(mpsc::UnboundedSender<Order>, watch::Receiver<PaneSnapshot>), ReplyError> {
         let seats = self.seats();
-        let seat = seats.get(name).ok_or_else(|| {
-            let text =
-                format!("this daemon runs no agent {name}; `snapshot` shows those that it does");
-            ReplyError::new(ErrorKind::NotFound, text)
-        })?;
+        let seat = seats.get(name).ok_or_else(|| no_agent(name))?;
         Ok((seat.orders.clone(), seat.pane.clone()))
     }
 
@@ -442,8 +456,14 @@ fn usual_arguments(runtime: Runtime) -> Vec<String> {
     arguments
 }
 
+/// Whether its keeper still takes orders: it does until nothing is left of its agent.
 fn is_running(seat: Option<&Seat>) -> bool {
-    seat.is_some_and(|seat| !seat.keeper.is_finished())
+    seat.is_some_and(|seat| !seat.orders.is_closed())
+}
+
+fn no_agent(name: &Name) -> ReplyError {
+    let text = format!("this daemon runs no agent {name}; `snapshot` shows those that it does");
+    ReplyError::new(ErrorKind::NotFound, text)
 }
 
 fn runs_already(name: &Name) -> ReplyError {

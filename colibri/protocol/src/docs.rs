@@ -11,10 +11,10 @@ use uuid::Uuid;
 use crate::{
     Agent, AgentCounts, AgentLog, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change,
     Check, ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
-    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
-    Job, JobPage, ListTasks, LogLines, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot,
-    PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime,
-    Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot,
+    CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation, GetSession, GetTask, Heartbeat,
+    IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE, Missed, Name, NoFields, Paging,
+    PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId,
+    Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot,
     SetCostMode, Skill, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
     TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
@@ -448,6 +448,19 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             &PaneSnapshot {
                 state: PaneState::Idle,
                 tool: None,
+                pid: None,
+                ..pane.clone()
+            },
+        ),
+        Example::new::<DismissPane, _>(
+            types,
+            Command::DismissPane(DismissPane {
+                agent: agent.name.clone(),
+            }),
+            &PaneSnapshot {
+                state: PaneState::Error,
+                tool: None,
+                reason: Some("the agent ended with exit code 1".to_owned()),
                 pid: None,
                 ..pane.clone()
             },

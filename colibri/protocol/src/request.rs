@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    AgentLog, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind,
-    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill,
-    RemoveJob, ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AgentLog, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, DismissPane,
+    ErrorKind, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent,
+    RegisterSkill, RemoveJob, ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
+    TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -84,6 +85,9 @@ pub enum Command {
     SpawnAgent(SpawnAgent),
     /// Stops an agent with everything that it has started; its pane stays.
     StopAgent(StopAgent),
+    /// Takes away the pane of an agent that has ended, so that it needs nobody's attention any more.
+    /// The agent's session and log stay.
+    DismissPane(DismissPane),
     /// Asks a running agent something.
     SendPrompt(SendPrompt),
     /// The end of what an agent of this host, running or not, wrote to its standard error: why it

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, Change, Command, ListTasks, LogLines, Name, PaneSnapshot, Snapshot, Status, StopAgent,
-    Task, TaskDetails, TaskPage, TaskStatus, Usage,
+    Agent, Change, Command, DismissPane, ListTasks, LogLines, Name, PaneSnapshot, Snapshot, Status,
+    StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -223,10 +223,35 @@ pub enum Over {
         /// That many lines above the end; at 0 it stays at the end, whatever comes.
         up: usize,
     },
-    /// Whether this agent is to be stopped.
-    Stop(Name),
+    /// Whether something is to be done.
+    Question(Question),
     /// The text that tasks are filtered by is being typed.
     Search,
+}
+
+/// Something that cannot be undone: it is asked about first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Is this agent to be stopped?
+    Stop(Name),
+    /// Is the pane of this agent, which has ended, to go?
+    Dismiss(Name),
+}
+
+impl Question {
+    /// What a yes does, and what to say when it is done.
+    fn command(self) -> (Command, String) {
+        match self {
+            Self::Stop(agent) => {
+                let said = format!("{agent} is stopped.");
+                (Command::StopAgent(StopAgent { agent }), said)
+            }
+            Self::Dismiss(agent) => {
+                let said = format!("The pane of {agent} is gone.");
+                (Command::DismissPane(DismissPane { agent }), said)
+            }
+        }
+    }
 }
 
 /// Which line of a list is selected. It stays with what it was, wherever that moves.
@@ -607,7 +632,7 @@ impl Model {
                 // The last words of one that has ended, for example.
                 wishes.extend(self.load_log());
             }
-            Change::Session { .. } => wishes.push(load(Part::Panes)),
+            Change::PaneDismissed { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
             // Nothing here shows them; what a newer daemon says is its own affair.
             Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}
@@ -688,7 +713,7 @@ impl Model {
             Over::Details(from) => self.press_details(from, &press),
             Over::Log { agent, up } => self.press_log(agent, up, &press),
             Over::Form(form) => self.press_form(*form, &press),
-            Over::Stop(agent) => self.press_stop(agent, &press),
+            Over::Question(question) => self.press_question(question, &press),
             Over::Search => self.press_search(&press),
         }
     }
@@ -734,10 +759,11 @@ impl Model {
             }
             (View::Panes | View::Agents, 'x') => {
                 if let Some(agent) = self.named() {
-                    self.over = Over::Stop(agent);
+                    self.over = Over::Question(Question::Stop(agent));
                 }
             }
             (View::Panes | View::Agents, 'l') => return self.open_log(),
+            (View::Panes, 'd') => self.open_dismiss(),
             (View::Panes, 'a') => {
                 self.only_attention = !self.only_attention;
                 self.settle();
@@ -901,6 +927,14 @@ impl Model {
         Vec::new()
     }
 
+    fn open_dismiss(&mut self) {
+        if self.pane().is_some_and(|pane| pane.pid.is_some()) {
+            self.note = Some("Its agent runs; x stops it.".to_owned());
+        } else if let Some(agent) = self.named() {
+            self.over = Over::Question(Question::Dismiss(agent));
+        }
+    }
+
     fn open_log(&mut self) -> Vec<Wish> {
         if let Some(agent) = self.named() {
             self.log = None;
@@ -954,17 +988,16 @@ impl Model {
         wishes
     }
 
-    fn press_stop(&mut self, agent: Name, press: &Press) -> Vec<Wish> {
+    fn press_question(&mut self, question: Question, press: &Press) -> Vec<Wish> {
         match press {
             Press::Char('y' | 'Y') => {
-                let said = format!("{agent} is stopped.");
-                let command = Command::StopAgent(StopAgent { agent });
+                let (command, said) = question.command();
                 vec![self.tell(command, said)]
             }
             // Not Enter: it is pressed out of habit.
             Press::Char('n' | 'N') | Press::Escape => Vec::new(),
             _ => {
-                self.over = Over::Stop(agent);
+                self.over = Over::Question(question);
                 Vec::new()
             }
         }

@@ -12,7 +12,7 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::model::{Link, Model, Over, View};
+use crate::model::{Link, Model, Over, Question, View};
 use crate::text::{age, cut, line, tame, tokens, width, wrap};
 use table::{Column, Table};
 
@@ -41,9 +41,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
             over::log(frame, body, agent.as_str(), model, *up, look);
         }
         Over::Form(form) => over::form(frame, body, form, look),
-        Over::Stop(agent) => {
+        Over::Question(question) => {
             draw_view(frame, body, model, look);
-            over::stop(frame, body, agent.as_str(), look);
+            over::question(frame, body, question, look);
         }
         Over::Nothing | Over::Search => draw_view(frame, body, model, look),
     }
@@ -142,7 +142,8 @@ fn hint(model: &Model) -> &'static str {
         (Over::Form(_), _) => {
             "Tab, arrows: move  ^U: empty line  Enter: do it  Esc: leave, nothing is done"
         }
-        (Over::Stop(_), _) => "y: stop it  n, Esc: leave it running",
+        (Over::Question(Question::Stop(_)), _) => "y: stop it  n, Esc: leave it running",
+        (Over::Question(Question::Dismiss(_)), _) => "y: take it away  n, Esc: leave it",
         (_, View::Panes) => {
             "Enter: details  n: next !  s: start  p: ask  x: stop  l: log  ?: keys  q: quit"
         }

@@ -9,8 +9,8 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    AgentLog, Command, ErrorKind, LogLines, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt,
-    Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    AgentLog, Command, DismissPane, ErrorKind, LogLines, NoFields, PaneSnapshot, PaneState,
+    Runtime, SendPrompt, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -262,6 +262,48 @@ fn an_agent_that_keeps_failing_is_left_alone_and_its_pane_says_so() {
         .iter()
         .filter(|line| line.contains("--no-such-flag"));
     assert!(complaints.count() >= 11);
+}
+
+#[test]
+fn the_pane_of_an_agent_that_has_ended_can_be_dismissed_and_no_other() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let dismiss = |name: &str| -> Result<PaneSnapshot, ClientError> {
+        let agent = name.parse().unwrap();
+        let dismiss = Command::DismissPane(DismissPane { agent });
+        home.client().ask(dismiss)
+    };
+    let snapshot = || -> Snapshot { home.client().ask(Command::Snapshot(NoFields {})).unwrap() };
+    spawn(&home, spawning("fails", &["--no-such-flag"])).unwrap();
+    spawn(&home, spawning("runs", &["--rpc"])).unwrap();
+    wait("the end of one", LONG, || {
+        (snapshot().attention == 1).then_some(())
+    });
+    let (kind, text) = refusal(dismiss("runs"));
+    assert_eq!(kind, ErrorKind::Conflict);
+    assert!(text.contains("stop it first"), "{text}");
+    // Its keeper may need a moment more than its pane.
+    let gone = wait("its dismissal", LONG, || dismiss("fails").ok());
+    assert_eq!(
+        (gone.agent.as_str(), gone.state),
+        ("fails", PaneState::Error)
+    );
+    let left = snapshot();
+    assert_eq!((left.panes.len(), left.attention), (1, 0));
+    assert_eq!(refusal(dismiss("fails")).0, ErrorKind::NotFound);
+    assert!(!log(&home, "fails", None).unwrap().lines.is_empty());
+    // Right after a stop, and while one waits to be started again.
+    stop(&home, "runs");
+    dismiss("runs").unwrap();
+    let waiting = SpawnAgent {
+        restart: true,
+        ..spawning("waits", &["--no-such-flag"])
+    };
+    spawn(&home, waiting).unwrap();
+    wait("its first end", LONG, || {
+        pane(&home, "waits").reason.is_some().then_some(())
+    });
+    assert_eq!(refusal(dismiss("waits")).0, ErrorKind::Conflict);
 }
 
 #[test]

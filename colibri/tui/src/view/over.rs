@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::details::of_selected;
-use crate::model::{Field, Form, Model};
+use crate::model::{Field, Form, Model, Question};
 use crate::text::{cut, line, width, wrap};
 
 const HELP: &str = "\
@@ -21,7 +21,7 @@ r           asks for everything anew
 m           sets the cost mode
 q, Ctrl+C   leaves; agents go on
 
-Panes       a: only those that need somebody
+Panes       a: only those that need somebody   d: dismiss one that has ended
 Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
             l: its log, which says why it fails
 Tasks       c: new   t: give to an agent   x: call off
@@ -176,12 +176,24 @@ fn shown(field: &Field, room: usize) -> (String, Option<usize>) {
     (letters[start..end].iter().collect(), Some(column))
 }
 
-/// Whether an agent is to be stopped.
-pub(super) fn stop(frame: &mut Frame<'_>, area: Rect, agent: &str, look: Look) {
-    let text = format!(
-        "Stop {agent} with everything that it has started? What it was doing is cut off; its pane \
-         stays.\n\ny: stop it   n, Esc: leave it running"
-    );
+/// A question in the middle of what it is about.
+pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, look: Look) {
+    let (title, text) = match question {
+        Question::Stop(agent) => (
+            " Stop an agent ",
+            format!(
+                "Stop {agent} with everything that it has started? What it was doing is cut off; \
+                 its pane stays.\n\ny: stop it   n, Esc: leave it running"
+            ),
+        ),
+        Question::Dismiss(agent) => (
+            " Dismiss a pane ",
+            format!(
+                "Take the pane of {agent} away? What it was and why it ended is forgotten; its \
+                 session and its log stay.\n\ny: take it away   n, Esc: leave it"
+            ),
+        ),
+    };
     let columns = area.width.min(60);
     let lines = wrap(&text, usize::from(columns.saturating_sub(2)));
     let rows = super::lines(lines.len() + 2).min(area.height);
@@ -192,7 +204,7 @@ pub(super) fn stop(frame: &mut Frame<'_>, area: Rect, agent: &str, look: Look) {
         rows,
     );
     let lines: Vec<_> = lines.into_iter().map(Line::raw).collect();
-    let block = look.block().title(" Stop an agent ");
+    let block = look.block().title(title);
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block), place);
 }

@@ -1,7 +1,9 @@
 //! What keys, messages and the clock lead to.
 
-use colibri_protocol::{Change, Command, ListTasks, Snapshot, StopAgent, TaskPage, TaskStatus};
-use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, View, Wish};
+use colibri_protocol::{
+    Change, Command, DismissPane, ListTasks, Snapshot, StopAgent, TaskPage, TaskStatus,
+};
+use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, Question, View, Wish};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::board::{self, full, lose, now, press};
@@ -191,7 +193,7 @@ fn whatever_is_wrong_is_not_sent() {
 fn an_agent_is_stopped_only_by_a_yes() {
     let mut model = full();
     assert!(press(&mut model, "x<enter> q").is_empty());
-    assert!(matches!(model.over(), Over::Stop(_)));
+    assert!(matches!(model.over(), Over::Question(Question::Stop(_))));
     assert!(press(&mut model, "n").is_empty());
     assert_eq!(model.over(), &Over::Nothing);
     let agent = "ada".parse().unwrap();
@@ -199,6 +201,24 @@ fn an_agent_is_stopped_only_by_a_yes() {
         deeds(&press(&mut model, "xy")),
         [Command::StopAgent(StopAgent { agent })]
     );
+}
+
+#[test]
+fn a_pane_is_dismissed_only_by_a_yes_and_only_when_its_agent_has_ended() {
+    let mut model = full();
+    assert!(press(&mut model, "d").is_empty());
+    assert_eq!(model.note(), Some("Its agent runs; x stops it."));
+    assert_eq!(model.over(), &Over::Nothing);
+    assert!(press(&mut model, "nd<enter> ").is_empty());
+    assert!(matches!(model.over(), Over::Question(Question::Dismiss(_))));
+    let agent = "anna".parse().unwrap();
+    assert_eq!(
+        deeds(&press(&mut model, "y")),
+        [Command::DismissPane(DismissPane { agent })]
+    );
+    let agent = "anna".parse().unwrap();
+    let gone = Change::PaneDismissed { agent };
+    assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Panes]);
 }
 
 #[test]

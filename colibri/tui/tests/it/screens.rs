@@ -50,6 +50,7 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens.insert("cost", after("4"));
     screens.insert("help", after("?"));
     screens.insert("stop", after("x"));
+    screens.insert("dismiss", after("nd"));
     screens.insert("claim", after("2jt<right>"));
     screens.insert("cancel", after("2jjx"));
     screens.insert("cost-mode", after("m<right>"));
