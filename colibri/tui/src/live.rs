@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use colibri_protocol::client::{Client, ClientError};
 use colibri_protocol::{
-    Agent, AgentLog, AgentPage, Change, Command, GetTask, NoFields, Paging, Request,
+    AgentLog, AgentPage, Change, Command, GetTask, JobPage, NoFields, Paging, Request,
 };
 
 use crate::model::{Ask, Deed, Heard, Part};
@@ -22,8 +22,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// scheduler is several changes.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Most agents that are asked for; more than that is no list for a person.
-const MOST_AGENTS: usize = 5_000;
+/// Most agents or jobs that are asked for; more than that is no list for a person.
+const MOST: usize = 5_000;
 
 /// Lines of a log that are asked for; whoever reads further has the command line.
 const LOG_LINES: u32 = 500;
@@ -139,7 +139,14 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
     Ok(match part {
         Part::Status => Heard::Status(Box::new(client.status()?)),
         Part::Panes => Heard::Panes(client.ask(Command::Snapshot(NoFields {}))?),
-        Part::Agents => Heard::Agents(agents(client)?),
+        Part::Agents => Heard::Agents(whole_list(|paging| {
+            let page: AgentPage = client.ask(Command::ListAgents(paging))?;
+            Ok((page.agents, page.next))
+        })?),
+        Part::Jobs => Heard::Jobs(whole_list(|paging| {
+            let page: JobPage = client.ask(Command::ListJobs(paging))?;
+            Ok((page.jobs, page.next))
+        })?),
         Part::Tasks(which) => Heard::Tasks {
             which: which.clone(),
             page: client.list_tasks(which.clone())?,
@@ -159,17 +166,18 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
     })
 }
 
-fn agents(client: &Client) -> Result<Vec<Agent>, ClientError> {
+/// All pages of a list, one behind the other.
+fn whole_list<T>(
+    mut page: impl FnMut(Paging) -> Result<(Vec<T>, Option<String>), ClientError>,
+) -> Result<Vec<T>, ClientError> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page: AgentPage = client.ask(Command::ListAgents(Paging {
-            limit: Some(500),
-            after,
-        }))?;
-        all.extend(page.agents);
-        after = page.next;
-        if after.is_none() || all.len() >= MOST_AGENTS {
+        let limit = Some(500);
+        let (entries, next) = page(Paging { limit, after })?;
+        all.extend(entries);
+        after = next;
+        if after.is_none() || all.len() >= MOST {
             return Ok(all);
         }
     }

@@ -31,7 +31,7 @@ Exit codes:
   3  the daemon cannot be reached or does not answer
   4  this account may not use the socket";
 
-/// Colibri in a terminal: panes, tasks, agents and cost, live.
+/// Colibri in a terminal: panes, tasks, agents, jobs and cost, live.
 #[derive(Debug, Parser)]
 #[command(name = "colibri-tui", version, after_help = AFTER, max_term_width = 80)]
 struct Args {

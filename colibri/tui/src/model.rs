@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, Change, Command, DismissPane, ListTasks, LogLines, Name, PaneSnapshot, Snapshot, Status,
-    StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
+    Agent, Change, Command, DismissPane, Job, ListTasks, LogLines, Name, PaneSnapshot, RemoveJob,
+    Snapshot, Status, StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -80,6 +80,8 @@ pub enum Part {
     Panes,
     /// All agents.
     Agents,
+    /// All jobs.
+    Jobs,
     /// These tasks.
     Tasks(ListTasks),
     /// One task with its history.
@@ -135,6 +137,8 @@ pub enum Heard {
     Panes(Snapshot),
     /// All agents.
     Agents(Vec<Agent>),
+    /// All jobs.
+    Jobs(Vec<Job>),
     /// Tasks.
     Tasks {
         /// Which were asked for.
@@ -176,13 +180,21 @@ pub enum View {
     Tasks,
     /// Who does the work.
     Agents,
+    /// What comes back by the clock.
+    Jobs,
     /// What is used up.
     Cost,
 }
 
 impl View {
     /// All of them, from left to right.
-    pub const ALL: [Self; 4] = [Self::Panes, Self::Tasks, Self::Agents, Self::Cost];
+    pub const ALL: [Self; 5] = [
+        Self::Panes,
+        Self::Tasks,
+        Self::Agents,
+        Self::Jobs,
+        Self::Cost,
+    ];
 
     fn beside(self, by: usize) -> Self {
         Self::ALL[(self as usize + by) % Self::ALL.len()]
@@ -236,6 +248,8 @@ pub enum Question {
     Stop(Name),
     /// Is the pane of this agent, which has ended, to go?
     Dismiss(Name),
+    /// Is this job to be removed?
+    RemoveJob(Name),
 }
 
 impl Question {
@@ -249,6 +263,10 @@ impl Question {
             Self::Dismiss(agent) => {
                 let said = format!("The pane of {agent} is gone.");
                 (Command::DismissPane(DismissPane { agent }), said)
+            }
+            Self::RemoveJob(name) => {
+                let said = format!("The job {name} is removed.");
+                (Command::RemoveJob(RemoveJob { name }), said)
             }
         }
     }
@@ -303,6 +321,7 @@ pub struct Model {
     status: Option<Status>,
     panes: Option<Vec<PaneSnapshot>>,
     agents: Option<Vec<Agent>>,
+    jobs: Option<Vec<Job>>,
     tasks: Option<Vec<Task>>,
     /// There are more than were asked for.
     has_more: bool,
@@ -316,6 +335,7 @@ pub struct Model {
     pane_at: Spot<String>,
     task_at: Spot<Uuid>,
     agent_at: Spot<Uuid>,
+    job_at: Spot<Uuid>,
     cost_at: Spot<String>,
     looked: Timestamp,
     looked_all: Timestamp,
@@ -338,6 +358,7 @@ impl Model {
             status: None,
             panes: None,
             agents: None,
+            jobs: None,
             tasks: None,
             has_more: false,
             details: None,
@@ -351,6 +372,7 @@ impl Model {
             pane_at: Spot::default(),
             task_at: Spot::default(),
             agent_at: Spot::default(),
+            job_at: Spot::default(),
             cost_at: Spot::default(),
             looked: now,
             looked_all: now,
@@ -400,6 +422,7 @@ impl Model {
             View::Panes | View::Cost => self.panes.is_some(),
             View::Tasks => self.tasks.is_some(),
             View::Agents => self.agents.is_some(),
+            View::Jobs => self.jobs.is_some(),
         }
     }
 
@@ -466,6 +489,19 @@ impl Model {
         self.agents.as_deref().unwrap_or_default()
     }
 
+    /// All jobs.
+    pub fn jobs(&self) -> &[Job] {
+        self.jobs.as_deref().unwrap_or_default()
+    }
+
+    /// The newest task that a job has made, if it is known.
+    pub fn newest_of(&self, job: &Job) -> Option<&Task> {
+        // Of one status only, it need not be the newest of all.
+        let all = self.tasks.as_ref().filter(|_| self.which.status.is_none());
+        let mut newest_first = all.into_iter().flatten();
+        newest_first.find(|task| task.job_id == Some(job.id))
+    }
+
     /// The name of an agent; the start of its id where it is not known.
     pub fn agent_name(&self, id: Uuid) -> String {
         let known = self.agents().iter().find(|agent| agent.id == id);
@@ -498,6 +534,7 @@ impl Model {
             View::Panes => self.pane_at.at,
             View::Tasks => self.task_at.at,
             View::Agents => self.agent_at.at,
+            View::Jobs => self.job_at.at,
             View::Cost => self.cost_at.at,
         }
     }
@@ -532,6 +569,11 @@ impl Model {
         self.agents().get(self.agent_at.at)
     }
 
+    /// The selected job.
+    pub fn job(&self) -> Option<&Job> {
+        self.jobs().get(self.job_at.at)
+    }
+
     /// Remembers how far what is drawn can be moved.
     pub(crate) fn can_move_to(&self, furthest: usize) {
         self.furthest.set(furthest);
@@ -560,6 +602,7 @@ impl Model {
     fn load_all(&mut self) -> Vec<Wish> {
         (self.looked, self.looked_all) = (self.now, self.now);
         let mut wishes = vec![load(Part::Status), load(Part::Panes), load(Part::Agents)];
+        wishes.push(load(Part::Jobs));
         wishes.push(load(Part::Tasks(self.which.clone())));
         wishes.extend(self.load_details());
         wishes.extend(self.load_log());
@@ -592,6 +635,7 @@ impl Model {
             Heard::Status(status) => self.status = Some(*status),
             Heard::Panes(snapshot) => self.panes = Some(snapshot.panes),
             Heard::Agents(agents) => self.agents = Some(agents),
+            Heard::Jobs(jobs) => self.jobs = Some(jobs),
             // What was asked for before the filter was another one is of no use any more.
             Heard::Tasks { which, page } if which == self.which => {
                 self.has_more = page.next.is_some();
@@ -634,8 +678,9 @@ impl Model {
             }
             Change::PaneDismissed { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
+            Change::Job { .. } => wishes.push(load(Part::Jobs)),
             // Nothing here shows them; what a newer daemon says is its own affair.
-            Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}
+            Change::Skill { .. } | Change::Unknown => {}
         }
         wishes
     }
@@ -676,6 +721,10 @@ impl Model {
         self.agents().iter().map(|agent| agent.id).collect()
     }
 
+    fn job_keys(&self) -> Vec<Uuid> {
+        self.jobs().iter().map(|job| job.id).collect()
+    }
+
     fn cost_keys(&self) -> Vec<String> {
         self.costs().into_iter().map(|cost| cost.agent).collect()
     }
@@ -683,10 +732,12 @@ impl Model {
     /// Lists may have changed: each selection finds its line again.
     fn settle(&mut self) {
         let (panes, tasks) = (self.pane_keys(), self.task_keys());
-        let (agents, costs) = (self.agent_keys(), self.cost_keys());
+        let (agents, jobs) = (self.agent_keys(), self.job_keys());
+        let costs = self.cost_keys();
         self.pane_at.settle(&panes);
         self.task_at.settle(&tasks);
         self.agent_at.settle(&agents);
+        self.job_at.settle(&jobs);
         self.cost_at.settle(&costs);
     }
 
@@ -696,6 +747,7 @@ impl Model {
             View::Panes => self.pane_at.go(to(self.pane_at.at), &self.pane_keys()),
             View::Tasks => self.task_at.go(to(self.task_at.at), &self.task_keys()),
             View::Agents => self.agent_at.go(to(self.agent_at.at), &self.agent_keys()),
+            View::Jobs => self.job_at.go(to(self.job_at.at), &self.job_keys()),
             View::Cost => self.cost_at.go(to(self.cost_at.at), &self.cost_keys()),
         }
     }
@@ -722,7 +774,7 @@ impl Model {
         match press {
             Press::Tab | Press::Right => self.view = self.view.beside(1),
             Press::BackTab | Press::Left => self.view = self.view.beside(View::ALL.len() - 1),
-            Press::Char(digit @ '1'..='4') => {
+            Press::Char(digit @ '1'..='5') => {
                 self.view = View::ALL[(*digit as usize) - ('1' as usize)];
             }
             Press::Up | Press::Char('k') => self.walk(|at| at.saturating_sub(1)),
@@ -767,6 +819,12 @@ impl Model {
             (View::Panes, 'a') => {
                 self.only_attention = !self.only_attention;
                 self.settle();
+            }
+            (View::Jobs, 'x') => {
+                let job = self.job().map(|job| job.name.clone());
+                if let Some(name) = job {
+                    self.over = Over::Question(Question::RemoveJob(name));
+                }
             }
             (View::Tasks, 'c') => self.open(Form::create()),
             (View::Tasks, 't') => self.open_claim(),
@@ -872,7 +930,7 @@ impl Model {
                     });
                 }
             }
-            View::Agents | View::Cost => {}
+            View::Agents | View::Jobs | View::Cost => {}
         }
         self.settle();
         Vec::new()
@@ -883,6 +941,7 @@ impl Model {
             View::Panes => self.pane().is_some(),
             View::Tasks => self.task().is_some(),
             View::Agents => self.agent().is_some(),
+            View::Jobs => self.job().is_some(),
             View::Cost => false,
         };
         if is_there {

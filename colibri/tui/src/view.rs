@@ -13,7 +13,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::model::{Link, Model, Over, Question, View};
-use crate::text::{age, cut, line, tame, tokens, width, wrap};
+use crate::text::{age, ahead, cut, line, tame, tokens, width, wrap};
 use table::{Column, Table};
 
 /// From this width on, lists and what is said of their selected line stand side by side.
@@ -81,12 +81,7 @@ fn notes(model: &Model, columns: usize) -> Vec<String> {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let host = model.status().map_or("", |status| status.host.as_str());
-    let mut spans = vec![
-        Span::styled(" Colibri ", BOLD),
-        Span::raw(format!("{} ", cut(&line(host), 20))),
-    ];
-    let mut used = spans.iter().map(Span::width).sum::<usize>();
+    let (mut tabs, mut used) = (Vec::new(), 0);
     for (number, view) in View::ALL.into_iter().enumerate() {
         let label = tab(model, view);
         let (text, style) = if view == model.view() {
@@ -95,7 +90,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             (format!(" {} {label} ", number + 1), Style::new())
         };
         used += width(&text);
-        spans.push(Span::styled(text, style));
+        tabs.push(Span::styled(text, style));
     }
     let mode = model
         .status()
@@ -106,8 +101,15 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         Link::Lost { .. } => "LOST",
     };
     let right = format!("{mode} {link} ");
-    let gap = usize::from(area.width).saturating_sub(used + width(&right));
-    spans.push(Span::raw(format!("{}{right}", " ".repeat(gap))));
+    let name = Span::styled(" Colibri ", BOLD);
+    // Whether there is a connection must be seen; the host's name takes what is left.
+    let room = usize::from(area.width).saturating_sub(name.width() + used + width(&right));
+    let host = model.status().map_or("", |status| status.host.as_str());
+    let host = cut(&line(host), room.saturating_sub(1).min(20));
+    let gap = " ".repeat(room.saturating_sub(width(&host) + 1));
+    let mut spans = vec![name, Span::raw(format!("{host} "))];
+    spans.extend(tabs);
+    spans.push(Span::raw(format!("{gap}{right}")));
     frame.render_widget(Line::from(spans), area);
 }
 
@@ -123,6 +125,7 @@ fn tab(model: &Model, view: View) -> String {
             |status| format!("Tasks {}", status.tasks.total()),
         ),
         View::Agents => format!("Agents {}", model.agents().len()),
+        View::Jobs => "Jobs".to_owned(),
         View::Cost => "Cost".to_owned(),
     }
 }
@@ -143,6 +146,7 @@ fn hint(model: &Model) -> &'static str {
             "Tab, arrows: move  ^U: empty line  Enter: do it  Esc: leave, nothing is done"
         }
         (Over::Question(Question::Stop(_)), _) => "y: stop it  n, Esc: leave it running",
+        (Over::Question(Question::RemoveJob(_)), _) => "y: remove it  n, Esc: keep it",
         (Over::Question(Question::Dismiss(_)), _) => "y: take it away  n, Esc: leave it",
         (_, View::Panes) => {
             "Enter: details  n: next !  s: start  p: ask  x: stop  l: log  ?: keys  q: quit"
@@ -153,6 +157,7 @@ fn hint(model: &Model) -> &'static str {
         (_, View::Agents) => {
             "Enter: details  s: start  p: ask  x: stop  l: log  ?: all keys  q: quit"
         }
+        (_, View::Jobs) => "Enter: details  x: remove  Tab: next view  ?: all keys  q: quit",
         (_, View::Cost) => "Tab: next view  m: cost mode  ?: all keys  q: quit",
     }
 }
@@ -162,6 +167,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         View::Panes => panes(model, look),
         View::Tasks => tasks(model, look),
         View::Agents => agents(model),
+        View::Jobs => jobs(model, look),
         View::Cost => return draw_cost(frame, area, model, look),
     };
     if list.rows.is_empty() {
@@ -200,6 +206,7 @@ fn nothing_here(model: &Model) -> &'static str {
             "No task is like that. Esc shows all."
         }
         View::Tasks => "The board is empty. c puts a task on it.",
+        View::Jobs => "There is no job. `colibri create-job` makes one.",
         View::Agents | View::Cost => "Nobody has registered. s starts an agent.",
     }
 }
@@ -304,6 +311,16 @@ fn panes(model: &Model, look: Look) -> Table {
     }
 }
 
+/// The colour of where a task stands.
+fn status_colour(status: TaskStatus, look: Look) -> Style {
+    match status {
+        TaskStatus::Failed => look.painted(Color::Red),
+        TaskStatus::Done => look.painted(Color::Green),
+        TaskStatus::Claimed | TaskStatus::Started => look.painted(Color::Cyan),
+        TaskStatus::Queued | TaskStatus::Cancelled => Style::new(),
+    }
+}
+
 fn tasks(model: &Model, look: Look) -> Table {
     let columns = vec![
         Column::left("", 1),
@@ -316,12 +333,6 @@ fn tasks(model: &Model, look: Look) -> Table {
         .tasks()
         .into_iter()
         .map(|task| {
-            let colour = match task.status {
-                TaskStatus::Failed => look.painted(Color::Red),
-                TaskStatus::Done => look.painted(Color::Green),
-                TaskStatus::Claimed | TaskStatus::Started => look.painted(Color::Cyan),
-                TaskStatus::Queued | TaskStatus::Cancelled => Style::new(),
-            };
             let is_stuck = task.status == TaskStatus::Failed || task.parked.is_some();
             let cells = vec![
                 mark(is_stuck).to_owned(),
@@ -331,7 +342,7 @@ fn tasks(model: &Model, look: Look) -> Table {
                     .map_or(String::new(), |id| model.agent_name(id)),
                 line(&task.title),
             ];
-            (cells, colour)
+            (cells, status_colour(task.status, look))
         })
         .collect();
     let mut title = " Tasks".to_owned();
@@ -380,6 +391,38 @@ fn agents(model: &Model) -> Table {
     });
     Table {
         title: " Agents ".to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: None,
+        selected: model.selected(),
+    }
+}
+
+fn jobs(model: &Model, look: Look) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("NEXT", 13),
+        Column::left("LAST", 11),
+        Column::left("RESULT", 9),
+        Column::right("RUNS", 6),
+        Column::rest("NAME"),
+    ];
+    let now = model.now();
+    let rows = model.jobs().iter().map(|job| {
+        let status = model.newest_of(job).map(|task| task.status);
+        let cells = vec![
+            mark(status == Some(TaskStatus::Failed)).to_owned(),
+            job.next_at.map_or("never".to_owned(), |at| ahead(at, now)),
+            job.last_at.map_or(String::new(), |at| age(at, now)),
+            status.map_or(String::new(), |status| status.to_string()),
+            job.runs.to_string(),
+            job.name.to_string(),
+        ];
+        let colour = status.map_or(Style::new(), |status| status_colour(status, look));
+        (cells, colour)
+    });
+    Table {
+        title: " Jobs ".to_owned(),
         columns,
         rows: rows.collect(),
         total: None,

@@ -12,7 +12,7 @@ use crate::model::{Field, Form, Model, Question};
 use crate::text::{cut, line, width, wrap};
 
 const HELP: &str = "\
-Tab, Shift+Tab, 1-4   the next view, the one before, or that one
+Tab, Shift+Tab, 1-5   the next view, the one before, or that one
 Arrows, j k, PgUp PgDn, Home g, End G   move
 Enter       details of the selected line; Esc goes back
 n N         the next pane that needs somebody, or the one before: error,
@@ -27,6 +27,7 @@ Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
 Tasks       c: new   t: give to an agent   x: call off
             f F: the next status or the one before
             /: only with a text   +: more   Esc: all again
+Jobs        x: remove
 
 A ! in front of a line says that somebody should look.
 Ctrl+L draws the screen anew.";
@@ -191,6 +192,13 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, l
             format!(
                 "Take the pane of {agent} away? What it was and why it ended is forgotten; its \
                  session and its log stay.\n\ny: take it away   n, Esc: leave it"
+            ),
+        ),
+        Question::RemoveJob(name) => (
+            " Remove a job ",
+            format!(
+                "Remove the job {name}? The tasks that it has made stay.\n\ny: remove it   n, Esc: \
+                 keep it"
             ),
         ),
     };

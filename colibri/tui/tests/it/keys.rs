@@ -45,7 +45,7 @@ fn any_press() -> impl Strategy<Value = Press> {
     ];
     prop_oneof![
         3 => proptest::sample::select(named),
-        4 => proptest::sample::select("qjkgGnNrm?1234spxldactfF/+yY ".chars().collect::<Vec<_>>())
+        4 => proptest::sample::select("qjkgGnNrm?12345spxldactfF/+yY ".chars().collect::<Vec<_>>())
             .prop_map(Press::Char),
         1 => any::<char>().prop_map(Press::Char),
         1 => "[a-zž漢\n\t /]{0,200}".prop_map(Press::Paste),

@@ -1,7 +1,7 @@
 //! What keys, messages and the clock lead to.
 
 use colibri_protocol::{
-    Change, Command, DismissPane, ListTasks, Snapshot, StopAgent, TaskPage, TaskStatus,
+    Change, Command, DismissPane, ListTasks, RemoveJob, Snapshot, StopAgent, TaskPage, TaskStatus,
 };
 use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, Question, View, Wish};
 use jiff::{SignedDuration, Timestamp};
@@ -66,7 +66,7 @@ fn n_goes_round_all_that_need_somebody_and_comes_from_any_view() {
     press(&mut model, "N");
     assert_eq!(agent(&model), "carl");
     // From another view the one that is selected counts, too.
-    press(&mut model, "4n");
+    press(&mut model, "5n");
     assert_eq!((model.view(), agent(&model)), (View::Panes, "carl"));
     let calm = board::snapshot().panes.split_off(4);
     model.hear(Heard::Panes(Snapshot {
@@ -74,7 +74,7 @@ fn n_goes_round_all_that_need_somebody_and_comes_from_any_view() {
         panes: calm,
         attention: 0,
     }));
-    press(&mut model, "4n");
+    press(&mut model, "5n");
     assert_eq!(model.view(), View::Cost);
     assert_eq!(model.note(), Some("No pane needs attention."));
 }
@@ -89,7 +89,7 @@ fn a_change_asks_for_its_list_and_a_strange_one_for_nothing() {
     assert_eq!(loads(&model.hear(Heard::Change(pane))), [Part::Panes]);
     assert!(model.hear(Heard::Change(Change::Unknown)).is_empty());
     let lagged = Change::Lagged { missed: 3 };
-    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 4);
+    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 5);
     let task = |id| Change::Task {
         task_id: id,
         title: "t".to_owned(),
@@ -303,9 +303,9 @@ fn time_asks_for_what_no_change_tells() {
     assert!(model.tick(later(3)).is_empty());
     press(&mut model, "2");
     assert!(model.tick(later(20)).is_empty(), "nobody looks at panes");
-    assert_eq!(loads(&model.tick(later(30))).len(), 4);
+    assert_eq!(loads(&model.tick(later(30))).len(), 5);
     // The clock was set back by a day.
-    assert_eq!(loads(&model.tick(later(-86_400))).len(), 4);
+    assert_eq!(loads(&model.tick(later(-86_400))).len(), 5);
     lose(&mut model);
     assert!(model.tick(later(900)).is_empty(), "nobody would answer");
     model.hear(Heard::Failed {
@@ -317,9 +317,35 @@ fn time_asks_for_what_no_change_tells() {
 }
 
 #[test]
+fn a_job_is_shown_with_its_last_result_and_removed_only_by_a_yes() {
+    let mut model = full();
+    press(&mut model, "4j");
+    let job = model.job().expect("a job").clone();
+    assert_eq!((model.view(), job.name.as_str()), (View::Jobs, "nightly"));
+    let newest = model.newest_of(&job).map(|task| task.status);
+    assert_eq!(newest, Some(TaskStatus::Failed));
+    let never_ran = &model.jobs()[0];
+    assert_eq!(model.newest_of(never_ran), None);
+    // Among those that are done is not the one that failed.
+    press(&mut model, "2F4");
+    assert_eq!(model.newest_of(&job), None);
+    press(&mut model, "2<esc>4");
+    assert!(press(&mut model, "x<enter>").is_empty());
+    let name = job.name.clone();
+    assert_eq!(
+        deeds(&press(&mut model, "y")),
+        [Command::RemoveJob(RemoveJob { name })]
+    );
+    let gone = Change::Job { name: job.name };
+    assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Jobs]);
+    press(&mut model, "<enter>");
+    assert_eq!(model.over(), &Over::Details(0));
+}
+
+#[test]
 fn cost_is_summed_by_agent_with_and_without_a_pane() {
     let mut model = full();
-    press(&mut model, "4");
+    press(&mut model, "5");
     let costs = model.costs();
     let of = |name: &str| {
         let cost = costs.iter().find(|cost| cost.agent == name).unwrap();

@@ -87,6 +87,7 @@ fn serve(mut stream: UnixStream, heard: &Mutex<Heard>) {
         Asked::Snapshot(_) => json!(board::snapshot()),
         Asked::ListAgents(_) => json!(board::agents()),
         Asked::ListTasks(which) => json!(board::page(which)),
+        Asked::ListJobs(_) => json!(board::jobs()),
         Asked::AgentLog(_) => json!(board::log()),
         Asked::Subscribe(_) => json!(Change::Subscribed),
         _ => json!({}),

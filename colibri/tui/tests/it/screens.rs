@@ -47,7 +47,9 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens.insert("tasks-filtered", after("2fff/vault"));
     screens.insert("task-details", after("2jj<enter>"));
     screens.insert("agents", after("3"));
-    screens.insert("cost", after("4"));
+    screens.insert("jobs", after("4j"));
+    screens.insert("job-remove", after("4jx"));
+    screens.insert("cost", after("5"));
     screens.insert("help", after("?"));
     screens.insert("stop", after("x"));
     screens.insert("dismiss", after("nd"));
