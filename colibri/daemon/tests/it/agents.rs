@@ -1,7 +1,6 @@
 //! Agents that the daemon runs: real processes, tasks done by them, and nothing left behind.
 
 use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -16,21 +15,12 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::board::{details, needing};
-use crate::harness::{Home, LONG};
+use crate::harness::{Home, LONG, built};
 
-/// `colibri-test-agent`, which is another package's program.
-fn test_agent() -> &'static Path {
+/// `colibri-test-agent`.
+pub(crate) fn test_agent() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let daemon = Path::new(env!("CARGO_BIN_EXE_colibri-daemon"));
-        let built = Process::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "colibri-test-agent"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success());
-        daemon.with_file_name("colibri-test-agent")
-    })
+    BUILT.get_or_init(|| built("colibri-test-agent"))
 }
 
 pub(crate) fn spawning(name: &str, args: &[&str]) -> SpawnAgent {

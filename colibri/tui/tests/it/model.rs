@@ -326,7 +326,7 @@ fn a_job_is_shown_with_its_last_result_and_removed_only_by_a_yes() {
     assert_eq!(newest, Some(TaskStatus::Failed));
     let never_ran = &model.jobs()[0];
     assert_eq!(model.newest_of(never_ran), None);
-    // Among those that are done is not the one that failed.
+    // Among those of another status its newest is not to be found.
     press(&mut model, "2F4");
     assert_eq!(model.newest_of(&job), None);
     press(&mut model, "2<esc>4");
