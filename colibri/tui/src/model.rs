@@ -13,6 +13,7 @@ use colibri_protocol::{
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ratatui::layout::{Position, Rect};
 use uuid::Uuid;
 
 pub use form::{Field, Form, Purpose};
@@ -69,6 +70,24 @@ pub enum Press {
     Clear,
     /// Leaves, wherever it is pressed.
     Quit,
+    /// Clicked there.
+    Click {
+        /// From the left, the first is 0.
+        column: u16,
+        /// From above, the first is 0.
+        row: u16,
+    },
+}
+
+/// What can be clicked on, as it was last drawn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Targets {
+    /// Where the names of the views stand.
+    pub(crate) tabs: [Rect; View::ALL.len()],
+    /// Where the lines of the list stand.
+    pub(crate) lines: Rect,
+    /// The line that is drawn first there.
+    pub(crate) first: usize,
 }
 
 /// A list of the daemon's.
@@ -343,6 +362,7 @@ pub struct Model {
     ticket: u64,
     /// How far details or a log can be moved: known only where they are drawn.
     furthest: Cell<usize>,
+    targets: Cell<Targets>,
 }
 
 impl Model {
@@ -378,6 +398,7 @@ impl Model {
             looked_all: now,
             ticket: 0,
             furthest: Cell::new(usize::MAX),
+            targets: Cell::default(),
         }
     }
 
@@ -579,6 +600,11 @@ impl Model {
         self.furthest.set(furthest);
     }
 
+    /// Remembers what can be clicked on.
+    pub(crate) fn can_be_clicked(&self, targets: Targets) {
+        self.targets.set(targets);
+    }
+
     /// The clock: time passes, and what is not told as a change is asked for.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Wish> {
         self.now = now;
@@ -758,6 +784,9 @@ impl Model {
         if press == Press::Quit {
             return vec![Wish::Quit];
         }
+        if let Press::Click { column, row } = press {
+            return self.click(Position::new(column, row));
+        }
         match std::mem::replace(&mut self.over, Over::Nothing) {
             Over::Nothing => self.press_view(&press),
             // Any key goes back; the one that leaves does no more than that.
@@ -768,6 +797,24 @@ impl Model {
             Over::Question(question) => self.press_question(question, &press),
             Over::Search => self.press_search(&press),
         }
+    }
+
+    /// Chooses a view or a line; what lies over them takes no clicks.
+    fn click(&mut self, at: Position) -> Vec<Wish> {
+        if self.over != Over::Nothing {
+            return Vec::new();
+        }
+        let targets = self.targets.get();
+        if let Some(tab) = targets.tabs.iter().position(|tab| tab.contains(at)) {
+            self.view = View::ALL[tab];
+        } else if targets.lines.contains(at) {
+            let line = targets.first + usize::from(at.y - targets.lines.y);
+            if line == self.selected() {
+                return self.open_details();
+            }
+            self.walk(|_| line);
+        }
+        Vec::new()
     }
 
     fn press_view(&mut self, press: &Press) -> Vec<Wish> {

@@ -12,7 +12,7 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::model::{Link, Model, Over, Question, View};
+use crate::model::{Link, Model, Over, Question, Targets, View};
 use crate::text::{age, ahead, cut, line, tame, tokens, width, wrap};
 use table::{Column, Table};
 
@@ -33,7 +33,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
         Constraint::Length(1),
     ])
     .areas(area);
-    draw_head(frame, head, model);
+    let mut targets = Targets {
+        tabs: draw_head(frame, head, model),
+        ..Targets::default()
+    };
     match model.over() {
         Over::Help => over::help(frame, body, look),
         Over::Details(from) => over::details(frame, body, model, *from, look),
@@ -45,8 +48,11 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
             draw_view(frame, body, model, look);
             over::question(frame, body, question, look);
         }
-        Over::Nothing | Over::Search => draw_view(frame, body, model, look),
+        Over::Nothing | Over::Search => {
+            (targets.lines, targets.first) = draw_view(frame, body, model, look);
+        }
     }
+    model.can_be_clicked(targets);
     let notes: Vec<_> = notes
         .into_iter()
         .map(|note| Line::styled(note, BOLD))
@@ -80,7 +86,8 @@ fn notes(model: &Model, columns: usize) -> Vec<String> {
     lines
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
+/// Draws the line at the top, and says where in it each view's name stands.
+fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) -> [Rect; View::ALL.len()] {
     let (mut tabs, mut used) = (Vec::new(), 0);
     for (number, view) in View::ALL.into_iter().enumerate() {
         let label = tab(model, view);
@@ -108,9 +115,16 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let host = cut(&line(host), room.saturating_sub(1).min(20));
     let gap = " ".repeat(room.saturating_sub(width(&host) + 1));
     let mut spans = vec![name, Span::raw(format!("{host} "))];
+    let mut places = [Rect::default(); View::ALL.len()];
+    let mut column = spans.iter().map(Span::width).sum::<usize>();
+    for (place, tab) in places.iter_mut().zip(&tabs) {
+        *place = Rect::new(lines(column), area.y, lines(tab.width()), 1).intersection(area);
+        column += tab.width();
+    }
     spans.extend(tabs);
     spans.push(Span::raw(format!("{gap}{right}")));
     frame.render_widget(Line::from(spans), area);
+    places
 }
 
 /// What a view is called, and how much there is to see.
@@ -162,7 +176,8 @@ fn hint(model: &Model) -> &'static str {
     }
 }
 
-fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+/// Draws what is looked at, and says where the lines of its list stand and which is the first.
+fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> (Rect, usize) {
     let list = match model.view() {
         View::Panes => panes(model, look),
         View::Tasks => tasks(model, look),
@@ -178,7 +193,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         };
         let block = look.block().title(list.title);
         frame.render_widget(Paragraph::new(text).block(block), area);
-        return;
+        return (Rect::default(), 0);
     }
     let (list_area, beside) = if area.width >= WIDE {
         let [left, right] =
@@ -194,8 +209,9 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         .areas(area);
         (top, below)
     };
-    list.draw(frame, list_area, look);
+    let drawn = list.draw(frame, list_area, look);
     draw_beside(frame, beside, model, look);
+    drawn
 }
 
 fn nothing_here(model: &Model) -> &'static str {
@@ -434,7 +450,7 @@ fn jobs(model: &Model, look: Look) -> Table {
 const COST_NOTE: &str = "The tokens and COST are those of each agent's pane. TASKS is what was \
      booked on the tasks that the board shows; the same tokens may stand in both.";
 
-fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> (Rect, usize) {
     let columns = vec![
         Column::rest("AGENT"),
         Column::right("INPUT", 9),
@@ -474,7 +490,8 @@ fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let note = wrap(COST_NOTE, usize::from(area.width));
     let [list, below] =
         Layout::vertical([Constraint::Min(1), Constraint::Length(lines(note.len()))]).areas(area);
-    table.draw(frame, list, look);
+    let drawn = table.draw(frame, list, look);
     let note: Vec<_> = note.into_iter().map(Line::raw).collect();
     frame.render_widget(Paragraph::new(note), below);
+    drawn
 }

@@ -48,6 +48,7 @@ fn any_press() -> impl Strategy<Value = Press> {
         4 => proptest::sample::select("qjkgGnNrm?12345spxldactfF/+yY ".chars().collect::<Vec<_>>())
             .prop_map(Press::Char),
         1 => any::<char>().prop_map(Press::Char),
+        2 => (0u16..160, 0u16..50).prop_map(|(column, row)| Press::Click { column, row }),
         1 => "[a-zž漢\n\t /]{0,200}".prop_map(Press::Paste),
     ]
 }

@@ -222,6 +222,40 @@ fn a_pane_is_dismissed_only_by_a_yes_and_only_when_its_agent_has_ended() {
 }
 
 #[test]
+fn a_click_selects_what_is_drawn_there() {
+    let mut model = full();
+    let drawn = |model: &Model| {
+        crate::screens::buffer(model, (80, 24), clawdie_terminal::Look::PLAIN);
+    };
+    let click = |model: &mut Model, column, row| model.press(Press::Click { column, row });
+    assert!(click(&mut model, 5, 5).is_empty());
+    assert_eq!(agent(&model), "ada", "nothing is drawn yet");
+    drawn(&model);
+    // Above the lines are the head, the frame and the heading.
+    click(&mut model, 5, 4);
+    assert_eq!(agent(&model), "anna");
+    click(&mut model, 5, 2);
+    click(&mut model, 5, 20);
+    assert_eq!((agent(&model), model.over()), ("anna", &Over::Nothing));
+    click(&mut model, 5, 4);
+    assert_eq!(model.over(), &Over::Details(0));
+    drawn(&model);
+    click(&mut model, 5, 5);
+    assert_eq!(model.over(), &Over::Details(0), "details take no clicks");
+    press(&mut model, "<esc>");
+    drawn(&model);
+    // ` Colibri atlas [1 Panes 6 !3] 2 Tasks 7 `
+    click(&mut model, 32, 0);
+    assert_eq!(model.view(), View::Tasks);
+    // A list that is longer than its window has moved.
+    press(&mut model, "<end>");
+    crate::screens::buffer(&model, (80, 10), clawdie_terminal::Look::PLAIN);
+    click(&mut model, 5, 3);
+    let first = model.selected();
+    assert!(first > 0 && first < 6, "{first}");
+}
+
+#[test]
 fn a_log_is_followed_at_its_end_and_stands_still_further_up() {
     let log_of = |name: &str| Part::Log(name.parse().unwrap());
     let mut model = full();
