@@ -417,7 +417,7 @@ fn agents(model: &Model) -> Table {
 fn jobs(model: &Model, look: Look) -> Table {
     let columns = vec![
         Column::left("", 1),
-        Column::left("NEXT", 13),
+        Column::left("NEXT", 14),
         Column::left("LAST", 11),
         Column::left("RESULT", 9),
         Column::right("RUNS", 6),
