@@ -11,7 +11,7 @@ mod screen;
 mod typed;
 
 pub use look::{BOLD, Look, REVERSED};
-pub use screen::{Happened, SIZE, Screen};
+pub use screen::{Happened, Mouse, SIZE, Screen};
 /// The signals that [`Screen::open`] can take.
 pub use signal_hook::consts as signal;
 pub use typed::Typed;

@@ -37,12 +37,17 @@ impl Look {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
         let locale = locale.unwrap_or_default().to_ascii_lowercase();
-        let terminal = set("TERM").unwrap_or_default();
-        let is_plain = terminal.is_empty() || terminal == "dumb" || terminal.starts_with("vt");
+        let is_plain = Self::is_for_letters(&variable);
         Self {
             lines: !is_plain && (locale.contains("utf-8") || locale.contains("utf8")),
             colour: !is_plain && set("NO_COLOR").is_none(),
         }
+    }
+
+    /// Whether the terminal, told from `TERM`, is one of those that serial lines have.
+    pub fn is_for_letters(variable: impl Fn(&str) -> Option<String>) -> bool {
+        let terminal = variable("TERM").unwrap_or_default();
+        terminal.is_empty() || terminal == "dumb" || terminal.starts_with("vt")
     }
 
     /// A frame.

@@ -1,7 +1,7 @@
 //! The terminal: raw while the screen is shown, and as it was afterwards, come what may.
 
 use std::ffi::c_int;
-use std::io::{self, IsTerminal as _, Stdout};
+use std::io::{self, IsTerminal as _, Stdout, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
-    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind,
+    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind, MouseButton,
+    MouseEvent, MouseEventKind,
 };
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
@@ -25,10 +26,36 @@ use crate::Typed;
 /// its size.
 pub const SIZE: (u16, u16) = (80, 24);
 
+/// Makes terminals tell of buttons and the wheel, not of each movement: that would be much over a slow line.
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+/// The reverse.
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+
+/// The mouse is ours and has to be given back.
+static MOUSE: AtomicBool = AtomicBool::new(false);
+
+/// What a mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mouse {
+    /// The wheel was turned away from the hand.
+    WheelUp,
+    /// The wheel was turned towards the hand.
+    WheelDown,
+    /// The left button was pressed.
+    Click {
+        /// From the left, the first is 0.
+        column: u16,
+        /// From above, the first is 0.
+        row: u16,
+    },
+}
+
 /// What came next.
 pub enum Happened {
     /// Somebody typed.
     Typed(Typed),
+    /// The mouse did something; only after [`Screen::take_mouse`].
+    Mouse(Mouse),
     /// The screen has to be drawn anew as a whole.
     Redraw,
     /// Nothing, for a while.
@@ -64,10 +91,10 @@ impl Screen {
         // From here on whatever fails gives the terminal back.
         let raw = Raw;
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
-        // A serial line often does not know how large the terminal at its other end is.
-        let viewport = match size() {
-            Ok((columns, rows)) if columns > 0 && rows > 0 => Viewport::Fullscreen,
-            _ => Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)),
+        let viewport = if is_size_known() {
+            Viewport::Fullscreen
+        } else {
+            Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1))
         };
         let backend = CrosstermBackend::new(io::stdout());
         let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
@@ -78,6 +105,21 @@ impl Screen {
         };
         screen.clear()?;
         Ok(screen)
+    }
+
+    /// Hears of the mouse, too. From then on most terminals mark text for copying only while Shift is held. A line
+    /// that does not know its size is a serial one, and keeps its mouse.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn take_mouse(&mut self) -> io::Result<()> {
+        if !is_size_known() {
+            return Ok(());
+        }
+        MOUSE.store(true, Ordering::Relaxed);
+        let mut out = io::stdout();
+        out.write_all(MOUSE_ON)?;
+        out.flush()
     }
 
     /// Draws a whole picture.
@@ -117,6 +159,7 @@ impl Screen {
                 Typed::Control('l') => Happened::Redraw,
                 typed => Happened::Typed(typed),
             },
+            Event::Mouse(event) => mouse(event).map_or(Happened::Nothing, Happened::Mouse),
             Event::Paste(text) => Happened::Typed(Typed::Paste(text)),
             Event::Resize(..) => Happened::Redraw,
             _ => Happened::Nothing,
@@ -168,8 +211,28 @@ impl Drop for Raw {
     }
 }
 
+/// A serial line often does not know how large the terminal at its other end is.
+fn is_size_known() -> bool {
+    matches!(size(), Ok((1.., 1..)))
+}
+
+fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::ScrollUp => Some(Mouse::WheelUp),
+        MouseEventKind::ScrollDown => Some(Mouse::WheelDown),
+        MouseEventKind::Down(MouseButton::Left) => Some(Mouse::Click {
+            column: event.column,
+            row: event.row,
+        }),
+        _ => None,
+    }
+}
+
 /// As it was before. What cannot be undone cannot be helped either.
 fn restore() {
+    if MOUSE.swap(false, Ordering::Relaxed) {
+        let _ = io::stdout().write_all(MOUSE_OFF);
+    }
     let _ = execute!(
         io::stdout(),
         DisableBracketedPaste,

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use colibri_protocol::client::Client;
 use colibri_protocol::{
-    CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob, CreateTask,
-    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields, Paging,
-    RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
+    AgentLog, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
+    CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name,
+    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule,
+    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -126,9 +127,16 @@ pub(crate) enum Verb {
         after_help = "Example:\n  colibri stop-agent atlas"
     )]
     StopAgent(Stop),
+    /// Take away the pane of an agent that has ended; its session and log stay
+    #[command(after_help = "Example:\n  colibri dismiss-pane atlas")]
+    DismissPane(Dismiss),
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
+    /// Show the end of what an agent wrote to its standard error
+    #[command(after_help = "Works for agents that have ended, too.\n\n\
+        Example:\n  colibri agent-log atlas --lines 20 --follow")]
+    AgentLog(Written),
     /// Show how long an agent's session is, what it cost and what became of it
     #[command(
         after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
@@ -424,6 +432,13 @@ pub(crate) struct Stop {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Dismiss {
+    /// Its agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Prompt {
     /// The agent's name
     #[arg(value_name = "NAME")]
@@ -432,6 +447,22 @@ pub(crate) struct Prompt {
     /// What it is asked, at most 64 KiB
     #[arg(value_name = "TEXT")]
     message: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Written {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+
+    /// Most lines to show, the newest, 1 to 2000 [default: 100]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(AgentLog::MAX_LINES)))]
+    lines: Option<u32>,
+
+    /// Go on and show what is written from now on, until the daemon or you end it
+    #[arg(long)]
+    follow: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -554,6 +585,15 @@ impl From<Pages> for Paging {
 }
 
 impl Verb {
+    /// Whether it goes on until somebody ends it, and prints as it goes.
+    pub(crate) fn is_endless(&self) -> bool {
+        match self {
+            Self::Subscribe => true,
+            Self::AgentLog(log) => log.follow,
+            _ => false,
+        }
+    }
+
     /// The request, checked as far as it can be without the daemon; none for what this program
     /// does alone.
     ///
@@ -619,11 +659,17 @@ impl Verb {
             Self::SpawnAgent(spawn) => Command::SpawnAgent(spawn.what.request(spawn.runtime)?),
             Self::SpawnLocal(local) => Command::SpawnAgent(local.request(Runtime::Local)?),
             Self::StopAgent(Stop { agent }) => Command::StopAgent(StopAgent { agent }),
+            Self::DismissPane(Dismiss { agent }) => Command::DismissPane(DismissPane { agent }),
             Self::SendPrompt(Prompt { agent, message }) => {
                 let prompt = SendPrompt { agent, message };
                 prompt.check()?;
                 Command::SendPrompt(prompt)
             }
+            Self::AgentLog(Written { agent, lines, .. }) => Command::AgentLog(AgentLog {
+                agent,
+                lines,
+                after: None,
+            }),
             Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {
                 let compact = CompactSession { session, summary };
@@ -673,20 +719,13 @@ fn job(new: NewJob) -> Result<CreateJob, ReplyError> {
 }
 
 impl Args {
-    /// The flag, then the environment, then the flavour's own place.
-    pub(crate) fn socket(&self) -> PathBuf {
-        place::socket(self.socket.clone())
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
-        let usual = match self.verb {
-            Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) => 60,
-            // The daemon copies first, and answers then.
-            Verb::Backup(_) => 600,
-            _ => 10,
-        };
-        Duration::from_secs(self.timeout.unwrap_or(usual))
+    /// Where to ask: the flag, then the environment, then the flavour's own place.
+    pub(crate) fn client(&self) -> Client {
+        let client = Client::new(place::socket(self.socket.clone()));
+        match self.timeout {
+            Some(seconds) => client.with_timeout(Duration::from_secs(seconds)),
+            None => client,
+        }
     }
 }
 

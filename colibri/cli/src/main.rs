@@ -6,15 +6,19 @@ mod pages;
 mod show;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anstream::eprintln;
 use clap::Parser;
 use colibri_protocol::client::{Client, ClientError};
-use colibri_protocol::{Command, Request, ServiceCheck};
+use colibri_protocol::{AgentLog, Command, LogLines, Request, ServiceCheck};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::{Args, Verb};
+
+/// From one look at a log that is followed to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The daemon answered with an error, or the service is not healthy.
 const REFUSED: u8 = 1;
@@ -25,9 +29,12 @@ const DENIED: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let client = Client::new(args.socket()).with_timeout(args.timeout());
+    let client = args.client();
     let outcome = match (args.verb.command(), &args.verb) {
         (Ok(Some(Command::Subscribe(_))), _) => follow(&args, &client),
+        (Ok(Some(Command::AgentLog(log))), verb) if verb.is_endless() => {
+            follow_log(&args, &client, log)
+        }
         (_, Verb::Backup(target)) => backup::write(&client, &target.file).map(|made| json!(made)),
         (Ok(Some(command)), _) => ask(&client, command),
         (Ok(None), verb) => return pages::write(verb),
@@ -43,16 +50,40 @@ fn main() -> ExitCode {
 fn follow(args: &Args, client: &Client) -> Result<Value, ClientError> {
     client
         .follow(|change| {
-            let line = if args.json {
+            print_now(&if args.json {
                 format!("{}\n", json!(change))
             } else {
                 show::change(&change)
-            };
-            use std::io::Write as _;
-            let mut out = anstream::stdout();
-            write!(out, "{line}").and_then(|()| out.flush()).is_ok()
+            })
         })
         .map(|()| Value::Null)
+}
+
+/// Prints a log as it grows; its end is that of [`follow`].
+fn follow_log(args: &Args, client: &Client, mut log: AgentLog) -> Result<Value, ClientError> {
+    loop {
+        let found: LogLines = client.ask(Command::AgentLog(log.clone()))?;
+        let is_first = log.after.is_none();
+        let text = if args.json {
+            format!("{}\n", json!(found))
+        } else {
+            show::log(&found, is_first)
+        };
+        if (is_first || !found.lines.is_empty()) && !print_now(&text) {
+            return Ok(Value::Null);
+        }
+        log.after = Some(found.next);
+        // Nothing between two looks may be left out, and the first may have shown few.
+        log.lines = Some(AgentLog::MAX_LINES);
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Prints at once; whether somebody still reads.
+fn print_now(text: &str) -> bool {
+    use std::io::Write as _;
+    let mut out = anstream::stdout();
+    write!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
 /// The reply's `data` as it came, so that `--json` loses nothing a newer
@@ -62,7 +93,7 @@ fn ask(client: &Client, command: Command) -> Result<Value, ClientError> {
 }
 
 fn answered(args: &Args, data: &Value) -> ExitCode {
-    if matches!(args.verb, Verb::Subscribe) {
+    if args.verb.is_endless() {
         return ExitCode::SUCCESS;
     }
     let healthy = data.get("healthy").and_then(Value::as_bool);

@@ -3,9 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
-    Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, PaneSnapshot,
-    PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status, Task,
-    TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
+    Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, LogLines,
+    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
+    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -40,10 +40,15 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         }
         Verb::ListAgents(_) => agents(&read(data)?, &TimeZone::system()),
         Verb::Snapshot => panes(&read(data)?),
-        Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) | Verb::SendPrompt(_) => {
+        Verb::SpawnAgent(_)
+        | Verb::SpawnLocal(_)
+        | Verb::StopAgent(_)
+        | Verb::DismissPane(_)
+        | Verb::SendPrompt(_) => {
             let pane: PaneSnapshot = read(data)?;
             format!("{} {}\n", pane.agent, doing(&pane))
         }
+        Verb::AgentLog(_) => log(&read(data)?, true),
         Verb::GetSession(_) => session(&read(data)?),
         Verb::CompactSession(_) => {
             let done: Compacted = read(data)?;
@@ -112,6 +117,7 @@ pub(crate) fn change(change: &Change) -> String {
         }
         Change::Agent { agent_id, name } => format!("agent  {agent_id}  {name}"),
         Change::Pane { agent, state } => format!("pane   {agent}  {state}"),
+        Change::PaneDismissed { agent } => format!("pane   {agent}  dismissed"),
         Change::Session {
             session,
             agent,
@@ -133,6 +139,18 @@ pub(crate) fn change(change: &Change) -> String {
         Change::Unknown => "a change that this version does not know".to_owned(),
     };
     format!("{text}\n")
+}
+
+/// Lines of a log. That there are older ones goes without saying, that some are lost does not.
+pub(crate) fn log(log: &LogLines, is_first: bool) -> String {
+    let mut text = String::new();
+    if log.cut && !is_first {
+        text.push_str("[some lines are left out: too many came at once]\n");
+    }
+    for line in &log.lines {
+        let _ = writeln!(text, "{}", tame(line));
+    }
+    text
 }
 
 fn read<T: DeserializeOwned>(data: &Value) -> serde_json::Result<T> {
@@ -700,6 +718,14 @@ mod tests {
             skills(&read(&data).unwrap()),
             "No skills; each belongs into /data/skills/NAME/SKILL.md.\n"
         );
+    }
+
+    #[test]
+    fn a_log_is_plain_lines_and_says_what_is_missing_of_it() {
+        let data = json!({"lines": ["one\u{1b}[2J", "two"], "cut": true, "next": "7-9"});
+        let lines: LogLines = read(&data).unwrap();
+        assert_eq!(log(&lines, true), "one\u{fffd}[2J\ntwo\n");
+        assert!(log(&lines, false).starts_with("[some lines are left out"));
     }
 
     #[test]

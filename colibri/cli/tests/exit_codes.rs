@@ -174,6 +174,44 @@ fn changes_are_a_line_each_until_the_daemon_ends() {
 }
 
 #[test]
+fn a_log_is_followed_from_where_the_last_answer_ended() {
+    let data = json!({"lines": ["no key"], "cut": false, "next": "7-9"});
+    let daemon = Answering::new(json!({"ok": true, "data": data}));
+    let output = daemon.run(&["agent-log", "ada", "--lines", "5"]);
+    assert_eq!(text(&output.stdout), "no key\n");
+    let asked = daemon.requests.recv().unwrap();
+    assert_eq!(
+        asked,
+        json!({"cmd": "agent-log", "agent": "ada", "lines": 5})
+    );
+
+    let mut following = Command::new(env!("CARGO_BIN_EXE_colibri"))
+        .arg("--socket")
+        .arg(daemon.dir.path().join("s"))
+        .args(["agent-log", "ada", "--lines", "5", "--follow"])
+        .env_clear()
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(following.stdout.take().unwrap()).lines();
+    assert_eq!(shown.next().unwrap().unwrap(), "no key");
+    assert_eq!(shown.next().unwrap().unwrap(), "no key");
+    let first = daemon.requests.recv().unwrap();
+    let second = daemon.requests.recv().unwrap();
+    assert_eq!(
+        (&first["lines"], &first["after"]),
+        (&json!(5), &Value::Null)
+    );
+    assert_eq!(
+        (&second["lines"], &second["after"]),
+        (&json!(2000), &json!("7-9"))
+    );
+    // Nobody reads any more: it ends by itself.
+    drop(shown);
+    assert_eq!(following.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn completions_and_manual_pages_need_no_daemon() {
     let nowhere = Path::new("/nonexistent/colibri.sock");
     for shell in ["bash", "zsh", "fish"] {

@@ -107,7 +107,9 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
             data(service.panes.spawn(spawn, &actor, mode).await?)
         }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
+        Command::DismissPane(which) => data(service.panes.dismiss(which)?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::AgentLog(which) => data(service.panes.log(which).await?),
         Command::GetSession(which) => data(get_session(which, rights, service).await?),
         Command::CompactSession(which) => {
             let session = which.session;

@@ -103,6 +103,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "BYTES,TURNS,RESULT")]
     limits_max: Option<ModeLimits>,
 
+    /// Seconds before an agent that is to run for good is started again; after
+    /// each further short run twice as many, up to 300
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    restart_seconds: Duration,
+
     /// The group whose members may use the socket [default: colibri]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -146,6 +151,7 @@ pub(crate) struct Config {
     pub(crate) stall_after: Duration,
     /// What sessions may use in each cost mode.
     pub(crate) limits: Limits,
+    pub(crate) restart_pause: Duration,
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
@@ -311,6 +317,7 @@ impl Config {
             lease: Lease(lease),
             stall_after,
             limits,
+            restart_pause: flags.restart_seconds,
             group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
             max_clients: flags.max_clients,
             patience: Patience {

@@ -5,6 +5,7 @@
 
 mod blank;
 mod keeper;
+mod log;
 mod record;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus, place, variable,
+    AgentLog, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind, GetSession,
+    LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief,
+    SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus, place, variable,
 };
-use colibri_spawner::{Environment, Leash, Log, Program, ProgramError, SpawnError, Spawner};
+use colibri_spawner::{
+    Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawner,
+};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -51,6 +54,8 @@ const LAST_WRITES: Duration = Duration::from_secs(4);
 pub(crate) struct Panes {
     board: Arc<Board>,
     lease: colibri_store::Lease,
+    /// Before an agent that ended is first started again.
+    first_pause: Duration,
     host: String,
     /// The silence after which a working agent counts as stalled.
     stall_after: Duration,
@@ -99,6 +104,7 @@ impl Panes {
         Ok(Self {
             board,
             lease: config.lease,
+            first_pause: config.restart_pause,
             host: config.host.clone(),
             stall_after: config.stall_after,
             spawner,
@@ -170,7 +176,25 @@ impl Panes {
             // Fails when it ended by itself in that moment.
             let _ = is_done.await;
         }
+        // From here on its name is free.
+        orders.closed().await;
         Ok(pane.borrow().clone())
+    }
+
+    /// Takes away the pane of an agent that has ended, and gives it back as it was.
+    ///
+    /// # Errors
+    /// `not-found`, or `conflict` while the agent runs or is about to be started again.
+    pub(crate) fn dismiss(&self, which: DismissPane) -> Result<PaneSnapshot, ReplyError> {
+        let name = which.agent;
+        let mut seats = self.seats();
+        if is_running(seats.get(&name)) {
+            let text = format!("agent {name} has not ended for good; stop it first");
+            return Err(ReplyError::new(ErrorKind::Conflict, text));
+        }
+        let seat = seats.remove(&name).ok_or_else(|| no_agent(&name))?;
+        self.board.tell(Change::PaneDismissed { agent: name });
+        Ok(seat.pane.borrow().clone())
     }
 
     /// Asks an agent something.
@@ -197,6 +221,38 @@ impl Panes {
                 ),
             )),
         }
+    }
+
+    /// The end of an agent's log, whether the agent runs or not.
+    ///
+    /// # Errors
+    /// `bad-request`, `not-found` when no agent of this name ever ran here, or `internal` when the
+    /// log cannot be read.
+    pub(crate) async fn log(&self, which: AgentLog) -> Result<LogLines, ReplyError> {
+        let most = which.checked_lines()?;
+        let place = |text: String| {
+            text.parse::<LogPlace>().map_err(|wrong| {
+                ReplyError::new(ErrorKind::BadRequest, format!("`after`: {wrong}"))
+            })
+        };
+        let after = which.after.map(place).transpose()?;
+        let home = self.home(&which.agent);
+        let keys = self.keys.clone();
+        // The disk may take its time.
+        let read = tokio::task::spawn_blocking(move || {
+            if !home.is_dir() {
+                let text = format!("no agent {} was ever started here", which.agent);
+                return Err(ReplyError::new(ErrorKind::NotFound, text));
+            }
+            let kept = log_in(&home);
+            let tail = kept.tail(log::MOST_BYTES, after).map_err(|error| {
+                let text = format!("cannot read {}: {error}", kept.path.display());
+                ReplyError::new(ErrorKind::Internal, text)
+            })?;
+            Ok(log::lines(&tail, most, &keys))
+        });
+        read.await
+            .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?
     }
 
     /// Every pane that these rights reach, as it is now.
@@ -366,7 +422,7 @@ impl Panes {
     }
 
     fn program(&self, spawn: &SpawnAgent, socket: &Path) -> Result<Program, ReplyError> {
-        let home = self.folder.join(spawn.name.as_str());
+        let home = self.home(&spawn.name);
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
         let make = |folder: &Path| {
             std::fs::DirBuilder::new()
@@ -387,8 +443,7 @@ impl Panes {
             .set("HOME", home.as_os_str())
             .and_then(|()| environment.set(place::SOCKET_VARIABLE, socket.as_os_str()))
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
-        let log = Log::new(home.join("stderr.log"));
-        let mut program = Program::new(&spawn.program, environment, log);
+        let mut program = Program::new(&spawn.program, environment, log_in(&home));
         program.directory = directory;
         program.args = match &spawn.args {
             Some(args) => args.iter().map(Into::into).collect(),
@@ -398,6 +453,11 @@ impl Panes {
                 .collect(),
         };
         Ok(program)
+    }
+
+    /// The folder of an agent's own.
+    fn home(&self, name: &Name) -> PathBuf {
+        self.folder.join(name.as_str())
     }
 
     async fn register(&self, spawn: &SpawnAgent, actor: &str) -> Result<Uuid, ReplyError> {
@@ -432,17 +492,18 @@ impl Panes {
         name: &Name,
     ) -> Result<(mpsc::UnboundedSender<Order>, watch::Sender<PaneSnapshot>), ReplyError> {
         let seats = self.seats();
-        let seat = seats.get(name).ok_or_else(|| {
-            let text =
-                format!("this daemon runs no agent {name}; `snapshot` shows those that it does");
-            ReplyError::new(ErrorKind::NotFound, text)
-        })?;
+        let seat = seats.get(name).ok_or_else(|| no_agent(name))?;
         Ok((seat.orders.clone(), seat.pane.clone()))
     }
 
     fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where an agent's standard error goes.
+fn log_in(home: &Path) -> Log {
+    Log::new(home.join("stderr.log"))
 }
 
 /// Those with which an agent listens, and uses the model that this host is set up for.
@@ -461,8 +522,14 @@ fn usual_arguments(runtime: Runtime) -> Vec<String> {
     arguments
 }
 
+/// Whether its keeper still takes orders: it does until nothing is left of its agent.
 fn is_running(seat: Option<&Seat>) -> bool {
-    seat.is_some_and(|seat| !seat.keeper.is_finished())
+    seat.is_some_and(|seat| !seat.orders.is_closed())
+}
+
+fn no_agent(name: &Name) -> ReplyError {
+    let text = format!("this daemon runs no agent {name}; `snapshot` shows those that it does");
+    ReplyError::new(ErrorKind::NotFound, text)
 }
 
 fn runs_already(name: &Name) -> ReplyError {

@@ -305,6 +305,15 @@ impl Pane {
         changes
     }
 
+    /// The agent should run, and is not started again.
+    pub fn left_alone(&mut self, why: &str, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.rest = PaneState::Error;
+        self.reason = Some(format!("left alone: {why}"));
+        self.show(now, &mut changes);
+        changes
+    }
+
     /// The agent at this moment.
     pub fn snapshot(&self, now: Timestamp) -> PaneSnapshot {
         PaneSnapshot {

@@ -1,9 +1,9 @@
 //! Which commands are tools, and how each describes itself to a model.
 
 use colibri_protocol::{
-    CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
-    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent,
-    StopAgent, TransitionTask,
+    AgentLog, CancelTask, ClaimTask, Command, CompactSession, CreateTask, DismissPane, GetSession,
+    GetTask, Heartbeat, IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt,
+    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
 /// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 21] = [
+pub(crate) const TABLE: [Row; 23] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
@@ -42,6 +42,7 @@ pub(crate) const TABLE: [Row; 21] = [
     row::<Paging>("list-agents", Effect::Looks),
     row::<Paging>("list-skills", Effect::Looks),
     row::<Paging>("list-jobs", Effect::Looks),
+    row::<AgentLog>("agent-log", Effect::Looks),
     row::<CreateTask>("create-task", Effect::Changes),
     row::<IntakeTask>("intake-task", Effect::Changes),
     row::<ClaimTask>("claim-task", Effect::Changes),
@@ -51,6 +52,7 @@ pub(crate) const TABLE: [Row; 21] = [
     row::<Heartbeat>("heartbeat", Effect::Changes),
     row::<SpawnAgent>("spawn-agent", Effect::Changes),
     row::<StopAgent>("stop-agent", Effect::Ends),
+    row::<DismissPane>("dismiss-pane", Effect::Changes),
     row::<SendPrompt>("send-prompt", Effect::Changes),
     row::<CompactSession>("compact-session", Effect::Changes),
     row::<SetCostMode>("set-cost-mode", Effect::Changes),

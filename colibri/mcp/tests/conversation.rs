@@ -140,6 +140,7 @@ fn without_write_it_looks_and_no_more() {
             "colibri_list_agents",
             "colibri_list_skills",
             "colibri_list_jobs",
+            "colibri_agent_log",
         ]
     );
     let result = mcp.call(
@@ -166,7 +167,7 @@ fn with_write_it_changes_and_tells_what_went_wrong() {
     let mut changed = program(&daemon.socket());
     changed.env("COLIBRI_MCP_WRITE", "Yes");
     let mut mcp = Mcp::start(changed);
-    assert_eq!(mcp.tools().len(), 21);
+    assert_eq!(mcp.tools().len(), 23);
     let made = mcp.call("colibri_create_task", json!({"title": "Back up the vault"}));
     assert_eq!(made["structuredContent"]["answered"], "create-task");
     let id = "0198a000-0000-7000-8000-000000000001";

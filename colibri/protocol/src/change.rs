@@ -39,6 +39,11 @@ pub enum Change {
         /// What it does now.
         state: PaneState,
     },
+    /// A pane was taken away by `dismiss-pane`.
+    PaneDismissed {
+        /// The agent's name.
+        agent: Name,
+    },
     /// A session was compacted, or has a dearer cost mode now; `get-session` has the rest.
     Session {
         /// Which.

@@ -23,6 +23,17 @@ use crate::{
 /// full or the daemon is still starting.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the reply to this command may take on a host where all is well.
+fn usual_limit(command: &Command) -> Duration {
+    Duration::from_secs(match command {
+        // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
+        Command::SpawnAgent(_) | Command::StopAgent(_) => 60,
+        // The daemon copies first, and answers then.
+        Command::Backup(_) => 600,
+        _ => 10,
+    })
+}
+
 /// Why there was no good reply. Each text says which socket, why, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -120,23 +131,53 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
-    limit: Duration,
+    /// `None`: as long as the command usually may take.
+    limit: Option<Duration>,
 }
 
-impl Client {
-    /// A client for this socket which waits 10 seconds for a reply.
-    pub fn new(socket: impl Into<PathBuf>) -> Self {
+/// By when a reply must be there.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    /// The whole time that was given.
+    limit: Duration,
+    /// `None`: it may take for ever.
+    end: Option<Instant>,
+}
+
+impl Deadline {
+    fn within(limit: Duration) -> Self {
         Self {
-            socket: socket.into(),
-            limit: Duration::from_secs(10),
+            limit,
+            end: Some(Instant::now() + limit),
         }
     }
 
-    /// The same client with another time-out, for connecting, sending and the
+    /// What is left of it: nothing when it is over.
+    fn left(self) -> Option<Duration> {
+        self.end
+            .map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_over(self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+}
+
+impl Client {
+    /// A client for this socket which waits 10 seconds for a reply, and 60 where an agent is
+    /// started or stopped.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            limit: None,
+        }
+    }
+
+    /// The same client with one time-out for all commands: for connecting, sending and the
     /// reply together.
     #[must_use]
     pub fn with_timeout(mut self, limit: Duration) -> Self {
-        self.limit = limit;
+        self.limit = Some(limit);
         self
     }
 
@@ -184,9 +225,10 @@ impl Client {
     /// the wait at once, for it will not get better.
     pub fn wait_until_answers(&self, total: Duration) -> Result<Status, ClientError> {
         let end = Instant::now() + total;
+        let limit = self.limit_of(&Command::Status(NoFields {}));
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let attempt = self.clone().with_timeout(self.limit.min(left.max(PAUSE)));
+            let attempt = self.clone().with_timeout(limit.min(left.max(PAUSE)));
             match attempt.status() {
                 Ok(status) => return Ok(status),
                 Err(error @ ClientError::Refused { .. }) => return Err(error),
@@ -210,8 +252,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn ask_raw(&self, request: &Request) -> Result<Value, ClientError> {
-        let (mut stream, end) = self.begin(request)?;
-        let line = self.receive(&mut stream, &mut LineBuffer::default(), Some(end))?;
+        let (mut stream, deadline) = self.begin(request)?;
+        let line = self.receive(&mut stream, &mut LineBuffer::default(), deadline)?;
         self.outcome(&line)
     }
 
@@ -222,11 +264,11 @@ impl Client {
     /// [`ClientError`]; [`ClientError::Closed`] when the daemon ends.
     pub fn follow(&self, mut see: impl FnMut(Change) -> bool) -> Result<(), ClientError> {
         let request = Request::from(Command::Subscribe(NoFields {}));
-        let (mut stream, end) = self.begin(&request)?;
+        let (mut stream, mut deadline) = self.begin(&request)?;
         let mut buffer = LineBuffer::default();
-        let mut end = Some(end);
         loop {
-            let line = self.receive(&mut stream, &mut buffer, end.take())?;
+            let line = self.receive(&mut stream, &mut buffer, deadline)?;
+            deadline.end = None;
             let change = serde_json::from_value(self.outcome(&line)?)
                 .map_err(|error| self.garbled(error))?;
             if !see(change) {
@@ -243,31 +285,35 @@ impl Client {
     /// [`ClientError`].
     pub fn back_up(&self) -> Result<(u64, impl Read), ClientError> {
         let request = Request::from(Command::Backup(NoFields {}));
-        let (mut stream, end) = self.begin(&request)?;
+        let (mut stream, deadline) = self.begin(&request)?;
         let mut buffer = LineBuffer::default();
-        let line = self.receive(&mut stream, &mut buffer, Some(end))?;
+        let line = self.receive(&mut stream, &mut buffer, deadline)?;
         let BackedUp { size_bytes } =
             serde_json::from_value(self.outcome(&line)?).map_err(|error| self.garbled(error))?;
         stream
-            .set_read_timeout(Some(self.limit))
-            .map_err(|error| self.failed("reading the copy", error))?;
+            .set_read_timeout(Some(self.limit_of(&request.command)))
+            .map_err(|error| self.failed("reading the copy", deadline, error))?;
         let copy = io::Cursor::new(buffer.into_rest())
             .chain(stream)
             .take(size_bytes);
         Ok((size_bytes, copy))
     }
 
+    fn limit_of(&self, command: &Command) -> Duration {
+        self.limit.unwrap_or_else(|| usual_limit(command))
+    }
+
     /// Connects and sends the request.
-    fn begin(&self, request: &Request) -> Result<(UnixStream, Instant), ClientError> {
+    fn begin(&self, request: &Request) -> Result<(UnixStream, Deadline), ClientError> {
         let mut line = serde_json::to_vec(request).map_err(|error| self.garbled(error))?;
         if line.len() > MAX_LINE {
             return Err(ClientError::TooLong { bytes: line.len() });
         }
         line.push(b'\n');
-        let end = Instant::now() + self.limit;
-        let mut stream = self.connect(end)?;
-        self.send(&mut stream, &line, end)?;
-        Ok((stream, end))
+        let deadline = Deadline::within(self.limit_of(&request.command));
+        let mut stream = self.connect(deadline)?;
+        self.send(&mut stream, &line, deadline)?;
+        Ok((stream, deadline))
     }
 
     fn outcome(&self, line: &[u8]) -> Result<Value, ClientError> {
@@ -281,9 +327,9 @@ impl Client {
 
     /// Connects without blocking for ever: on Linux a plain `connect` waits as
     /// long as the queue of the listening socket is full.
-    fn connect(&self, end: Instant) -> Result<UnixStream, ClientError> {
+    fn connect(&self, deadline: Deadline) -> Result<UnixStream, ClientError> {
         const STAGE: &str = "connecting";
-        let failed = |errno: Errno| self.failed(STAGE, errno.into());
+        let failed = |errno: Errno| self.failed(STAGE, deadline, errno.into());
         let address = UnixAddr::new(&self.socket).map_err(failed)?;
         loop {
             let file = socket(
@@ -298,10 +344,10 @@ impl Client {
                     let stream = UnixStream::from(file);
                     stream
                         .set_nonblocking(false)
-                        .map_err(|error| self.failed(STAGE, error))?;
+                        .map_err(|error| self.failed(STAGE, deadline, error))?;
                     return Ok(stream);
                 }
-                Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < end => {
+                Err(Errno::EAGAIN | Errno::EINTR) if !deadline.is_over() => {
                     std::thread::sleep(PAUSE);
                 }
                 Err(errno) => return Err(failed(errno)),
@@ -309,32 +355,37 @@ impl Client {
         }
     }
 
-    fn send(&self, stream: &mut UnixStream, line: &[u8], end: Instant) -> Result<(), ClientError> {
+    fn send(
+        &self,
+        stream: &mut UnixStream,
+        line: &[u8],
+        deadline: Deadline,
+    ) -> Result<(), ClientError> {
         const STAGE: &str = "sending the request";
         let mut rest = line;
         while !rest.is_empty() {
-            let left = self.left(end, STAGE)?;
+            let left = self.left(deadline, STAGE)?;
             stream
-                .set_write_timeout(Some(left))
-                .map_err(|error| self.failed(STAGE, error))?;
+                .set_write_timeout(left)
+                .map_err(|error| self.failed(STAGE, deadline, error))?;
             match stream.write(rest) {
                 // A daemon that refuses answers and closes before it has read
                 // everything; its answer says more than this error.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(STAGE, error)),
+                Err(error) => return Err(self.failed(STAGE, deadline, error)),
                 Ok(sent) => rest = &rest[sent..],
             }
         }
         Ok(())
     }
 
-    /// The next line; without an `end` it may take for ever.
+    /// The next line.
     fn receive(
         &self,
         stream: &mut UnixStream,
         buffer: &mut LineBuffer,
-        end: Option<Instant>,
+        deadline: Deadline,
     ) -> Result<Vec<u8>, ClientError> {
         const STAGE: &str = "waiting for the reply";
         let mut chunk = vec![0; 64 * 1024];
@@ -342,10 +393,10 @@ impl Client {
             if let Some(line) = buffer.next_line().map_err(|error| self.garbled(error))? {
                 return Ok(line);
             }
-            let left = end.map(|end| self.left(end, STAGE)).transpose()?;
+            let left = self.left(deadline, STAGE)?;
             stream
                 .set_read_timeout(left)
-                .map_err(|error| self.failed(STAGE, error))?;
+                .map_err(|error| self.failed(STAGE, deadline, error))?;
             match stream.read(&mut chunk) {
                 Ok(0) => {
                     return Err(ClientError::Closed {
@@ -354,25 +405,28 @@ impl Client {
                 }
                 Ok(count) => buffer.push(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(STAGE, error)),
+                Err(error) => return Err(self.failed(STAGE, deadline, error)),
             }
         }
     }
 
-    fn left(&self, end: Instant, stage: &'static str) -> Result<Duration, ClientError> {
-        let left = end.saturating_duration_since(Instant::now());
-        // A time-out of zero would mean "for ever" to the socket.
-        if left.is_zero() {
-            Err(self.timed_out(stage))
-        } else {
-            Ok(left)
+    /// As a socket takes it: `None` is for ever, and nothing left is an error, for a socket would
+    /// take that for an error of its own.
+    fn left(
+        &self,
+        deadline: Deadline,
+        stage: &'static str,
+    ) -> Result<Option<Duration>, ClientError> {
+        match deadline.left() {
+            Some(left) if left.is_zero() => Err(self.timed_out(stage, deadline)),
+            left => Ok(left),
         }
     }
 
-    fn timed_out(&self, stage: &'static str) -> ClientError {
+    fn timed_out(&self, stage: &'static str, deadline: Deadline) -> ClientError {
         ClientError::TimedOut {
             socket: self.socket.clone(),
-            limit: self.limit,
+            limit: deadline.limit,
             stage,
         }
     }
@@ -384,7 +438,7 @@ impl Client {
         }
     }
 
-    fn failed(&self, stage: &'static str, source: io::Error) -> ClientError {
+    fn failed(&self, stage: &'static str, deadline: Deadline, source: io::Error) -> ClientError {
         let socket = self.socket.clone();
         match source.kind() {
             io::ErrorKind::NotFound => ClientError::Missing { socket },
@@ -394,7 +448,7 @@ impl Client {
                 socket,
                 uid: nix::unistd::geteuid().as_raw(),
             },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.timed_out(stage),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.timed_out(stage, deadline),
             _ => ClientError::Io {
                 socket,
                 stage,
@@ -501,6 +555,19 @@ mod tests {
             Err(ClientError::TimedOut { .. } | ClientError::Dead { .. })
         ));
         assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn starting_and_stopping_may_take_longer_unless_the_caller_says_otherwise() {
+        let client = Client::new("/nonexistent");
+        let stop = Command::StopAgent(crate::StopAgent {
+            agent: "ada".parse().unwrap(),
+        });
+        let status = Command::Status(NoFields {});
+        assert_eq!(client.limit_of(&status), Duration::from_secs(10));
+        assert_eq!(client.limit_of(&stop), Duration::from_secs(60));
+        let hasty = client.with_timeout(Duration::from_secs(3));
+        assert_eq!(hasty.limit_of(&stop), Duration::from_secs(3));
     }
 
     #[test]

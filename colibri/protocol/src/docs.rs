@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, CancelTask, Change, Check, ClaimTask,
-    Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob, CreateTask,
-    DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask, Job,
-    JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
-    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
-    SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
-    SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
-    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
+    Agent, AgentCounts, AgentLog, AgentPage, AgentStatus, BackedUp, CancelTask, Change, Check,
+    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
+    CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation, GetSession, GetTask, Heartbeat,
+    IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE, Missed, Name, NoFields, Paging,
+    PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId,
+    Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot,
+    SetCostMode, Skill, SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task,
+    TaskCounts, TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd,
+    place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -470,6 +471,19 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 ..pane.clone()
             },
         ),
+        Example::new::<DismissPane, _>(
+            types,
+            Command::DismissPane(DismissPane {
+                agent: agent.name.clone(),
+            }),
+            &PaneSnapshot {
+                state: PaneState::Error,
+                tool: None,
+                reason: Some("the agent ended with exit code 1".to_owned()),
+                pid: None,
+                ..pane.clone()
+            },
+        ),
         Example::new::<SendPrompt, _>(
             types,
             Command::SendPrompt(SendPrompt {
@@ -477,6 +491,22 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 message: "Look at the logs.".to_owned(),
             }),
             &pane,
+        ),
+        Example::new::<AgentLog, _>(
+            types,
+            Command::AgentLog(AgentLog {
+                agent: agent.name.clone(),
+                lines: Some(2),
+                after: None,
+            }),
+            &LogLines {
+                lines: vec![
+                    "Error: 401 from the provider".to_owned(),
+                    "    at request (/usr/local/lib/pi/client.js:12:5)".to_owned(),
+                ],
+                cut: true,
+                next: "4026-5120".to_owned(),
+            },
         ),
         Example::new::<GetSession, _>(
             types,

@@ -17,6 +17,7 @@ pub mod client;
 pub mod docs;
 mod frame;
 mod job;
+mod log;
 mod name;
 mod page;
 mod pane;
@@ -36,6 +37,7 @@ pub use agent::{Agent, AgentCounts, AgentPage, AgentStatus, Heartbeat, RegisterA
 pub use change::Change;
 pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
 pub use job::{CreateJob, Job, JobPage, Missed, RemoveJob, Schedule};
+pub use log::{AgentLog, LogLines};
 pub use name::{Capability, Name};
 pub use page::{Paging, checked_limit};
 pub use pane::{PaneSnapshot, PaneState, Runtime};
@@ -45,7 +47,7 @@ pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
 pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
-pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
+pub use spawn::{DismissPane, SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus, ServiceCheck,
     SetCostMode, Status, TaskCounts, Thresholds,

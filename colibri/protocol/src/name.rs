@@ -35,8 +35,8 @@ macro_rules! checked_text {
             type Error = String;
 
             fn try_from(text: String) -> Result<Self, String> {
-                let allowed: fn(char) -> bool = $allowed;
-                if (1..=MAX_CHARS).contains(&text.len()) && text.chars().all(allowed) {
+                let allowed: fn(&str) -> bool = $allowed;
+                if (1..=MAX_CHARS).contains(&text.len()) && allowed(&text) {
                     return Ok(Self(text));
                 }
                 let shown: String = text.chars().take(MAX_CHARS).collect();
@@ -84,13 +84,23 @@ macro_rules! checked_text {
 checked_text!(
     Name,
     "name",
-    |c| c.is_ascii_alphanumeric() || "-_.".contains(c),
-    "1 to 64 letters, digits, `-`, `_` or `.`"
+    |text| {
+        // An agent's folder has its name: these two would be other folders.
+        let is_folder = matches!(text, "." | "..");
+        !is_folder
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    },
+    "1 to 64 letters, digits, `-`, `_` or `.`, but neither `.` nor `..`"
 );
 checked_text!(
     Capability,
     "capability",
-    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.:+/".contains(c),
+    |text| {
+        text.chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.:+/".contains(c))
+    },
     "1 to 64 lower-case letters, digits, `-`, `_`, `.`, `:`, `+` or `/`"
 );
 
@@ -102,7 +112,8 @@ mod tests {
     #[test]
     fn names_are_short_and_plain() {
         assert_eq!("atlas-1.pi".parse::<Name>().unwrap().as_str(), "atlas-1.pi");
-        for wrong in ["", "a b", "žolna", "a/b", &"x".repeat(65)] {
+        assert_eq!("...".parse::<Name>().unwrap().as_str(), "...");
+        for wrong in ["", ".", "..", "a b", "žolna", "a/b", &"x".repeat(65)] {
             let error = wrong.parse::<Name>().unwrap_err();
             assert!(error.contains("1 to 64 letters"), "{error}");
         }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession, GetTask,
-    Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
-    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AgentLog, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, DismissPane, ErrorKind,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill,
+    RemoveJob, ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -88,8 +88,14 @@ pub enum Command {
     SpawnAgent(SpawnAgent),
     /// Stops an agent with everything that it has started; its pane stays.
     StopAgent(StopAgent),
+    /// Takes away the pane of an agent that has ended, so that it needs nobody's attention any more.
+    /// The agent's session and log stay.
+    DismissPane(DismissPane),
     /// Asks a running agent something, after what it works on and before its next task.
     SendPrompt(SendPrompt),
+    /// The end of what an agent of this host, running or not, wrote to its standard error: why it
+    /// fails, for example. Asked again with `after`, only what was written since.
+    AgentLog(AgentLog),
     /// A session of an agent of this host, running or not: how long it is, and what became of it.
     GetSession(GetSession),
     /// Summarises all but the newest turns of a session, needed or not.

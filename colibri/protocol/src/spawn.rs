@@ -98,6 +98,14 @@ pub struct StopAgent {
     pub agent: Name,
 }
 
+/// The fields of `dismiss-pane`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DismissPane {
+    /// Its agent's name.
+    pub agent: Name,
+}
+
 /// The fields of `send-prompt`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -27,6 +27,7 @@ mod report;
 mod restart;
 mod spawner;
 mod state;
+mod tail;
 mod tree;
 
 pub use environment::{Environment, EnvironmentError, INHERITED};
@@ -36,3 +37,4 @@ pub use program::{Log, Program, ProgramError};
 pub use restart::{Decision, RestartPolicy, Restarts, When};
 pub use spawner::{Agent, Leash, SpawnError, Spawned, Spawner};
 pub use state::{Ending, Exit, State};
+pub use tail::{LogPlace, LogTail, NoPlace};

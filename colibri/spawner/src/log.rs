@@ -89,10 +89,11 @@ impl LogFile {
     fn put_aside(&mut self) -> io::Result<()> {
         let _ = self.file.sync_all();
         for number in (1..self.log.keep).rev() {
-            ignore_missing(std::fs::rename(self.older(number), self.older(number + 1)))?;
+            let (piece, older) = (self.log.piece(number), self.log.piece(number + 1));
+            ignore_missing(std::fs::rename(piece, older))?;
         }
         if self.log.keep > 0 {
-            std::fs::rename(&self.log.path, self.older(1))?;
+            std::fs::rename(&self.log.path, self.log.piece(1))?;
         } else {
             std::fs::remove_file(&self.log.path)?;
         }
@@ -100,10 +101,15 @@ impl LogFile {
         self.size = 0;
         Ok(())
     }
+}
 
-    fn older(&self, number: u32) -> PathBuf {
-        let mut name = self.log.path.clone().into_os_string();
-        name.push(format!(".{number}"));
+impl Log {
+    /// The file of a piece: 0 is being written, 1 was put aside last.
+    pub(crate) fn piece(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        if number > 0 {
+            name.push(format!(".{number}"));
+        }
         name.into()
     }
 }

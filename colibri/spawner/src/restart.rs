@@ -13,7 +13,7 @@ pub enum When {
     /// After every end but that with code 0.
     #[default]
     Failure,
-    /// After every end.
+    /// After every end. One that ends well is never given up.
     Always,
 }
 
@@ -22,13 +22,13 @@ pub enum When {
 pub struct RestartPolicy {
     /// After which ends to start again.
     pub when: When,
-    /// The first pause; each further one is twice as long.
+    /// The first pause; after each further short run it is twice as long.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
     /// An agent that ran this long was well: the count begins anew.
     pub well_after: Duration,
-    /// How many starts in a row may fail before we give up.
+    /// How many short runs in a row may fail before we give up.
     pub attempts: u32,
 }
 
@@ -68,6 +68,9 @@ pub enum Decision {
 /// The count of one agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restarts {
+    /// Short runs in a row, however they ended: they make the pauses longer.
+    short: u32,
+    /// The newest of them that failed in a row: they make us give up.
     failures: u32,
 }
 
@@ -75,25 +78,24 @@ impl Restarts {
     /// The agent ended that way after it had run for `ran`.
     pub fn ended(&mut self, policy: &RestartPolicy, how: Ending, ran: Duration) -> Decision {
         if ran >= policy.well_after {
-            self.failures = 0;
+            *self = Self::default();
         }
-        match policy.when {
-            When::Failure if how.is_success() => {
+        match (policy.when, how.is_success()) {
+            (When::Never | When::Failure, true) => {
+                *self = Self::default();
+                Decision::Finished
+            }
+            (When::Always, true) => {
                 self.failures = 0;
-                return Decision::Finished;
+                self.again(policy)
             }
-            When::Never => {
-                return if how.is_success() {
-                    Decision::Finished
-                } else {
-                    Decision::GiveUp {
-                        reason: format!("it ended with {how}, and is not to be started again"),
-                    }
-                };
+            (When::Never, false) => Decision::GiveUp {
+                reason: format!("it ended with {how}, and is not to be started again"),
+            },
+            (When::Failure | When::Always, false) => {
+                self.failed(policy, &format!("ended with {how}"))
             }
-            When::Failure | When::Always => {}
         }
-        self.next(policy, &format!("ended with {how}"))
     }
 
     /// The agent could not be started at all.
@@ -103,10 +105,10 @@ impl Restarts {
                 reason: format!("it could not be started: {why}"),
             };
         }
-        self.next(policy, &format!("could not be started: {why}"))
+        self.failed(policy, &format!("could not be started: {why}"))
     }
 
-    fn next(&mut self, policy: &RestartPolicy, what: &str) -> Decision {
+    fn failed(&mut self, policy: &RestartPolicy, what: &str) -> Decision {
         self.failures = self.failures.saturating_add(1);
         if self.failures > policy.attempts {
             return Decision::GiveUp {
@@ -117,15 +119,20 @@ impl Restarts {
                 ),
             };
         }
+        self.again(policy)
+    }
+
+    fn again(&mut self, policy: &RestartPolicy) -> Decision {
         // Past 2^20 the longest pause has been reached by any policy.
-        let doublings = (self.failures - 1).min(20);
+        let doublings = self.short.min(20);
+        self.short = self.short.saturating_add(1);
         let after = policy
             .first
             .saturating_mul(1 << doublings)
             .min(policy.longest);
         Decision::Restart {
             after,
-            attempt: self.failures,
+            attempt: self.short,
         }
     }
 }
@@ -178,6 +185,29 @@ mod tests {
                 attempt: 1
             }
         );
+    }
+
+    #[test]
+    fn who_ends_well_is_never_given_up_but_not_started_in_a_hurry_either() {
+        let policy = RestartPolicy {
+            when: When::Always,
+            ..RestartPolicy::default()
+        };
+        let mut restarts = Restarts::default();
+        let mut pause = |how| match restarts.ended(&policy, how, SOON) {
+            Decision::Restart { after, .. } => Ok(after),
+            Decision::GiveUp { reason } => Err(reason),
+            Decision::Finished => panic!("always is always"),
+        };
+        for _ in 0..policy.attempts * 3 {
+            pause(Ending::Code(0)).unwrap();
+        }
+        assert_eq!(pause(Ending::Code(0)), Ok(policy.longest));
+        for _ in 0..policy.attempts {
+            pause(Ending::Code(1)).unwrap();
+        }
+        // Only failures in a row count, and now there are too many.
+        assert!(pause(Ending::Code(1)).unwrap_err().contains("10 times"));
     }
 
     #[test]

@@ -13,26 +13,30 @@ use std::io;
 use std::time::Duration;
 
 use clawdie_terminal::signal::{SIGHUP, SIGINT, SIGTERM};
-use clawdie_terminal::{Happened, Look, Screen};
+use clawdie_terminal::{Happened, Look, Mouse, Screen};
 use colibri_protocol::client::Client;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use live::Live;
-use model::{Model, Wish};
+use model::{Model, Press, Wish};
 
 /// How long no key may be pressed before it is looked what else there is. What the daemon says is
 /// shown that late at most.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shows the daemon behind `client` on this terminal, until the operator leaves or the program is
-/// told to end.
+/// told to end. With `mouse`, lines and views can be clicked on, except over serial lines.
 ///
 /// # Errors
 /// There is no terminal, or it is gone.
-pub fn watch(client: &Client) -> io::Result<()> {
-    let look = Look::of(|name| std::env::var(name).ok());
+pub fn watch(client: &Client, mouse: bool) -> io::Result<()> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let look = Look::of(variable);
     let mut screen = Screen::open(&[SIGHUP, SIGINT, SIGTERM])?;
+    if mouse && !Look::is_for_letters(variable) {
+        screen.take_mouse()?;
+    }
     let live = Live::begin(client);
     let mut model = Model::new(TimeZone::system(), Timestamp::now());
     loop {
@@ -42,6 +46,11 @@ pub fn watch(client: &Client) -> io::Result<()> {
                 Some(press) => model.press(press),
                 None => Vec::new(),
             },
+            Happened::Mouse(mouse) => model.press(match mouse {
+                Mouse::WheelUp => Press::Up,
+                Mouse::WheelDown => Press::Down,
+                Mouse::Click { column, row } => Press::Click { column, row },
+            }),
             Happened::Redraw => {
                 screen.clear()?;
                 Vec::new()

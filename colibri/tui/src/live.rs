@@ -1,13 +1,16 @@
-//! The daemon's end: one connection that hears of changes, and others that ask, each in a thread.
+//! The daemon's end: one thread hears of changes, one asks for lists and one does what the operator
+//! wants. So lists stay fresh while an agent takes its time to end.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
 use colibri_protocol::client::{Client, ClientError};
-use colibri_protocol::{Agent, AgentPage, Change, Command, GetTask, NoFields, Paging, Request};
+use colibri_protocol::{
+    AgentLog, AgentPage, Change, Command, GetTask, JobPage, NoFields, Paging, Request,
+};
 
-use crate::model::{Ask, Heard, Part};
+use crate::model::{Ask, Deed, Heard, Part};
 
 /// The pause before the first attempt to connect again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -19,32 +22,46 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// scheduler is several changes.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Most agents that are asked for; more than that is no list for a person.
-const MOST_AGENTS: usize = 5_000;
+/// Most agents or jobs that are asked for; more than that is no list for a person.
+const MOST: usize = 5_000;
 
-/// Both threads, seen from the screen's.
+/// Lines of a log that are asked for; whoever reads further has the command line.
+const LOG_LINES: u32 = 500;
+
+/// The threads, seen from the screen's.
 #[derive(Debug)]
 pub struct Live {
-    asks: Sender<Ask>,
+    parts: Sender<Part>,
+    deeds: Sender<Deed>,
     heard: Receiver<Heard>,
 }
 
 impl Live {
     /// Connects, and keeps connecting for as long as the program runs.
     pub fn begin(client: &Client) -> Self {
-        let (asks, asked) = mpsc::channel();
         let (tell, heard) = mpsc::channel();
+        let (parts, wanted) = mpsc::channel();
+        let (deeds, ordered) = mpsc::channel();
         let (listener, teller) = (client.clone(), tell.clone());
         thread::spawn(move || listen(&listener, &teller));
-        let asker = client.clone();
-        thread::spawn(move || answer(&asker, &asked, &tell));
-        Self { asks, heard }
+        let (loader, teller) = (client.clone(), tell.clone());
+        thread::spawn(move || load_all(&loader, &wanted, &teller));
+        let doer = client.clone();
+        thread::spawn(move || do_all(&doer, &ordered, &tell));
+        Self {
+            parts,
+            deeds,
+            heard,
+        }
     }
 
     /// Asks; what comes of it is heard later.
     pub fn ask(&self, ask: Ask) {
-        // The thread ends only with the program.
-        let _ = self.asks.send(ask);
+        // The threads end only with the program.
+        match ask {
+            Ask::Load(part) => drop(self.parts.send(part)),
+            Ask::Do(deed) => drop(self.deeds.send(deed)),
+        }
     }
 
     /// The next thing that was heard, if there is one already.
@@ -75,52 +92,46 @@ fn listen(client: &Client, tell: &Sender<Heard>) {
     }
 }
 
-/// Carries out what is asked, one after the other.
-fn answer(client: &Client, asked: &Receiver<Ask>, tell: &Sender<Heard>) {
-    while let Ok(first) = asked.recv() {
-        if matches!(first, Ask::Load(_)) {
-            thread::sleep(GATHER);
-        }
-        let all = std::iter::once(first).chain(asked.try_iter()).collect();
-        for ask in without_repeats(all) {
-            if tell.send(carry_out(client, ask)).is_err() {
+/// Loads what is asked for, one after the other.
+fn load_all(client: &Client, wanted: &Receiver<Part>, tell: &Sender<Heard>) {
+    while let Ok(first) = wanted.recv() {
+        thread::sleep(GATHER);
+        for part in without_repeats(std::iter::once(first).chain(wanted.try_iter())) {
+            let heard = load(client, &part).unwrap_or_else(|error| Heard::Failed {
+                part,
+                why: error.to_string(),
+            });
+            if tell.send(heard).is_err() {
                 return;
             }
         }
     }
 }
 
-/// Of lists that are asked for several times the last request is enough; whatever does something is
-/// done as often as it was asked for.
-fn without_repeats(all: Vec<Ask>) -> Vec<Ask> {
-    let mut kept: Vec<Ask> = Vec::new();
-    for ask in all.into_iter().rev() {
-        let again = matches!(ask, Ask::Load(_)) && kept.contains(&ask);
-        if !again {
-            kept.push(ask);
+/// Of what is asked for several times once is enough.
+fn without_repeats(all: impl Iterator<Item = Part>) -> Vec<Part> {
+    let mut kept = Vec::new();
+    for part in all {
+        if !kept.contains(&part) {
+            kept.push(part);
         }
     }
-    kept.reverse();
     kept
 }
 
-fn carry_out(client: &Client, ask: Ask) -> Heard {
-    match ask {
-        Ask::Load(part) => load(client, &part).unwrap_or_else(|error| Heard::Failed {
-            part,
-            why: error.to_string(),
-        }),
-        Ask::Do {
-            command,
-            said,
-            ticket,
-        } => Heard::Done {
-            ticket,
-            outcome: client
-                .ask_raw(&Request::from(command))
-                .map(|_| said)
+/// Does what it is told, one after the other, as often as it is told to.
+fn do_all(client: &Client, ordered: &Receiver<Deed>, tell: &Sender<Heard>) {
+    while let Ok(deed) = ordered.recv() {
+        let outcome = client.ask_raw(&Request::from(deed.command));
+        let heard = Heard::Done {
+            ticket: deed.ticket,
+            outcome: outcome
+                .map(|_| deed.said)
                 .map_err(|error| error.to_string()),
-        },
+        };
+        if tell.send(heard).is_err() {
+            return;
+        }
     }
 }
 
@@ -128,10 +139,25 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
     Ok(match part {
         Part::Status => Heard::Status(Box::new(client.status()?)),
         Part::Panes => Heard::Panes(client.ask(Command::Snapshot(NoFields {}))?),
-        Part::Agents => Heard::Agents(agents(client)?),
+        Part::Agents => Heard::Agents(whole_list(|paging| {
+            let page: AgentPage = client.ask(Command::ListAgents(paging))?;
+            Ok((page.agents, page.next))
+        })?),
+        Part::Jobs => Heard::Jobs(whole_list(|paging| {
+            let page: JobPage = client.ask(Command::ListJobs(paging))?;
+            Ok((page.jobs, page.next))
+        })?),
         Part::Tasks(which) => Heard::Tasks {
             which: which.clone(),
             page: client.list_tasks(which.clone())?,
+        },
+        Part::Log(agent) => Heard::Log {
+            agent: agent.clone(),
+            log: client.ask(Command::AgentLog(AgentLog {
+                agent: agent.clone(),
+                lines: Some(LOG_LINES),
+                after: None,
+            }))?,
         },
         Part::Task(id) => {
             let command = Command::GetTask(GetTask { task_id: *id });
@@ -140,17 +166,18 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
     })
 }
 
-fn agents(client: &Client) -> Result<Vec<Agent>, ClientError> {
+/// All pages of a list, one behind the other.
+fn whole_list<T>(
+    mut page: impl FnMut(Paging) -> Result<(Vec<T>, Option<String>), ClientError>,
+) -> Result<Vec<T>, ClientError> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page: AgentPage = client.ask(Command::ListAgents(Paging {
-            limit: Some(500),
-            after,
-        }))?;
-        all.extend(page.agents);
-        after = page.next;
-        if after.is_none() || all.len() >= MOST_AGENTS {
+        let limit = Some(500);
+        let (entries, next) = page(Paging { limit, after })?;
+        all.extend(entries);
+        after = next;
+        if after.is_none() || all.len() >= MOST {
             return Ok(all);
         }
     }
@@ -161,15 +188,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_asked_for_once_and_deeds_done_each_time() {
-        let deed = || Ask::Do {
-            command: Command::Status(NoFields {}),
-            said: String::new(),
-            ticket: 1,
-        };
-        let (status, panes) = (|| Ask::Load(Part::Status), || Ask::Load(Part::Panes));
-        let all = vec![status(), deed(), panes(), status(), deed(), panes()];
-        // The last of each: a list must not be older than what was done before it.
-        assert_eq!(without_repeats(all), [deed(), status(), deed(), panes()]);
+    fn lists_are_asked_for_once() {
+        let all = [Part::Status, Part::Panes, Part::Status, Part::Panes];
+        let kept = without_repeats(all.into_iter());
+        assert_eq!(kept, [Part::Status, Part::Panes]);
     }
 }

@@ -11,7 +11,8 @@ use colibri_protocol::place;
 
 const AFTER: &str = "\
 Keys: ? shows them all. Tab goes from view to view, the arrows or j and k from
-line to line, n to the next agent that needs somebody; q leaves.
+line to line, n to the next agent that needs somebody; q leaves. A click
+selects a line or a view, a click on the selected line looks closer.
 
 Environment:
   COLIBRI_DAEMON_SOCKET  the socket, when --socket does not say
@@ -31,13 +32,17 @@ Exit codes:
   3  the daemon cannot be reached or does not answer
   4  this account may not use the socket";
 
-/// Colibri in a terminal: panes, tasks, agents and cost, live.
+/// Colibri in a terminal: panes, tasks, agents, jobs and cost, live.
 #[derive(Debug, Parser)]
 #[command(name = "colibri-tui", version, after_help = AFTER, max_term_width = 80)]
 struct Args {
     /// The daemon's socket
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+
+    /// Leave the mouse to the terminal, which then marks text without Shift
+    #[arg(long)]
+    no_mouse: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,7 +58,7 @@ fn main() -> ExitCode {
     if let Err(error) = client.status() {
         return failed(&error.to_string(), code(&error));
     }
-    match colibri_tui::watch(&client) {
+    match colibri_tui::watch(&client, !args.no_mouse) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("the terminal is gone: {error}"), 1),
     }

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, Change, Command, ListTasks, Name, PaneSnapshot, Snapshot, Status, StopAgent, Task,
-    TaskDetails, TaskPage, TaskStatus, Usage,
+    Agent, Change, Command, DismissPane, Job, ListTasks, LogLines, Name, PaneSnapshot, RemoveJob,
+    Snapshot, Status, StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ratatui::layout::{Position, Rect};
 use uuid::Uuid;
 
 pub use form::{Field, Form, Purpose};
@@ -69,6 +70,24 @@ pub enum Press {
     Clear,
     /// Leaves, wherever it is pressed.
     Quit,
+    /// Clicked there.
+    Click {
+        /// From the left, the first is 0.
+        column: u16,
+        /// From above, the first is 0.
+        row: u16,
+    },
+}
+
+/// What can be clicked on, as it was last drawn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Targets {
+    /// Where the names of the views stand.
+    pub(crate) tabs: [Rect; View::ALL.len()],
+    /// Where the lines of the list stand.
+    pub(crate) lines: Rect,
+    /// The line that is drawn first there.
+    pub(crate) first: usize,
 }
 
 /// A list of the daemon's.
@@ -80,10 +99,14 @@ pub enum Part {
     Panes,
     /// All agents.
     Agents,
+    /// All jobs.
+    Jobs,
     /// These tasks.
     Tasks(ListTasks),
     /// One task with its history.
     Task(Uuid),
+    /// The end of what an agent wrote to its standard error.
+    Log(Name),
 }
 
 /// Something for the daemon.
@@ -92,14 +115,18 @@ pub enum Ask {
     /// Asks for a list.
     Load(Part),
     /// Tells it to do something.
-    Do {
-        /// What.
-        command: Command,
-        /// What to say when it is done.
-        said: String,
-        /// Comes back with the outcome.
-        ticket: u64,
-    },
+    Do(Deed),
+}
+
+/// Something that the daemon is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// What.
+    pub command: Command,
+    /// What to say when it is done.
+    pub said: String,
+    /// Comes back with the outcome.
+    pub ticket: u64,
 }
 
 /// What the model wants of whoever runs it.
@@ -129,6 +156,8 @@ pub enum Heard {
     Panes(Snapshot),
     /// All agents.
     Agents(Vec<Agent>),
+    /// All jobs.
+    Jobs(Vec<Job>),
     /// Tasks.
     Tasks {
         /// Which were asked for.
@@ -138,6 +167,13 @@ pub enum Heard {
     },
     /// One task with its history.
     Task(Box<TaskDetails>),
+    /// The end of what this agent wrote to its standard error.
+    Log {
+        /// Its name.
+        agent: Name,
+        /// What it wrote.
+        log: LogLines,
+    },
     /// A list could not be had.
     Failed {
         /// Which.
@@ -163,13 +199,21 @@ pub enum View {
     Tasks,
     /// Who does the work.
     Agents,
+    /// What comes back by the clock.
+    Jobs,
     /// What is used up.
     Cost,
 }
 
 impl View {
     /// All of them, from left to right.
-    pub const ALL: [Self; 4] = [Self::Panes, Self::Tasks, Self::Agents, Self::Cost];
+    pub const ALL: [Self; 5] = [
+        Self::Panes,
+        Self::Tasks,
+        Self::Agents,
+        Self::Jobs,
+        Self::Cost,
+    ];
 
     fn beside(self, by: usize) -> Self {
         Self::ALL[(self as usize + by) % Self::ALL.len()]
@@ -203,10 +247,48 @@ pub enum Over {
     Details(usize),
     /// A form.
     Form(Box<Form>),
-    /// Whether this agent is to be stopped.
-    Stop(Name),
+    /// The end of an agent's log.
+    Log {
+        /// The agent's name.
+        agent: Name,
+        /// That many lines above the end; at 0 it stays at the end, whatever comes.
+        up: usize,
+    },
+    /// Whether something is to be done.
+    Question(Question),
     /// The text that tasks are filtered by is being typed.
     Search,
+}
+
+/// Something that cannot be undone: it is asked about first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Is this agent to be stopped?
+    Stop(Name),
+    /// Is the pane of this agent, which has ended, to go?
+    Dismiss(Name),
+    /// Is this job to be removed?
+    RemoveJob(Name),
+}
+
+impl Question {
+    /// What a yes does, and what to say when it is done.
+    fn command(self) -> (Command, String) {
+        match self {
+            Self::Stop(agent) => {
+                let said = format!("{agent} is stopped.");
+                (Command::StopAgent(StopAgent { agent }), said)
+            }
+            Self::Dismiss(agent) => {
+                let said = format!("The pane of {agent} is gone.");
+                (Command::DismissPane(DismissPane { agent }), said)
+            }
+            Self::RemoveJob(name) => {
+                let said = format!("The job {name} is removed.");
+                (Command::RemoveJob(RemoveJob { name }), said)
+            }
+        }
+    }
 }
 
 /// Which line of a list is selected. It stays with what it was, wherever that moves.
@@ -258,24 +340,29 @@ pub struct Model {
     status: Option<Status>,
     panes: Option<Vec<PaneSnapshot>>,
     agents: Option<Vec<Agent>>,
+    jobs: Option<Vec<Job>>,
     tasks: Option<Vec<Task>>,
     /// There are more than were asked for.
     has_more: bool,
     /// The history of the task that is looked at.
     details: Option<TaskDetails>,
+    /// The log that is looked at.
+    log: Option<(Name, LogLines)>,
     which: ListTasks,
     search: Field,
     only_attention: bool,
     pane_at: Spot<String>,
     task_at: Spot<Uuid>,
     agent_at: Spot<Uuid>,
+    job_at: Spot<Uuid>,
     cost_at: Spot<String>,
     looked: Timestamp,
     looked_all: Timestamp,
     /// Of the next thing that the daemon is told to do.
     ticket: u64,
-    /// How far down the details can be moved: known only where they are drawn.
-    lowest: Cell<usize>,
+    /// How far details or a log can be moved: known only where they are drawn.
+    furthest: Cell<usize>,
+    targets: Cell<Targets>,
 }
 
 impl Model {
@@ -291,9 +378,11 @@ impl Model {
             status: None,
             panes: None,
             agents: None,
+            jobs: None,
             tasks: None,
             has_more: false,
             details: None,
+            log: None,
             which: ListTasks {
                 limit: Some(TASKS),
                 ..ListTasks::default()
@@ -303,11 +392,13 @@ impl Model {
             pane_at: Spot::default(),
             task_at: Spot::default(),
             agent_at: Spot::default(),
+            job_at: Spot::default(),
             cost_at: Spot::default(),
             looked: now,
             looked_all: now,
             ticket: 0,
-            lowest: Cell::new(usize::MAX),
+            furthest: Cell::new(usize::MAX),
+            targets: Cell::default(),
         }
     }
 
@@ -352,6 +443,7 @@ impl Model {
             View::Panes | View::Cost => self.panes.is_some(),
             View::Tasks => self.tasks.is_some(),
             View::Agents => self.agents.is_some(),
+            View::Jobs => self.jobs.is_some(),
         }
     }
 
@@ -418,6 +510,19 @@ impl Model {
         self.agents.as_deref().unwrap_or_default()
     }
 
+    /// All jobs.
+    pub fn jobs(&self) -> &[Job] {
+        self.jobs.as_deref().unwrap_or_default()
+    }
+
+    /// The newest task that a job has made, if it is known.
+    pub fn newest_of(&self, job: &Job) -> Option<&Task> {
+        // Of one status only, it need not be the newest of all.
+        let all = self.tasks.as_ref().filter(|_| self.which.status.is_none());
+        let mut newest_first = all.into_iter().flatten();
+        newest_first.find(|task| task.job_id == Some(job.id))
+    }
+
     /// The name of an agent; the start of its id where it is not known.
     pub fn agent_name(&self, id: Uuid) -> String {
         let known = self.agents().iter().find(|agent| agent.id == id);
@@ -450,6 +555,7 @@ impl Model {
             View::Panes => self.pane_at.at,
             View::Tasks => self.task_at.at,
             View::Agents => self.agent_at.at,
+            View::Jobs => self.job_at.at,
             View::Cost => self.cost_at.at,
         }
     }
@@ -472,14 +578,31 @@ impl Model {
             .filter(|details| details.task.id == task.id)
     }
 
+    /// The log that is looked at, once it was heard.
+    pub fn log(&self) -> Option<&LogLines> {
+        let (agent, log) = self.log.as_ref()?;
+        let is_open = matches!(&self.over, Over::Log { agent: open, .. } if open == agent);
+        Some(log).filter(|_| is_open)
+    }
+
     /// The selected agent.
     pub fn agent(&self) -> Option<&Agent> {
         self.agents().get(self.agent_at.at)
     }
 
-    /// Remembers how far down the details can be moved.
-    pub(crate) fn can_move_to(&self, lowest: usize) {
-        self.lowest.set(lowest);
+    /// The selected job.
+    pub fn job(&self) -> Option<&Job> {
+        self.jobs().get(self.job_at.at)
+    }
+
+    /// Remembers how far what is drawn can be moved.
+    pub(crate) fn can_move_to(&self, furthest: usize) {
+        self.furthest.set(furthest);
+    }
+
+    /// Remembers what can be clicked on.
+    pub(crate) fn can_be_clicked(&self, targets: Targets) {
+        self.targets.set(targets);
     }
 
     /// The clock: time passes, and what is not told as a change is asked for.
@@ -493,20 +616,31 @@ impl Model {
         if !(0..LOOK_ALL_AGAIN).contains(&since(self.looked_all)) {
             return self.load_all();
         }
-        let shows_panes = matches!(self.view, View::Panes | View::Cost);
-        if shows_panes && !(0..LOOK_AGAIN).contains(&since(self.looked)) {
-            self.looked = now;
-            return vec![load(Part::Panes)];
+        if (0..LOOK_AGAIN).contains(&since(self.looked)) {
+            return Vec::new();
         }
-        Vec::new()
+        self.looked = now;
+        let shows_panes = matches!(self.view, View::Panes | View::Cost);
+        let panes = shows_panes.then(|| load(Part::Panes));
+        panes.into_iter().chain(self.load_log()).collect()
     }
 
     fn load_all(&mut self) -> Vec<Wish> {
         (self.looked, self.looked_all) = (self.now, self.now);
         let mut wishes = vec![load(Part::Status), load(Part::Panes), load(Part::Agents)];
+        wishes.push(load(Part::Jobs));
         wishes.push(load(Part::Tasks(self.which.clone())));
         wishes.extend(self.load_details());
+        wishes.extend(self.load_log());
         wishes
+    }
+
+    /// The log that is looked at. While somebody reads further up it stands still.
+    fn load_log(&self) -> Option<Wish> {
+        match &self.over {
+            Over::Log { agent, up: 0 } => Some(load(Part::Log(agent.clone()))),
+            _ => None,
+        }
     }
 
     /// The history of the task that is looked at.
@@ -527,6 +661,7 @@ impl Model {
             Heard::Status(status) => self.status = Some(*status),
             Heard::Panes(snapshot) => self.panes = Some(snapshot.panes),
             Heard::Agents(agents) => self.agents = Some(agents),
+            Heard::Jobs(jobs) => self.jobs = Some(jobs),
             // What was asked for before the filter was another one is of no use any more.
             Heard::Tasks { which, page } if which == self.which => {
                 self.has_more = page.next.is_some();
@@ -534,6 +669,9 @@ impl Model {
             }
             Heard::Tasks { .. } => {}
             Heard::Task(details) => self.details = Some(*details),
+            // What was asked for before somebody went up would move what is read.
+            Heard::Log { .. } if matches!(self.over, Over::Log { up: 1.., .. }) => {}
+            Heard::Log { agent, log } => self.log = Some((agent, log)),
             // The line about the connection says so already.
             Heard::Failed { .. } if self.link != Link::Live => {}
             Heard::Failed { why, .. } => self.note = Some(why),
@@ -559,10 +697,16 @@ impl Model {
                 wishes.extend(self.load_details().filter(|_| is_shown));
             }
             Change::Agent { .. } => wishes.push(load(Part::Agents)),
-            Change::Pane { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
+            Change::Pane { .. } => {
+                wishes.push(load(Part::Panes));
+                // The last words of one that has ended, for example.
+                wishes.extend(self.load_log());
+            }
+            Change::PaneDismissed { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
+            Change::Job { .. } => wishes.push(load(Part::Jobs)),
             // Nothing here shows them; what a newer daemon says is its own affair.
-            Change::Skill { .. } | Change::Job { .. } | Change::Unknown => {}
+            Change::Skill { .. } | Change::Unknown => {}
         }
         wishes
     }
@@ -584,11 +728,11 @@ impl Model {
 
     fn tell(&mut self, command: Command, said: String) -> Wish {
         self.ticket += 1;
-        Wish::Ask(Ask::Do {
+        Wish::Ask(Ask::Do(Deed {
             command,
             said,
             ticket: self.ticket,
-        })
+        }))
     }
 
     fn pane_keys(&self) -> Vec<String> {
@@ -603,6 +747,10 @@ impl Model {
         self.agents().iter().map(|agent| agent.id).collect()
     }
 
+    fn job_keys(&self) -> Vec<Uuid> {
+        self.jobs().iter().map(|job| job.id).collect()
+    }
+
     fn cost_keys(&self) -> Vec<String> {
         self.costs().into_iter().map(|cost| cost.agent).collect()
     }
@@ -610,10 +758,12 @@ impl Model {
     /// Lists may have changed: each selection finds its line again.
     fn settle(&mut self) {
         let (panes, tasks) = (self.pane_keys(), self.task_keys());
-        let (agents, costs) = (self.agent_keys(), self.cost_keys());
+        let (agents, jobs) = (self.agent_keys(), self.job_keys());
+        let costs = self.cost_keys();
         self.pane_at.settle(&panes);
         self.task_at.settle(&tasks);
         self.agent_at.settle(&agents);
+        self.job_at.settle(&jobs);
         self.cost_at.settle(&costs);
     }
 
@@ -623,6 +773,7 @@ impl Model {
             View::Panes => self.pane_at.go(to(self.pane_at.at), &self.pane_keys()),
             View::Tasks => self.task_at.go(to(self.task_at.at), &self.task_keys()),
             View::Agents => self.agent_at.go(to(self.agent_at.at), &self.agent_keys()),
+            View::Jobs => self.job_at.go(to(self.job_at.at), &self.job_keys()),
             View::Cost => self.cost_at.go(to(self.cost_at.at), &self.cost_keys()),
         }
     }
@@ -633,22 +784,44 @@ impl Model {
         if press == Press::Quit {
             return vec![Wish::Quit];
         }
+        if let Press::Click { column, row } = press {
+            return self.click(Position::new(column, row));
+        }
         match std::mem::replace(&mut self.over, Over::Nothing) {
             Over::Nothing => self.press_view(&press),
             // Any key goes back; the one that leaves does no more than that.
             Over::Help => Vec::new(),
             Over::Details(from) => self.press_details(from, &press),
+            Over::Log { agent, up } => self.press_log(agent, up, &press),
             Over::Form(form) => self.press_form(*form, &press),
-            Over::Stop(agent) => self.press_stop(agent, &press),
+            Over::Question(question) => self.press_question(question, &press),
             Over::Search => self.press_search(&press),
         }
+    }
+
+    /// Chooses a view or a line; what lies over them takes no clicks.
+    fn click(&mut self, at: Position) -> Vec<Wish> {
+        if self.over != Over::Nothing {
+            return Vec::new();
+        }
+        let targets = self.targets.get();
+        if let Some(tab) = targets.tabs.iter().position(|tab| tab.contains(at)) {
+            self.view = View::ALL[tab];
+        } else if targets.lines.contains(at) {
+            let line = targets.first + usize::from(at.y - targets.lines.y);
+            if line == self.selected() {
+                return self.open_details();
+            }
+            self.walk(|_| line);
+        }
+        Vec::new()
     }
 
     fn press_view(&mut self, press: &Press) -> Vec<Wish> {
         match press {
             Press::Tab | Press::Right => self.view = self.view.beside(1),
             Press::BackTab | Press::Left => self.view = self.view.beside(View::ALL.len() - 1),
-            Press::Char(digit @ '1'..='4') => {
+            Press::Char(digit @ '1'..='5') => {
                 self.view = View::ALL[(*digit as usize) - ('1' as usize)];
             }
             Press::Up | Press::Char('k') => self.walk(|at| at.saturating_sub(1)),
@@ -685,12 +858,20 @@ impl Model {
             }
             (View::Panes | View::Agents, 'x') => {
                 if let Some(agent) = self.named() {
-                    self.over = Over::Stop(agent);
+                    self.over = Over::Question(Question::Stop(agent));
                 }
             }
+            (View::Panes | View::Agents, 'l') => return self.open_log(),
+            (View::Panes, 'd') => self.open_dismiss(),
             (View::Panes, 'a') => {
                 self.only_attention = !self.only_attention;
                 self.settle();
+            }
+            (View::Jobs, 'x') => {
+                let job = self.job().map(|job| job.name.clone());
+                if let Some(name) = job {
+                    self.over = Over::Question(Question::RemoveJob(name));
+                }
             }
             (View::Tasks, 'c') => self.open(Form::create()),
             (View::Tasks, 't') => self.open_claim(),
@@ -796,7 +977,7 @@ impl Model {
                     });
                 }
             }
-            View::Agents | View::Cost => {}
+            View::Agents | View::Jobs | View::Cost => {}
         }
         self.settle();
         Vec::new()
@@ -807,11 +988,12 @@ impl Model {
             View::Panes => self.pane().is_some(),
             View::Tasks => self.task().is_some(),
             View::Agents => self.agent().is_some(),
+            View::Jobs => self.job().is_some(),
             View::Cost => false,
         };
         if is_there {
             self.over = Over::Details(0);
-            self.lowest.set(usize::MAX);
+            self.furthest.set(usize::MAX);
         }
         self.load_details().into_iter().collect()
     }
@@ -836,19 +1018,55 @@ impl Model {
     }
 
     fn press_details(&mut self, from: usize, press: &Press) -> Vec<Wish> {
-        let from = from.min(self.lowest.get());
+        let from = from.min(self.furthest.get());
         let to = match press {
             Press::Up | Press::Char('k') => from.saturating_sub(1),
             Press::Down | Press::Char('j') => from.saturating_add(1),
             Press::PageUp => from.saturating_sub(PAGE),
             Press::PageDown => from.saturating_add(PAGE),
             Press::Home | Press::Char('g') => 0,
-            Press::End | Press::Char('G') => self.lowest.get(),
+            Press::End | Press::Char('G') => self.furthest.get(),
             Press::Enter | Press::Escape | Press::Char('q') => return Vec::new(),
             press => return self.press_view(press),
         };
-        self.over = Over::Details(to.min(self.lowest.get()));
+        self.over = Over::Details(to.min(self.furthest.get()));
         Vec::new()
+    }
+
+    fn open_dismiss(&mut self) {
+        if self.pane().is_some_and(|pane| pane.pid.is_some()) {
+            self.note = Some("Its agent runs; x stops it.".to_owned());
+        } else if let Some(agent) = self.named() {
+            self.over = Over::Question(Question::Dismiss(agent));
+        }
+    }
+
+    fn open_log(&mut self) -> Vec<Wish> {
+        if let Some(agent) = self.named() {
+            self.log = None;
+            self.furthest.set(usize::MAX);
+            self.over = Over::Log { agent, up: 0 };
+        }
+        self.load_log().into_iter().collect()
+    }
+
+    fn press_log(&mut self, agent: Name, up: usize, press: &Press) -> Vec<Wish> {
+        let top = self.furthest.get();
+        let up = up.min(top);
+        let up = match press {
+            Press::Up | Press::Char('k') => up.saturating_add(1),
+            Press::Down | Press::Char('j') => up.saturating_sub(1),
+            Press::PageUp => up.saturating_add(PAGE),
+            Press::PageDown => up.saturating_sub(PAGE),
+            Press::Home | Press::Char('g') => top,
+            Press::End | Press::Char('G') => 0,
+            Press::Enter | Press::Escape | Press::Char('q' | 'l') => return Vec::new(),
+            press => return self.press_view(press),
+        };
+        let up = up.min(top);
+        self.over = Over::Log { agent, up };
+        // Back at the end: what has come meanwhile.
+        self.load_log().into_iter().collect()
     }
 
     fn press_form(&mut self, mut form: Form, press: &Press) -> Vec<Wish> {
@@ -876,17 +1094,16 @@ impl Model {
         wishes
     }
 
-    fn press_stop(&mut self, agent: Name, press: &Press) -> Vec<Wish> {
+    fn press_question(&mut self, question: Question, press: &Press) -> Vec<Wish> {
         match press {
             Press::Char('y' | 'Y') => {
-                let said = format!("{agent} is stopped.");
-                let command = Command::StopAgent(StopAgent { agent });
+                let (command, said) = question.command();
                 vec![self.tell(command, said)]
             }
             // Not Enter: it is pressed out of habit.
             Press::Char('n' | 'N') | Press::Escape => Vec::new(),
             _ => {
-                self.over = Over::Stop(agent);
+                self.over = Over::Question(question);
                 Vec::new()
             }
         }

@@ -89,6 +89,14 @@ pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How far ahead something is: `in 5 min`; `now` once it is due.
+pub(crate) fn ahead(at: Timestamp, now: Timestamp) -> String {
+    if at <= now {
+        return "now".to_owned();
+    }
+    format!("in {}", age(now, at))
+}
+
 /// A number of tokens, short: `999`, `12.3k`, `4.5M`.
 pub(crate) fn tokens(count: u64) -> String {
     match count {
@@ -127,6 +135,8 @@ mod tests {
             ["0 s", "59 s", "1 min", "2 h"]
         );
         assert_eq!([ago(7260), ago(90_000)], ["2 h 1 min", "1 d"]);
+        let then = Timestamp::from_second(1_000_300).unwrap();
+        assert_eq!([ahead(then, now), ahead(now, then)], ["in 5 min", "now"]);
         assert_eq!(
             [tokens(9999), tokens(12_345), tokens(4_500_000)],
             ["9999", "12.3k", "4.5M"]

@@ -12,8 +12,8 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::model::{Link, Model, Over, View};
-use crate::text::{age, cut, line, tame, tokens, width, wrap};
+use crate::model::{Link, Model, Over, Question, Targets, View};
+use crate::text::{age, ahead, cut, line, tame, tokens, width, wrap};
 use table::{Column, Table};
 
 /// From this width on, lists and what is said of their selected line stand side by side.
@@ -33,17 +33,26 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
         Constraint::Length(1),
     ])
     .areas(area);
-    draw_head(frame, head, model);
+    let mut targets = Targets {
+        tabs: draw_head(frame, head, model),
+        ..Targets::default()
+    };
     match model.over() {
         Over::Help => over::help(frame, body, look),
         Over::Details(from) => over::details(frame, body, model, *from, look),
-        Over::Form(form) => over::form(frame, body, form, look),
-        Over::Stop(agent) => {
-            draw_view(frame, body, model, look);
-            over::stop(frame, body, agent.as_str(), look);
+        Over::Log { agent, up } => {
+            over::log(frame, body, agent.as_str(), model, *up, look);
         }
-        Over::Nothing | Over::Search => draw_view(frame, body, model, look),
+        Over::Form(form) => over::form(frame, body, form, look),
+        Over::Question(question) => {
+            draw_view(frame, body, model, look);
+            over::question(frame, body, question, look);
+        }
+        Over::Nothing | Over::Search => {
+            (targets.lines, targets.first) = draw_view(frame, body, model, look);
+        }
     }
+    model.can_be_clicked(targets);
     let notes: Vec<_> = notes
         .into_iter()
         .map(|note| Line::styled(note, BOLD))
@@ -77,13 +86,9 @@ fn notes(model: &Model, columns: usize) -> Vec<String> {
     lines
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
-    let host = model.status().map_or("", |status| status.host.as_str());
-    let mut spans = vec![
-        Span::styled(" Colibri ", BOLD),
-        Span::raw(format!("{} ", cut(&line(host), 20))),
-    ];
-    let mut used = spans.iter().map(Span::width).sum::<usize>();
+/// Draws the line at the top, and says where in it each view's name stands.
+fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) -> [Rect; View::ALL.len()] {
+    let (mut tabs, mut used) = (Vec::new(), 0);
     for (number, view) in View::ALL.into_iter().enumerate() {
         let label = tab(model, view);
         let (text, style) = if view == model.view() {
@@ -92,7 +97,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             (format!(" {} {label} ", number + 1), Style::new())
         };
         used += width(&text);
-        spans.push(Span::styled(text, style));
+        tabs.push(Span::styled(text, style));
     }
     let mode = model
         .status()
@@ -103,9 +108,23 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         Link::Lost { .. } => "LOST",
     };
     let right = format!("{mode} {link} ");
-    let gap = usize::from(area.width).saturating_sub(used + width(&right));
-    spans.push(Span::raw(format!("{}{right}", " ".repeat(gap))));
+    let name = Span::styled(" Colibri ", BOLD);
+    // Whether there is a connection must be seen; the host's name takes what is left.
+    let room = usize::from(area.width).saturating_sub(name.width() + used + width(&right));
+    let host = model.status().map_or("", |status| status.host.as_str());
+    let host = cut(&line(host), room.saturating_sub(1).min(20));
+    let gap = " ".repeat(room.saturating_sub(width(&host) + 1));
+    let mut spans = vec![name, Span::raw(format!("{host} "))];
+    let mut places = [Rect::default(); View::ALL.len()];
+    let mut column = spans.iter().map(Span::width).sum::<usize>();
+    for (place, tab) in places.iter_mut().zip(&tabs) {
+        *place = Rect::new(lines(column), area.y, lines(tab.width()), 1).intersection(area);
+        column += tab.width();
+    }
+    spans.extend(tabs);
+    spans.push(Span::raw(format!("{gap}{right}")));
     frame.render_widget(Line::from(spans), area);
+    places
 }
 
 /// What a view is called, and how much there is to see.
@@ -120,6 +139,7 @@ fn tab(model: &Model, view: View) -> String {
             |status| format!("Tasks {}", status.tasks.total()),
         ),
         View::Agents => format!("Agents {}", model.agents().len()),
+        View::Jobs => "Jobs".to_owned(),
         View::Cost => "Cost".to_owned(),
     }
 }
@@ -129,27 +149,40 @@ fn hint(model: &Model) -> &'static str {
     match (model.over(), model.view()) {
         (Over::Help, _) => "Any key: back",
         (Over::Details(_), _) => "Arrows, PgUp, PgDn: move  Enter, Esc: back  ?: all keys",
+        (Over::Log { up: 0, .. }, _) => {
+            "Following.  Arrows, PgUp, Home: read up  Enter, Esc: back  ?: all keys"
+        }
+        (Over::Log { .. }, _) => {
+            "Arrows, PgUp, PgDn: move  End: follow  Enter, Esc: back  ?: all keys"
+        }
         (Over::Form(form), _) if form.is_sent() => "Sent; waiting for the daemon.  Esc: leave",
         (Over::Form(_), _) => {
             "Tab, arrows: move  ^U: empty line  Enter: do it  Esc: leave, nothing is done"
         }
-        (Over::Stop(_), _) => "y: stop it  n, Esc: leave it running",
+        (Over::Question(Question::Stop(_)), _) => "y: stop it  n, Esc: leave it running",
+        (Over::Question(Question::RemoveJob(_)), _) => "y: remove it  n, Esc: keep it",
+        (Over::Question(Question::Dismiss(_)), _) => "y: take it away  n, Esc: leave it",
         (_, View::Panes) => {
-            "Enter: details  n: next !  s: start  p: ask  x: stop  ?: all keys  q: quit"
+            "Enter: details  n: next !  s: start  p: ask  x: stop  l: log  ?: keys  q: quit"
         }
         (_, View::Tasks) => {
             "Enter: details  c: new  t: give  x: call off  f /: filter  ?: keys  q: quit"
         }
-        (_, View::Agents) => "Enter: details  s: start  p: ask  x: stop  ?: all keys  q: quit",
+        (_, View::Agents) => {
+            "Enter: details  s: start  p: ask  x: stop  l: log  ?: all keys  q: quit"
+        }
+        (_, View::Jobs) => "Enter: details  x: remove  Tab: next view  ?: all keys  q: quit",
         (_, View::Cost) => "Tab: next view  m: cost mode  ?: all keys  q: quit",
     }
 }
 
-fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+/// Draws what is looked at, and says where the lines of its list stand and which is the first.
+fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> (Rect, usize) {
     let list = match model.view() {
         View::Panes => panes(model, look),
         View::Tasks => tasks(model, look),
         View::Agents => agents(model),
+        View::Jobs => jobs(model, look),
         View::Cost => return draw_cost(frame, area, model, look),
     };
     if list.rows.is_empty() {
@@ -160,7 +193,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         };
         let block = look.block().title(list.title);
         frame.render_widget(Paragraph::new(text).block(block), area);
-        return;
+        return (Rect::default(), 0);
     }
     let (list_area, beside) = if area.width >= WIDE {
         let [left, right] =
@@ -176,8 +209,9 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         .areas(area);
         (top, below)
     };
-    list.draw(frame, list_area, look);
+    let drawn = list.draw(frame, list_area, look);
     draw_beside(frame, beside, model, look);
+    drawn
 }
 
 fn nothing_here(model: &Model) -> &'static str {
@@ -188,6 +222,7 @@ fn nothing_here(model: &Model) -> &'static str {
             "No task is like that. Esc shows all."
         }
         View::Tasks => "The board is empty. c puts a task on it.",
+        View::Jobs => "There is no job. `colibri create-job` makes one.",
         View::Agents | View::Cost => "Nobody has registered. s starts an agent.",
     }
 }
@@ -292,6 +327,16 @@ fn panes(model: &Model, look: Look) -> Table {
     }
 }
 
+/// The colour of where a task stands.
+fn status_colour(status: TaskStatus, look: Look) -> Style {
+    match status {
+        TaskStatus::Failed => look.painted(Color::Red),
+        TaskStatus::Done => look.painted(Color::Green),
+        TaskStatus::Claimed | TaskStatus::Started => look.painted(Color::Cyan),
+        TaskStatus::Queued | TaskStatus::Cancelled => Style::new(),
+    }
+}
+
 fn tasks(model: &Model, look: Look) -> Table {
     let columns = vec![
         Column::left("", 1),
@@ -304,12 +349,6 @@ fn tasks(model: &Model, look: Look) -> Table {
         .tasks()
         .into_iter()
         .map(|task| {
-            let colour = match task.status {
-                TaskStatus::Failed => look.painted(Color::Red),
-                TaskStatus::Done => look.painted(Color::Green),
-                TaskStatus::Claimed | TaskStatus::Started => look.painted(Color::Cyan),
-                TaskStatus::Queued | TaskStatus::Cancelled => Style::new(),
-            };
             let is_stuck = task.status == TaskStatus::Failed || task.parked.is_some();
             let cells = vec![
                 mark(is_stuck).to_owned(),
@@ -319,7 +358,7 @@ fn tasks(model: &Model, look: Look) -> Table {
                     .map_or(String::new(), |id| model.agent_name(id)),
                 line(&task.title),
             ];
-            (cells, colour)
+            (cells, status_colour(task.status, look))
         })
         .collect();
     let mut title = " Tasks".to_owned();
@@ -375,11 +414,43 @@ fn agents(model: &Model) -> Table {
     }
 }
 
+fn jobs(model: &Model, look: Look) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("NEXT", 14),
+        Column::left("LAST", 11),
+        Column::left("RESULT", 9),
+        Column::right("RUNS", 6),
+        Column::rest("NAME"),
+    ];
+    let now = model.now();
+    let rows = model.jobs().iter().map(|job| {
+        let status = model.newest_of(job).map(|task| task.status);
+        let cells = vec![
+            mark(status == Some(TaskStatus::Failed)).to_owned(),
+            job.next_at.map_or("never".to_owned(), |at| ahead(at, now)),
+            job.last_at.map_or(String::new(), |at| age(at, now)),
+            status.map_or(String::new(), |status| status.to_string()),
+            job.runs.to_string(),
+            job.name.to_string(),
+        ];
+        let colour = status.map_or(Style::new(), |status| status_colour(status, look));
+        (cells, colour)
+    });
+    Table {
+        title: " Jobs ".to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: None,
+        selected: model.selected(),
+    }
+}
+
 /// What the numbers of the cost view count.
 const COST_NOTE: &str = "The tokens and COST are those of each agent's pane. TASKS is what was \
      booked on the tasks that the board shows; the same tokens may stand in both.";
 
-fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> (Rect, usize) {
     let columns = vec![
         Column::rest("AGENT"),
         Column::right("INPUT", 9),
@@ -419,7 +490,8 @@ fn draw_cost(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let note = wrap(COST_NOTE, usize::from(area.width));
     let [list, below] =
         Layout::vertical([Constraint::Min(1), Constraint::Length(lines(note.len()))]).areas(area);
-    table.draw(frame, list, look);
+    let drawn = table.draw(frame, list, look);
     let note: Vec<_> = note.into_iter().map(Line::raw).collect();
     frame.render_widget(Paragraph::new(note), below);
+    drawn
 }

@@ -72,7 +72,7 @@ fn ask(
             },
             Happened::Redraw => screen.clear()?,
             Happened::Nothing if place.is_done_elsewhere() => return Ok(Ending::DoneElsewhere),
-            Happened::Nothing => {}
+            Happened::Mouse(_) | Happened::Nothing => {}
             Happened::Stop => return Ok(Ending::Left),
         }
     }
@@ -103,7 +103,7 @@ fn wait_for_seed(
             Happened::Nothing if place.is_done_elsewhere() => {
                 return Ok(Some(Ending::DoneElsewhere));
             }
-            Happened::Nothing => {}
+            Happened::Mouse(_) | Happened::Nothing => {}
             Happened::Stop => return Ok(Some(Ending::Left)),
         }
     }

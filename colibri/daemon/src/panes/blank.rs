@@ -25,6 +25,15 @@ impl Keys {
         Self(keys.into_iter().filter(is_key).collect())
     }
 
+    /// A whole line without the keys in it.
+    pub(super) fn blanked(&self, line: &str) -> String {
+        let mut blanker = Blanker::new(self.clone());
+        let mut passed = blanker.pass(line.as_bytes());
+        // What may begin a key begins none, as nothing follows it.
+        passed.append(&mut blanker.held);
+        String::from_utf8_lossy(&passed).into_owned()
+    }
+
     fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|key| key.expose_secret().as_bytes())
     }

@@ -56,6 +56,8 @@ pub(super) struct Keeper {
     board: Arc<Board>,
     spawner: Spawner,
     lease: Lease,
+    /// Before it is first started again.
+    first_pause: Duration,
     agent_id: Uuid,
     spawn: SpawnAgent,
     program: Program,
@@ -120,6 +122,7 @@ impl Keeper {
             board: Arc::clone(&panes.board),
             spawner: panes.spawner.clone(),
             lease: panes.lease,
+            first_pause: panes.first_pause,
             agent_id,
             spawn,
             program,
@@ -155,6 +158,7 @@ impl Keeper {
             } else {
                 When::Never
             },
+            first: self.first_pause,
             ..RestartPolicy::default()
         };
         let mut restarts = Restarts::default();
@@ -183,6 +187,12 @@ impl Keeper {
                 Decision::Finished => break,
                 Decision::GiveUp { reason } => {
                     tracing::warn!(agent = %self.spawn.name, "left alone: {reason}");
+                    // Of one that nobody wanted to run again the pane says enough.
+                    if self.spawn.restart {
+                        let seen = self.pane.left_alone(&reason, Timestamp::now());
+                        self.follow(seen, None).await;
+                        self.show(true);
+                    }
                     break;
                 }
                 Decision::Restart { after, attempt } => {

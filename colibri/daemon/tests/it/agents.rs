@@ -1,7 +1,6 @@
 //! Agents that the daemon runs: real processes, tasks done by them, and nothing left behind.
 
 use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -9,28 +8,17 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Command, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt, Snapshot,
-    SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    AgentLog, Command, DismissPane, ErrorKind, LogLines, NoFields, PaneSnapshot, PaneState,
+    Runtime, SendPrompt, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::board::{details, needing};
-use crate::harness::{Home, LONG};
+use crate::harness::{Home, LONG, built};
 
-/// The program of another package, which has its name.
-pub(crate) fn built(package: &str) -> PathBuf {
-    let daemon = Path::new(env!("CARGO_BIN_EXE_colibri-daemon"));
-    let built = Process::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", package])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
-    assert!(built.success());
-    daemon.with_file_name(package)
-}
-
-fn test_agent() -> &'static Path {
+/// `colibri-test-agent`.
+pub(crate) fn test_agent() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| built("colibri-test-agent"))
 }
@@ -91,7 +79,15 @@ pub(crate) fn stands(
     })
 }
 
-fn refusal(outcome: Result<PaneSnapshot, ClientError>) -> (ErrorKind, String) {
+fn log(home: &Home, name: &str, after: Option<String>) -> Result<LogLines, ClientError> {
+    home.client().ask(Command::AgentLog(AgentLog {
+        agent: name.parse().unwrap(),
+        lines: None,
+        after,
+    }))
+}
+
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> (ErrorKind, String) {
     match outcome {
         Err(ClientError::Refused { error }) => (error.kind, error.message),
         other => panic!("must be refused, not {other:?}"),
@@ -247,9 +243,128 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
         agent: "bob".parse().unwrap(),
         message: "Hello".to_owned(),
     };
-    let (kind, text) = refusal(home.client().ask(Command::SendPrompt(prompt)));
+    let (kind, text) = refusal::<PaneSnapshot>(home.client().ask(Command::SendPrompt(prompt)));
     assert_eq!(kind, ErrorKind::NotFound);
     assert!(text.contains("`snapshot` shows"), "{text}");
+}
+
+#[test]
+fn an_agent_that_keeps_failing_is_left_alone_and_its_pane_says_so() {
+    let home = Home::new();
+    let _daemon = home.start(&["--restart-seconds", "0.001"]);
+    let failing = SpawnAgent {
+        restart: true,
+        ..spawning("ada", &["--no-such-flag"])
+    };
+    spawn(&home, failing).unwrap();
+    let left = wait("its end", LONG * 2, || {
+        let is_left = |why: &str| why.starts_with("left alone");
+        Some(pane(&home, "ada")).filter(|pane| pane.reason.as_deref().is_some_and(is_left))
+    });
+    assert_eq!((left.state, left.pid), (PaneState::Error, None));
+    let reason = left.reason.unwrap();
+    assert!(
+        reason.contains("10 times") && reason.contains("exit code 2"),
+        "{reason}"
+    );
+    // One start, and ten more: the log has it from each.
+    let complaints = log(&home, "ada", None).unwrap().lines;
+    let complaints = complaints
+        .iter()
+        .filter(|line| line.contains("--no-such-flag"));
+    assert!(complaints.count() >= 11);
+}
+
+#[test]
+fn the_pane_of_an_agent_that_has_ended_can_be_dismissed_and_no_other() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let dismiss = |name: &str| -> Result<PaneSnapshot, ClientError> {
+        let agent = name.parse().unwrap();
+        let dismiss = Command::DismissPane(DismissPane { agent });
+        home.client().ask(dismiss)
+    };
+    let snapshot = || -> Snapshot { home.client().ask(Command::Snapshot(NoFields {})).unwrap() };
+    spawn(&home, spawning("fails", &["--no-such-flag"])).unwrap();
+    spawn(&home, spawning("runs", &["--rpc"])).unwrap();
+    wait("the end of one", LONG, || {
+        (snapshot().attention == 1).then_some(())
+    });
+    let (kind, text) = refusal(dismiss("runs"));
+    assert_eq!(kind, ErrorKind::Conflict);
+    assert!(text.contains("stop it first"), "{text}");
+    // Its keeper may need a moment more than its pane.
+    let gone = wait("its dismissal", LONG, || dismiss("fails").ok());
+    assert_eq!(
+        (gone.agent.as_str(), gone.state),
+        ("fails", PaneState::Error)
+    );
+    let left = snapshot();
+    assert_eq!((left.panes.len(), left.attention), (1, 0));
+    assert_eq!(refusal(dismiss("fails")).0, ErrorKind::NotFound);
+    assert!(!log(&home, "fails", None).unwrap().lines.is_empty());
+    // Right after a stop, and while one waits to be started again.
+    stop(&home, "runs");
+    dismiss("runs").unwrap();
+    let waiting = SpawnAgent {
+        restart: true,
+        ..spawning("waits", &["--no-such-flag"])
+    };
+    spawn(&home, waiting).unwrap();
+    wait("its first end", LONG, || {
+        pane(&home, "waits").reason.is_some().then_some(())
+    });
+    assert_eq!(refusal(dismiss("waits")).0, ErrorKind::Conflict);
+}
+
+#[test]
+fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() {
+    let home = Home::new();
+    let mut command = home.command(&[]);
+    command.env("OPENAI_API_KEY", "sk-the-key-of-the-test");
+    let _daemon = home.start_command(&mut command);
+    let script = "printf '\\033[31m401\\033[0m for %s\\n' \"$OPENAI_API_KEY\" >&2; \
+                  read line; echo \"got $line\" >&2; exit 3";
+    let shell = SpawnAgent {
+        program: "/bin/sh".into(),
+        args: Some(vec!["-c".to_owned(), script.to_owned()]),
+        ..spawning("ada", &[])
+    };
+    spawn(&home, shell).unwrap();
+    let first = wait("its complaint", LONG, || {
+        Some(log(&home, "ada", None).unwrap()).filter(|log| !log.lines.is_empty())
+    });
+    assert_eq!(first.lines, ["401 for [OPENAI_API_KEY]"]);
+    assert!(!first.cut);
+    let nothing = log(&home, "ada", Some(first.next.clone())).unwrap();
+    assert_eq!((nothing.lines.len(), nothing.cut), (0, false));
+
+    let prompt = SendPrompt {
+        agent: "ada".parse().unwrap(),
+        message: "Hello".to_owned(),
+    };
+    let _: PaneSnapshot = home.client().ask(Command::SendPrompt(prompt)).unwrap();
+    let since = wait("its last words", LONG, || {
+        let log = log(&home, "ada", Some(first.next.clone())).unwrap();
+        Some(log.lines).filter(|lines| !lines.is_empty())
+    });
+    assert!(since[0].starts_with("got {"), "{since:?}");
+    wait("its end", LONG, || {
+        pane(&home, "ada").pid.is_none().then_some(())
+    });
+    let all = log(&home, "ada", None).unwrap();
+    assert_eq!(all.lines.len(), 2, "{all:?}");
+    // The file itself is nobody else's.
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::metadata(home.path("data/agents/ada/stderr.log")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+
+    let (kind, text) = refusal(log(&home, "bob", None));
+    assert_eq!(kind, ErrorKind::NotFound);
+    assert!(text.contains("no agent bob"), "{text}");
+    let (kind, text) = refusal(log(&home, "ada", Some("x".repeat(900_000))));
+    assert_eq!(kind, ErrorKind::BadRequest);
+    assert!(text.starts_with("`after`:") && text.len() < 200, "{text}");
 }
 
 #[test]

@@ -15,6 +15,17 @@ use serde_json::Value;
 /// How long anything may take before a test gives up.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
+/// Another package's program, built like the daemon.
+pub(crate) fn built(package: &str) -> PathBuf {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(status.success(), "{package} cannot be built");
+    Path::new(env!("CARGO_BIN_EXE_colibri-daemon")).with_file_name(package)
+}
+
 /// A directory for one daemon's socket, data and log. Removed at the end.
 pub(crate) struct Home {
     dir: tempfile::TempDir,

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::agents::{built, pane, spawn, spawning, stands, stop, wait};
+use crate::agents::{pane, spawn, spawning, stands, stop, wait};
 use crate::board::{details, needing};
 use crate::harness::{Home, LONG, Raw};
 use crate::peers::{DAEMON_GID, NOBODY, ask_as, asked, root};

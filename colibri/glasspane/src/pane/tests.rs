@@ -67,6 +67,23 @@ fn the_end_of_a_long_run_is_seen_though_its_line_is_too_long() {
 }
 
 #[test]
+fn an_agent_that_is_left_alone_needs_attention_and_says_why() {
+    let mut pane = pane(Runtime::Local);
+    pane.feed(b"{\"type\":\"agent_start\"}\n", START);
+    pane.ended(End::Code(0), at(1));
+    pane.left_alone("it failed ten times", at(2));
+    let seen = pane.snapshot(at(2));
+    assert_eq!((seen.state, seen.pid), (PaneState::Error, None));
+    assert_eq!(
+        seen.reason.as_deref(),
+        Some("left alone: it failed ten times")
+    );
+    // One that was well until then changes its state, too.
+    let mut well = self::pane(Runtime::Local);
+    assert_eq!(states(&well.left_alone("gone", at(2))), [PaneState::Error]);
+}
+
+#[test]
 fn a_question_blocks_until_it_is_answered_or_its_time_is_over() {
     let ask = br#"{"type":"extension_ui_request","id":"q-1","method":"confirm","title":"Go on?"}
 "#;

@@ -1,10 +1,10 @@
 //! Everything that is known about one pane, task or agent, as lines.
 
-use colibri_protocol::{Agent, PaneSnapshot, Task, TaskEvent, Usage};
+use colibri_protocol::{Agent, Job, PaneSnapshot, Task, TaskEvent, Usage};
 use jiff::Timestamp;
 
 use crate::model::{Model, View};
-use crate::text::{age, line, tame, tokens, wrap};
+use crate::text::{age, ahead, line, tame, tokens, wrap};
 
 /// Columns of a name in front of its value.
 const NAMES: usize = 13;
@@ -24,6 +24,7 @@ pub(super) fn of_selected(model: &Model, columns: usize) -> (String, Vec<String>
             page.task(task, details.map(|details| details.events.as_slice()))
         }),
         View::Agents => model.agent().map(|agent| page.agent(agent)),
+        View::Jobs => model.job().map(|job| page.job(job)),
         View::Cost => None,
     };
     // What was looked at may be gone.
@@ -167,5 +168,37 @@ impl Page<'_> {
         self.field("Registered", self.at(agent.registered_at));
         self.field("Id", agent.id.to_string());
         format!("Agent {}", agent.name)
+    }
+
+    fn job(&mut self, job: &Job) -> String {
+        self.field("When", job.schedule.to_string());
+        let next = job.next_at.map(|at| {
+            let clock = at.to_zoned(self.model.zone().clone());
+            let clock = clock.strftime("%Y-%m-%d %H:%M:%S");
+            format!("{clock} ({})", ahead(at, self.model.now()))
+        });
+        self.field("Next", next.as_deref().unwrap_or("never"));
+        let last = job.last_at.map(|at| self.at(at));
+        self.optional("Last", last);
+        let newest = self.model.newest_of(job);
+        self.optional("Result", newest.map(|task| task.status.as_str()));
+        self.field("Runs", job.runs.to_string());
+        self.field("When missed", job.missed.to_string());
+        self.field("Task", &job.task.title);
+        let needs = job.task.capabilities.iter();
+        let needs: Vec<_> = needs.map(|need| need.as_str()).collect();
+        self.optional("Needs", Some(needs.join(" ")));
+        let made = format!("{} by {}", self.at(job.created_at), job.created_by);
+        self.field("Made", made);
+        self.text("To do", job.task.description.as_deref());
+        self.text(
+            "What came of it",
+            newest.and_then(|task| task.result.as_deref()),
+        );
+        self.text(
+            "What went wrong",
+            newest.and_then(|task| task.error.as_deref()),
+        );
+        format!("Job {}", job.name)
     }
 }

@@ -8,11 +8,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::details::of_selected;
-use crate::model::{Field, Form, Model};
+use crate::model::{Field, Form, Model, Question};
 use crate::text::{cut, line, width, wrap};
 
 const HELP: &str = "\
-Tab, Shift+Tab, 1-4   the next view, the one before, or that one
+Tab, Shift+Tab, 1-5   the next view, the one before, or that one
 Arrows, j k, PgUp PgDn, Home g, End G   move
 Enter       details of the selected line; Esc goes back
 n N         the next pane that needs somebody, or the one before: error,
@@ -21,11 +21,13 @@ r           asks for everything anew
 m           sets the cost mode
 q, Ctrl+C   leaves; agents go on
 
-Panes       a: only those that need somebody
+Panes       a: only those that need somebody   d: dismiss one that has ended
 Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
+            l: its log, which says why it fails
 Tasks       c: new   t: give to an agent   x: call off
             f F: the next status or the one before
             /: only with a text   +: more   Esc: all again
+Jobs        x: remove
 
 A ! in front of a line says that somebody should look.
 Ctrl+L draws the screen anew.";
@@ -50,6 +52,45 @@ pub(super) fn details(frame: &mut Frame<'_>, area: Rect, model: &Model, from: us
     let shown = lines.into_iter().skip(from.min(lowest)).take(rows);
     let shown: Vec<_> = shown.map(Line::raw).collect();
     let block = look.block().title(title);
+    frame.render_widget(Paragraph::new(shown).block(block), area);
+}
+
+/// The end of an agent's log, that many lines above its last ones.
+pub(super) fn log(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    agent: &str,
+    model: &Model,
+    up: usize,
+    look: Look,
+) {
+    let columns = usize::from(area.width.saturating_sub(2));
+    let rows = usize::from(area.height.saturating_sub(2));
+    let (lines, is_cut) = match model.log() {
+        None => (vec!["Waiting for the daemon.".to_owned()], false),
+        Some(log) if log.lines.is_empty() => {
+            let nothing = "It has written nothing to its standard error.";
+            (wrap(nothing, columns), false)
+        }
+        Some(log) => {
+            let all = log.lines.iter().flat_map(|text| wrap(&line(text), columns));
+            (all.collect(), log.cut)
+        }
+    };
+    let top = lines.len().saturating_sub(rows);
+    model.can_move_to(top);
+    let up = up.min(top);
+    let first = top - up;
+    let more = match (first, up) {
+        (0, _) if is_cut => " (older lines are not shown)",
+        (0, _) => "",
+        (_, 0) => " (more above)",
+        _ => " (more above and below)",
+    };
+    let title = cut(&format!("Log of {agent}{more}"), columns.saturating_sub(2));
+    let shown = lines.into_iter().skip(first).take(rows);
+    let shown: Vec<_> = shown.map(Line::raw).collect();
+    let block = look.block().title(format!(" {title} "));
     frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 
@@ -136,12 +177,31 @@ fn shown(field: &Field, room: usize) -> (String, Option<usize>) {
     (letters[start..end].iter().collect(), Some(column))
 }
 
-/// Whether an agent is to be stopped.
-pub(super) fn stop(frame: &mut Frame<'_>, area: Rect, agent: &str, look: Look) {
-    let text = format!(
-        "Stop {agent} with everything that it has started? What it was doing is cut off; its pane \
-         stays.\n\ny: stop it   n, Esc: leave it running"
-    );
+/// A question in the middle of what it is about.
+pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, look: Look) {
+    let (title, text) = match question {
+        Question::Stop(agent) => (
+            " Stop an agent ",
+            format!(
+                "Stop {agent} with everything that it has started? What it was doing is cut off; \
+                 its pane stays.\n\ny: stop it   n, Esc: leave it running"
+            ),
+        ),
+        Question::Dismiss(agent) => (
+            " Dismiss a pane ",
+            format!(
+                "Take the pane of {agent} away? What it was and why it ended is forgotten; its \
+                 session and its log stay.\n\ny: take it away   n, Esc: leave it"
+            ),
+        ),
+        Question::RemoveJob(name) => (
+            " Remove a job ",
+            format!(
+                "Remove the job {name}? The tasks that it has made stay.\n\ny: remove it   n, Esc: \
+                 keep it"
+            ),
+        ),
+    };
     let columns = area.width.min(60);
     let lines = wrap(&text, usize::from(columns.saturating_sub(2)));
     let rows = super::lines(lines.len() + 2).min(area.height);
@@ -152,7 +212,7 @@ pub(super) fn stop(frame: &mut Frame<'_>, area: Rect, agent: &str, look: Look) {
         rows,
     );
     let lines: Vec<_> = lines.into_iter().map(Line::raw).collect();
-    let block = look.block().title(" Stop an agent ");
+    let block = look.block().title(title);
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block), place);
 }

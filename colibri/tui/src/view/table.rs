@@ -53,7 +53,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn draw(self, frame: &mut Frame<'_>, area: Rect, look: Look) {
+    /// Draws it, and says where its rows stand and which of them is the first.
+    pub(super) fn draw(self, frame: &mut Frame<'_>, area: Rect, look: Look) -> (Rect, usize) {
         let fixed = self.columns.iter().filter_map(|column| column.width);
         let gaps = self.columns.len().saturating_sub(1);
         // The frame takes two columns.
@@ -97,5 +98,12 @@ impl Table {
         }
         let mut state = TableState::new().with_selected(self.selected);
         frame.render_stateful_widget(widget, area, &mut state);
+        let first = state.offset();
+        // The frame and the heading lie above, the frame and perhaps the total below.
+        let around = 3 + u16::from(self.total.is_some());
+        let room = area.height.saturating_sub(around);
+        let height = room.min(super::lines(self.rows.len().saturating_sub(first)));
+        let place = Rect::new(area.x, area.y.saturating_add(2), area.width, height);
+        (place, first)
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, AgentPage, Change, ListTasks, PaneSnapshot, Snapshot, Status, Task, TaskDetails,
-    TaskPage,
+    Agent, AgentPage, Change, JobPage, ListTasks, LogLines, PaneSnapshot, Snapshot, Status, Task,
+    TaskDetails, TaskPage,
 };
 use colibri_tui::model::{Ask, Heard, Model, Part, Press, Wish};
 use jiff::Timestamp;
@@ -137,7 +137,7 @@ pub(crate) fn tasks() -> TaskPage {
                 13,
                 "Look why `web` is slow",
                 "failed",
-                json!({"agent_id": id(2), "attempts": 3,
+                json!({"agent_id": id(2), "attempts": 3, "job_id": id(32),
                     "error": "the agent was not heard of for 300 s, three times",
                     "updated_at": "2026-11-26T10:00:00Z"}),
             ),
@@ -151,7 +151,7 @@ pub(crate) fn tasks() -> TaskPage {
                 11,
                 "Weekly report",
                 "done",
-                json!({"agent_id": id(4), "result": "Sent to ada@example.org.",
+                json!({"agent_id": id(4), "result": "Sent to ada@example.org.", "job_id": id(33),
                     "usage": {"input": 90_000, "output": 4_000, "cost_usd": 1.25},
                     "updated_at": "2026-11-23T10:00:00Z"}),
             ),
@@ -174,6 +174,24 @@ pub(crate) fn details() -> TaskDetails {
             ),
             event("2026-11-27T09:00:04Z", "agent:ada", "task-started", None),
         ])),
+    }
+}
+
+/// More than a small screen has room for, with a line that is longer than one.
+pub(crate) fn log() -> LogLines {
+    let mut lines: Vec<String> = (1..=30)
+        .map(|attempt| format!("09:18:{attempt:02} attempt {attempt}: connecting to the provider"))
+        .collect();
+    lines.push(
+        "Error: 401 Unauthorized: the key OPENROUTER_API_KEY is not valid any more; make a new one \
+         and put it into provider.env\u{1b}[2J"
+            .to_owned(),
+    );
+    lines.push("    at request (/usr/local/lib/pi/client.js:12:5)".to_owned());
+    LogLines {
+        lines,
+        cut: true,
+        next: "7-9".to_owned(),
     }
 }
 
@@ -215,6 +233,45 @@ pub(crate) fn agents() -> AgentPage {
     }
 }
 
+pub(crate) fn jobs() -> JobPage {
+    let job = |number: u32, name: &str, schedule: Value, next: Value, last: Value, runs: u32| {
+        json!({"id": id(number), "name": name, "schedule": schedule, "missed": "once",
+            "task": {"title": format!("The task of {name}"), "capabilities": ["freebsd"],
+                "description": "Look at everything."},
+            "created_by": "uid:0", "created_at": "2026-11-01T08:00:00Z",
+            "next_at": next, "last_at": last, "runs": runs})
+    };
+    JobPage {
+        jobs: read(json!([
+            job(
+                31,
+                "new-year",
+                json!({"kind": "once", "at": "2027-01-01T08:00:00Z"}),
+                json!("2027-01-01T08:00:00Z"),
+                json!(null),
+                0
+            ),
+            job(
+                32,
+                "nightly",
+                json!({"kind": "cron", "expression": "30 2 * * *", "zone": "Europe/Ljubljana"}),
+                json!("2026-11-28T01:30:00Z"),
+                json!("2026-11-27T01:30:00Z"),
+                26
+            ),
+            job(
+                33,
+                "report",
+                json!({"kind": "interval", "seconds": 604_800}),
+                json!(null),
+                json!("2026-11-23T09:58:00Z"),
+                3
+            ),
+        ])),
+        next: None,
+    }
+}
+
 pub(crate) fn agent_list() -> Vec<Agent> {
     agents().agents
 }
@@ -246,7 +303,9 @@ fn answer(part: Part) -> Heard {
         Part::Status => Heard::Status(Box::new(status())),
         Part::Panes => Heard::Panes(snapshot()),
         Part::Agents => Heard::Agents(agent_list()),
+        Part::Jobs => Heard::Jobs(jobs().jobs),
         Part::Task(_) => Heard::Task(Box::new(details())),
+        Part::Log(agent) => Heard::Log { agent, log: log() },
         Part::Tasks(which) => Heard::Tasks {
             page: page(&which),
             which,
@@ -278,6 +337,8 @@ pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Wish> {
                     "backtab" => Press::BackTab,
                     "down" => Press::Down,
                     "right" => Press::Right,
+                    "up" => Press::Up,
+                    "home" => Press::Home,
                     "end" => Press::End,
                     other => panic!("no key {other}"),
                 };

@@ -45,9 +45,10 @@ fn any_press() -> impl Strategy<Value = Press> {
     ];
     prop_oneof![
         3 => proptest::sample::select(named),
-        4 => proptest::sample::select("qjkgGnNrm?1234spxactfF/+yY ".chars().collect::<Vec<_>>())
+        4 => proptest::sample::select("qjkgGnNrm?12345spxldactfF/+yY ".chars().collect::<Vec<_>>())
             .prop_map(Press::Char),
         1 => any::<char>().prop_map(Press::Char),
+        2 => (0u16..160, 0u16..50).prop_map(|(column, row)| Press::Click { column, row }),
         1 => "[a-zž漢\n\t /]{0,200}".prop_map(Press::Paste),
     ]
 }

@@ -1,7 +1,9 @@
 //! What keys, messages and the clock lead to.
 
-use colibri_protocol::{Change, Command, ListTasks, Snapshot, StopAgent, TaskPage, TaskStatus};
-use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, View, Wish};
+use colibri_protocol::{
+    Change, Command, DismissPane, ListTasks, RemoveJob, Snapshot, StopAgent, TaskPage, TaskStatus,
+};
+use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, Question, View, Wish};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::board::{self, full, lose, now, press};
@@ -16,7 +18,7 @@ fn loads(wishes: &[Wish]) -> Vec<Part> {
 
 fn deeds(wishes: &[Wish]) -> Vec<Command> {
     let deed = |wish: &Wish| match wish {
-        Wish::Ask(Ask::Do { command, .. }) => Some(command.clone()),
+        Wish::Ask(Ask::Do(deed)) => Some(deed.command.clone()),
         _ => None,
     };
     wishes.iter().filter_map(deed).collect()
@@ -64,7 +66,7 @@ fn n_goes_round_all_that_need_somebody_and_comes_from_any_view() {
     press(&mut model, "N");
     assert_eq!(agent(&model), "carl");
     // From another view the one that is selected counts, too.
-    press(&mut model, "4n");
+    press(&mut model, "5n");
     assert_eq!((model.view(), agent(&model)), (View::Panes, "carl"));
     let calm = board::snapshot().panes.split_off(4);
     model.hear(Heard::Panes(Snapshot {
@@ -72,7 +74,7 @@ fn n_goes_round_all_that_need_somebody_and_comes_from_any_view() {
         panes: calm,
         attention: 0,
     }));
-    press(&mut model, "4n");
+    press(&mut model, "5n");
     assert_eq!(model.view(), View::Cost);
     assert_eq!(model.note(), Some("No pane needs attention."));
 }
@@ -87,7 +89,7 @@ fn a_change_asks_for_its_list_and_a_strange_one_for_nothing() {
     assert_eq!(loads(&model.hear(Heard::Change(pane))), [Part::Panes]);
     assert!(model.hear(Heard::Change(Change::Unknown)).is_empty());
     let lagged = Change::Lagged { missed: 3 };
-    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 4);
+    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 5);
     let task = |id| Change::Task {
         task_id: id,
         title: "t".to_owned(),
@@ -191,7 +193,7 @@ fn whatever_is_wrong_is_not_sent() {
 fn an_agent_is_stopped_only_by_a_yes() {
     let mut model = full();
     assert!(press(&mut model, "x<enter> q").is_empty());
-    assert!(matches!(model.over(), Over::Stop(_)));
+    assert!(matches!(model.over(), Over::Question(Question::Stop(_))));
     assert!(press(&mut model, "n").is_empty());
     assert_eq!(model.over(), &Over::Nothing);
     let agent = "ada".parse().unwrap();
@@ -199,6 +201,95 @@ fn an_agent_is_stopped_only_by_a_yes() {
         deeds(&press(&mut model, "xy")),
         [Command::StopAgent(StopAgent { agent })]
     );
+}
+
+#[test]
+fn a_pane_is_dismissed_only_by_a_yes_and_only_when_its_agent_has_ended() {
+    let mut model = full();
+    assert!(press(&mut model, "d").is_empty());
+    assert_eq!(model.note(), Some("Its agent runs; x stops it."));
+    assert_eq!(model.over(), &Over::Nothing);
+    assert!(press(&mut model, "nd<enter> ").is_empty());
+    assert!(matches!(model.over(), Over::Question(Question::Dismiss(_))));
+    let agent = "anna".parse().unwrap();
+    assert_eq!(
+        deeds(&press(&mut model, "y")),
+        [Command::DismissPane(DismissPane { agent })]
+    );
+    let agent = "anna".parse().unwrap();
+    let gone = Change::PaneDismissed { agent };
+    assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Panes]);
+}
+
+#[test]
+fn a_click_selects_what_is_drawn_there() {
+    let mut model = full();
+    let drawn = |model: &Model| {
+        crate::screens::buffer(model, (80, 24), clawdie_terminal::Look::PLAIN);
+    };
+    let click = |model: &mut Model, column, row| model.press(Press::Click { column, row });
+    assert!(click(&mut model, 5, 5).is_empty());
+    assert_eq!(agent(&model), "ada", "nothing is drawn yet");
+    drawn(&model);
+    // Above the lines are the head, the frame and the heading.
+    click(&mut model, 5, 4);
+    assert_eq!(agent(&model), "anna");
+    click(&mut model, 5, 2);
+    click(&mut model, 5, 20);
+    assert_eq!((agent(&model), model.over()), ("anna", &Over::Nothing));
+    click(&mut model, 5, 4);
+    assert_eq!(model.over(), &Over::Details(0));
+    drawn(&model);
+    click(&mut model, 5, 5);
+    assert_eq!(model.over(), &Over::Details(0), "details take no clicks");
+    press(&mut model, "<esc>");
+    drawn(&model);
+    // ` Colibri atlas [1 Panes 6 !3] 2 Tasks 7 `
+    click(&mut model, 32, 0);
+    assert_eq!(model.view(), View::Tasks);
+    // A list that is longer than its window has moved.
+    press(&mut model, "<end>");
+    crate::screens::buffer(&model, (80, 10), clawdie_terminal::Look::PLAIN);
+    click(&mut model, 5, 3);
+    let first = model.selected();
+    assert!(first > 0 && first < 6, "{first}");
+}
+
+#[test]
+fn a_log_is_followed_at_its_end_and_stands_still_further_up() {
+    let log_of = |name: &str| Part::Log(name.parse().unwrap());
+    let mut model = full();
+    assert_eq!(loads(&press(&mut model, "nl")), [log_of("anna")]);
+    assert_eq!(model.log(), Some(&board::log()));
+    let wishes = loads(&model.tick(later(2)));
+    assert_eq!(wishes, [Part::Panes, log_of("anna")]);
+    let ended = Change::Pane {
+        agent: "anna".parse().unwrap(),
+        state: colibri_protocol::PaneState::Error,
+    };
+    let wishes = loads(&model.hear(Heard::Change(ended)));
+    assert_eq!(wishes, [Part::Panes, log_of("anna")]);
+
+    // Where it is drawn it is known how far it goes.
+    crate::screens::buffer(&model, (80, 24), clawdie_terminal::Look::PLAIN);
+    assert!(press(&mut model, "<up>").is_empty());
+    assert_eq!(loads(&model.tick(later(4))), [Part::Panes]);
+    let late = board::log().lines.split_off(30);
+    model.hear(Heard::Log {
+        agent: "anna".parse().unwrap(),
+        log: colibri_protocol::LogLines {
+            lines: late,
+            ..board::log()
+        },
+    });
+    assert_eq!(model.log(), Some(&board::log()), "it must not move");
+    assert_eq!(loads(&press(&mut model, "<end>")), [log_of("anna")]);
+    press(&mut model, "<esc>");
+    assert_eq!((model.over(), model.log()), (&Over::Nothing, None));
+    // Of another agent nothing is shown that is not its own.
+    press(&mut model, "n");
+    model.press(Press::Char('l'));
+    assert_eq!(model.log(), None);
 }
 
 #[test]
@@ -246,9 +337,9 @@ fn time_asks_for_what_no_change_tells() {
     assert!(model.tick(later(3)).is_empty());
     press(&mut model, "2");
     assert!(model.tick(later(20)).is_empty(), "nobody looks at panes");
-    assert_eq!(loads(&model.tick(later(30))).len(), 4);
+    assert_eq!(loads(&model.tick(later(30))).len(), 5);
     // The clock was set back by a day.
-    assert_eq!(loads(&model.tick(later(-86_400))).len(), 4);
+    assert_eq!(loads(&model.tick(later(-86_400))).len(), 5);
     lose(&mut model);
     assert!(model.tick(later(900)).is_empty(), "nobody would answer");
     model.hear(Heard::Failed {
@@ -260,9 +351,35 @@ fn time_asks_for_what_no_change_tells() {
 }
 
 #[test]
+fn a_job_is_shown_with_its_last_result_and_removed_only_by_a_yes() {
+    let mut model = full();
+    press(&mut model, "4j");
+    let job = model.job().expect("a job").clone();
+    assert_eq!((model.view(), job.name.as_str()), (View::Jobs, "nightly"));
+    let newest = model.newest_of(&job).map(|task| task.status);
+    assert_eq!(newest, Some(TaskStatus::Failed));
+    let never_ran = &model.jobs()[0];
+    assert_eq!(model.newest_of(never_ran), None);
+    // Among those of another status its newest is not to be found.
+    press(&mut model, "2F4");
+    assert_eq!(model.newest_of(&job), None);
+    press(&mut model, "2<esc>4");
+    assert!(press(&mut model, "x<enter>").is_empty());
+    let name = job.name.clone();
+    assert_eq!(
+        deeds(&press(&mut model, "y")),
+        [Command::RemoveJob(RemoveJob { name })]
+    );
+    let gone = Change::Job { name: job.name };
+    assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Jobs]);
+    press(&mut model, "<enter>");
+    assert_eq!(model.over(), &Over::Details(0));
+}
+
+#[test]
 fn cost_is_summed_by_agent_with_and_without_a_pane() {
     let mut model = full();
-    press(&mut model, "4");
+    press(&mut model, "5");
     let costs = model.costs();
     let of = |name: &str| {
         let cost = costs.iter().find(|cost| cost.agent == name).unwrap();

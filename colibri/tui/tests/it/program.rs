@@ -87,6 +87,8 @@ fn serve(mut stream: UnixStream, heard: &Mutex<Heard>) {
         Asked::Snapshot(_) => json!(board::snapshot()),
         Asked::ListAgents(_) => json!(board::agents()),
         Asked::ListTasks(which) => json!(board::page(which)),
+        Asked::ListJobs(_) => json!(board::jobs()),
+        Asked::AgentLog(_) => json!(board::log()),
         Asked::Subscribe(_) => json!(Change::Subscribed),
         _ => json!({}),
     };
@@ -205,7 +207,8 @@ fn it_shows_what_is_there_takes_keys_and_gives_the_terminal_back() {
     assert!(program.shown().contains('─'), "{}", program.shown());
     program.press("n");
     program.wait_for_text("401 from the provider");
-    program.press("\t");
+    // The wheel, and a click on the second view.
+    program.press("\x1b[<64;5;5M\x1b[<0;33;1M\x1b[<0;33;1m");
     program.wait_for_text("Draw the map of all jails");
     program.press("\x1b[B\x1b[Bx");
     program.wait_for_text("Call this task off? Back up the vault");
@@ -215,7 +218,9 @@ fn it_shows_what_is_there_takes_keys_and_gives_the_terminal_back() {
     program.press("q");
     assert!(program.end().success());
     program.wait_for("end of the second screen", |program| {
-        !program.parser.screen().alternate_screen() && !program.parser.screen().hide_cursor()
+        let screen = program.parser.screen();
+        let has_mouse = screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None;
+        !screen.alternate_screen() && !screen.hide_cursor() && !has_mouse
     });
 }
 
@@ -231,6 +236,9 @@ fn a_plain_terminal_and_no_color_are_respected() {
         program.press("n");
         program.wait_for_text("401 from the provider");
         assert!(program.shown().is_ascii(), "{}", program.shown());
+        let mouse = program.parser.screen().mouse_protocol_mode();
+        let is_serial = variables.contains(&("TERM", "vt100"));
+        assert_eq!(mouse == vt100::MouseProtocolMode::None, is_serial);
         let raw = String::from_utf8_lossy(&program.raw).into_owned();
         for colour in 30..38 {
             assert!(!raw.contains(&format!("\x1b[{colour}m")), "{raw:?}");
