@@ -58,7 +58,7 @@ impl<'a> Script<'a> {
         let mut prompts = 0;
         for (number, event) in self.events().into_iter().enumerate() {
             if number > 0 && self.pause(commands, self.args.step(), &mut prompts)? {
-                self.say(&json!({"type": "agent_end", "aborted": true}))?;
+                self.stop_short()?;
                 return Ok(prompts);
             }
             self.say(&event)?;
@@ -71,7 +71,7 @@ impl<'a> Script<'a> {
                     process::exit(i32::from(self.args.exit_code.max(1)));
                 }
                 Some("blocked") if self.blocked(commands, &mut prompts)? => {
-                    self.say(&json!({"type": "agent_end", "aborted": true}))?;
+                    self.stop_short()?;
                     return Ok(prompts);
                 }
                 _ => {}
@@ -109,10 +109,7 @@ impl<'a> Script<'a> {
             events.push(json!({"type": "message_end", "text": text}));
         }
         if self.args.emit_usage {
-            events.push(json!({
-                "type": "usage", "input": 100, "output": 20, "cache_read": 40, "cache_write": 10,
-                "cost_usd": 0.0005,
-            }));
+            events.push(usage());
         }
         events.push(json!({"type": "turn_end"}));
         events.push(if self.args.fail {
@@ -121,6 +118,14 @@ impl<'a> Script<'a> {
             json!({"type": "agent_end"})
         });
         events
+    }
+
+    /// The end of work that was called off, which has cost something all the same.
+    fn stop_short(&self) -> io::Result<()> {
+        if self.args.emit_usage {
+            self.say(&usage())?;
+        }
+        self.say(&json!({"type": "agent_end", "aborted": true}))
     }
 
     /// Lets time pass, and answers what comes: whether that was an abort.
@@ -178,4 +183,11 @@ impl<'a> Script<'a> {
         out.write_all(bytes)?;
         out.flush()
     }
+}
+
+fn usage() -> Value {
+    json!({
+        "type": "usage", "input": 100, "output": 20, "cache_read": 40, "cache_write": 10,
+        "cost_usd": 0.0005,
+    })
 }

@@ -68,14 +68,18 @@ pub(super) struct Keeper {
     stops: Vec<oneshot::Sender<()>>,
 }
 
-/// What it works on, and what that took so far.
+/// What it works on.
 #[derive(Debug)]
 struct Work {
     /// Names it when the agent refuses it.
     id: String,
-    /// The task that it is; none when it was asked something else, or the task was called off.
+    /// The task that it is; none when it was asked something else.
     task_id: Option<Uuid>,
-    used: Usage,
+    /// The task was called off, and the agent has not yet said that it stopped. What it uses until
+    /// then is the task's all the same.
+    is_called_off: bool,
+    /// What it took that is not in the task's account yet.
+    unbooked: Usage,
 }
 
 impl Work {
@@ -83,7 +87,8 @@ impl Work {
         Self {
             id: task_id.to_string(),
             task_id: Some(task_id),
-            used: Usage::default(),
+            is_called_off: false,
+            unbooked: Usage::default(),
         }
     }
 
@@ -91,7 +96,8 @@ impl Work {
         Self {
             id: "prompt".to_owned(),
             task_id: None,
-            used: Usage::default(),
+            is_called_off: false,
+            unbooked: Usage::default(),
         }
     }
 }
@@ -334,7 +340,7 @@ impl Keeper {
                 Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled => is_news = true,
                 Seen::Used(used) => {
                     if let Some(work) = &mut self.work {
-                        work.used += used;
+                        work.unbooked += used;
                     }
                 }
                 // For the session alone.
@@ -362,6 +368,8 @@ impl Keeper {
                 }
             }
         }
+        // Once for all that was read together, which is about once for each answer of a model.
+        self.book().await;
         self.show(is_news);
         if let (true, Some(input)) = (is_free, input) {
             self.look(input).await;
@@ -372,13 +380,13 @@ impl Keeper {
     /// calls its task off when the board has.
     async fn look(&mut self, input: &Input) {
         if let Some(work) = &mut self.work {
-            let Some(task_id) = work.task_id else {
+            let Some(task_id) = work.task_id.filter(|_| !work.is_called_off) else {
                 return;
             };
             let found = self.board.read(move |reader| reader.task(task_id)).await;
             if found.is_ok_and(|found| found.task.status == TaskStatus::Cancelled) {
                 // Not free before it says that it has stopped.
-                work.task_id = None;
+                work.is_called_off = true;
                 let abort = Said::Abort { id: "abort" };
                 if let Some(line) = abort.line(self.spawn.runtime) {
                     // One that does not read will not be helped by this either.
@@ -429,11 +437,34 @@ impl Keeper {
         }
     }
 
+    /// Puts what its task took since the last time into the task's account: at once, for the daemon
+    /// may be killed before the work ends, and whatever becomes of the task.
+    async fn book(&mut self) {
+        let Some(work) = &mut self.work else {
+            return;
+        };
+        let Some(task_id) = work.task_id.filter(|_| work.unbooked != Usage::default()) else {
+            return;
+        };
+        let used = work.unbooked;
+        let booked = self
+            .board
+            .change(move |batch| batch.book_usage(task_id, used, Timestamp::now()))
+            .await;
+        match booked {
+            Ok(_) => work.unbooked = Usage::default(),
+            // Tried again with what comes next.
+            Err(error) => tracing::warn!(agent = %self.spawn.name, "its task's cost: {error}"),
+        }
+    }
+
     /// It is free, and a task that it had has come to this.
     async fn end_work(&mut self, status: TaskStatus, error: Option<String>) {
+        self.book().await;
         let Some(Work {
             task_id: Some(task_id),
-            used,
+            is_called_off: false,
+            unbooked,
             ..
         }) = self.work.take()
         else {
@@ -445,7 +476,7 @@ impl Keeper {
         let to = TransitionTask {
             result,
             error: error.as_deref().map(plain),
-            usage: Some(used),
+            usage: Some(unbooked).filter(|used| *used != Usage::default()),
             ..TransitionTask::to(task_id, status, Some(self.agent_id))
         };
         self.transition(to).await;

@@ -9,6 +9,7 @@ mod clients;
 mod crash;
 mod harness;
 mod hostile;
+mod keeper;
 mod lifecycle;
 mod peers;
 mod rc_d;

@@ -1,0 +1,69 @@
+//! What a keeper does with its agent's work when it does not go as planned.
+
+use colibri_protocol::{CancelTask, Command, PaneState, Task, TaskStatus};
+use nix::sys::signal::Signal;
+
+use crate::agents::{create, pane, spawn, spawning, stands, wait};
+use crate::board::details;
+use crate::harness::{Home, LONG};
+
+/// What the test agent says that one run took, in tokens of input.
+const ONE_RUN: u64 = 100;
+
+fn cancel(home: &Home, task: &Task) {
+    let cancel = CancelTask {
+        task_id: task.id,
+        reason: None,
+    };
+    let _: Task = home.client().ask(Command::CancelTask(cancel)).unwrap();
+}
+
+fn works(home: &Home, agent: &str) {
+    wait("work", LONG, || {
+        (pane(home, agent).state == PaneState::Working).then_some(())
+    });
+}
+
+#[test]
+fn what_a_task_took_is_kept_though_it_is_called_off_or_the_daemon_is_killed() {
+    let home = Home::new();
+    let mut daemon = home.start(&[]);
+    // It says what it took two seconds before its end, and again when it is called off.
+    let slow = ["--rpc", "--step-ms", "1000", "--emit-usage"];
+    spawn(&home, spawning("ada", &slow)).unwrap();
+    let called_off = create(&home, "Task 1");
+    stands(&home, &called_off, TaskStatus::Started, LONG);
+    works(&home, "ada");
+    cancel(&home, &called_off);
+    let booked = |task: &Task| {
+        wait("its cost", LONG, || {
+            let task = details(&home, task.id).task;
+            (task.usage.input > 0).then_some(task)
+        })
+    };
+    let task = booked(&called_off);
+    assert_eq!(
+        (task.status, task.usage.input),
+        (TaskStatus::Cancelled, ONE_RUN)
+    );
+
+    let cut_off = create(&home, "Task 2");
+    let task = booked(&cut_off);
+    assert_eq!(
+        (task.status, task.usage.input),
+        (TaskStatus::Started, ONE_RUN)
+    );
+    daemon.signal(Signal::SIGKILL);
+    daemon.ended();
+    let _daemon = home.start(&[]);
+    let task = details(&home, cut_off.id).task;
+    assert_eq!(
+        (task.status, task.usage.input),
+        (TaskStatus::Queued, ONE_RUN)
+    );
+
+    // Not a second time at the end.
+    spawn(&home, spawning("ada", &["--rpc", "--step-ms", "1"])).unwrap();
+    let done = stands(&home, &cut_off, TaskStatus::Done, LONG).task;
+    assert_eq!(done.usage.input, ONE_RUN);
+}
