@@ -252,12 +252,15 @@ impl Panes {
             };
             match change {
                 Ok(Change::Task {
-                    status: TaskStatus::Claimed | TaskStatus::Cancelled,
+                    status: TaskStatus::Claimed,
                     agent_id: Some(agent_id),
                     ..
-                }) => self.look(|seat| seat.agent_id == agent_id),
+                }) => self.order(|seat| seat.agent_id == agent_id, || Order::Look),
+                // One that was taken away does not say from whom. Those who do not have it need not
+                // read anything to know.
+                Ok(Change::Task { task_id, .. }) => self.order(|_| true, || Order::Moved(task_id)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => self.look(|_| true),
+                Err(RecvError::Lagged(_)) => self.order(|_| true, || Order::Look),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -314,10 +317,10 @@ impl Panes {
         });
     }
 
-    fn look(&self, whom: impl Fn(&Seat) -> bool) {
+    fn order(&self, whom: impl Fn(&Seat) -> bool, order: impl Fn() -> Order) {
         for seat in self.seats().values().filter(|seat| whom(seat)) {
             // Fails when it has ended.
-            let _ = seat.orders.send(Order::Look);
+            let _ = seat.orders.send(order());
         }
     }
 

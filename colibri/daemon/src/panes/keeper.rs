@@ -38,8 +38,10 @@ const MAX_PROMPTS: usize = 32;
 /// What a keeper is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// There may be a task for it, or its task was called off.
+    /// There may be a task for it, or its own may be its own no more.
     Look,
+    /// This task stands elsewhere than before; look, should it be the agent's.
+    Moved(Uuid),
     /// Show its session anew, which somebody else has changed; answered when that is done.
     Show(oneshot::Sender<()>),
     /// Ask it this, once it is free; the answer is whether it can be asked.
@@ -75,18 +77,21 @@ struct Work {
     id: String,
     /// The task that it is; none when it was asked something else.
     task_id: Option<Uuid>,
-    /// The task was called off, and the agent has not yet said that it stopped. What it uses until
-    /// then is the task's all the same.
+    /// Which of the task's attempts.
+    attempt: u32,
+    /// The task was called off or taken away, and the agent has not yet said that it stopped. What
+    /// it uses until then is the task's all the same.
     is_called_off: bool,
     /// What it took that is not in the task's account yet.
     unbooked: Usage,
 }
 
 impl Work {
-    fn task(task_id: Uuid) -> Self {
+    fn task(task: &Task) -> Self {
         Self {
-            id: task_id.to_string(),
-            task_id: Some(task_id),
+            id: task.id.to_string(),
+            task_id: Some(task.id),
+            attempt: task.attempts,
             is_called_off: false,
             unbooked: Usage::default(),
         }
@@ -96,6 +101,7 @@ impl Work {
         Self {
             id: "prompt".to_owned(),
             task_id: None,
+            attempt: 0,
             is_called_off: false,
             unbooked: Usage::default(),
         }
@@ -235,6 +241,11 @@ impl Keeper {
                 },
                 order = self.orders.recv() => match order {
                     Some(Order::Look) => self.look(&input).await,
+                    Some(Order::Moved(task_id)) => {
+                        if self.work.as_ref().and_then(|work| work.task_id) == Some(task_id) {
+                            self.look(&input).await;
+                        }
+                    }
                     Some(Order::Show(done)) => self.show_session(done),
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
@@ -312,7 +323,7 @@ impl Keeper {
                 order = self.orders.recv() => order,
             };
             match order {
-                Some(Order::Look) => {}
+                Some(Order::Look | Order::Moved(_)) => {}
                 Some(Order::Show(done)) => self.show_session(done),
                 Some(Order::Prompt(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
@@ -377,14 +388,16 @@ impl Keeper {
     }
 
     /// Gives it what comes next once it is free, a prompt or the task that the board has for it; or
-    /// calls its task off when the board has.
+    /// calls its work off when the board has called the task off, taken it away or ended it.
     async fn look(&mut self, input: &Input) {
         if let Some(work) = &mut self.work {
             let Some(task_id) = work.task_id.filter(|_| !work.is_called_off) else {
                 return;
             };
             let found = self.board.read(move |reader| reader.task(task_id)).await;
-            if found.is_ok_and(|found| found.task.status == TaskStatus::Cancelled) {
+            let holder = (TaskStatus::Started, Some(self.agent_id), work.attempt);
+            let stands = |task: &Task| (task.status, task.agent_id, task.attempts);
+            if found.is_ok_and(|found| stands(&found.task) != holder) {
                 // Not free before it says that it has stopped.
                 work.is_called_off = true;
                 let abort = Said::Abort { id: "abort" };
@@ -408,11 +421,12 @@ impl Keeper {
         if !self.transition(started).await {
             return;
         }
+        let work = Work::task(&task);
         let message = match task.description.is_empty() {
             true => task.title,
             false => format!("{}\n\n{}", task.title, task.description),
         };
-        if let Err(problem) = self.ask(input, Work::task(task.id), &message) {
+        if let Err(problem) = self.ask(input, work, &message) {
             let back = TransitionTask {
                 error: Some(plain(&problem)),
                 ..TransitionTask::to(task.id, TaskStatus::Queued, Some(self.agent_id))

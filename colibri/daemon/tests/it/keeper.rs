@@ -1,6 +1,6 @@
 //! What a keeper does with its agent's work when it does not go as planned.
 
-use colibri_protocol::{CancelTask, Command, PaneState, Task, TaskStatus};
+use colibri_protocol::{CancelTask, Command, PaneState, Task, TaskStatus, TransitionTask};
 use nix::sys::signal::Signal;
 
 use crate::agents::{create, pane, spawn, spawning, stands, wait};
@@ -66,4 +66,38 @@ fn what_a_task_took_is_kept_though_it_is_called_off_or_the_daemon_is_killed() {
     spawn(&home, spawning("ada", &["--rpc", "--step-ms", "1"])).unwrap();
     let done = stands(&home, &cut_off, TaskStatus::Done, LONG).task;
     assert_eq!(done.usage.input, ONE_RUN);
+}
+
+#[test]
+fn an_agent_stops_when_an_operator_moves_its_task_and_does_it_again_only_when_told() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    // Longer than the test: it ends only when it is called off.
+    let slow = ["--rpc", "--step-ms", "600000"];
+    spawn(&home, spawning("ada", &slow)).unwrap();
+    let operator = |task: &Task, status| {
+        let to = TransitionTask::to(task.id, status, None);
+        let _: Task = home.client().ask(Command::TransitionTask(to)).unwrap();
+    };
+
+    let failed = create(&home, "Task 1");
+    stands(&home, &failed, TaskStatus::Started, LONG);
+    works(&home, "ada");
+    operator(&failed, TaskStatus::Failed);
+    wait("its end", LONG, || {
+        (pane(&home, "ada").state == PaneState::Idle).then_some(())
+    });
+
+    let back = create(&home, "Task 2");
+    stands(&home, &back, TaskStatus::Started, LONG);
+    works(&home, "ada");
+    operator(&back, TaskStatus::Queued);
+    // It is free, and so is the task.
+    let again = wait("the second attempt", LONG, || {
+        let task = details(&home, back.id).task;
+        (task.attempts == 2 && task.status == TaskStatus::Started).then_some(task)
+    });
+    assert_eq!(again.error, None);
+    works(&home, "ada");
+    assert_eq!(details(&home, failed.id).task.status, TaskStatus::Failed);
 }
