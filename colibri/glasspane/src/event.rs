@@ -4,7 +4,7 @@ use colibri_protocol::{Runtime, Usage, Usd};
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::{local, pi, zot};
+use crate::{local, outage, pi, zot};
 
 /// One line of an agent. Each line is exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,19 @@ pub(crate) enum Stop {
     /// Called off.
     Aborted,
     Failed(String),
+    /// The provider or the way to it failed, not the work: it may go well later.
+    Outage(String),
+}
+
+impl Stop {
+    /// A call of the model failed with this message.
+    pub(crate) fn of_call(why: String) -> Self {
+        if outage::may_pass(&why) {
+            Self::Outage(why)
+        } else {
+            Self::Failed(why)
+        }
+    }
 }
 
 /// What follows a run.

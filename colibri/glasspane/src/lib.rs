@@ -29,6 +29,7 @@ mod event;
 mod input;
 mod lines;
 mod local;
+mod outage;
 mod pane;
 mod pi;
 mod text;

@@ -65,6 +65,9 @@ pub enum Change {
     Failed {
         /// Why, in the agent's words.
         why: String,
+        /// The same may go well later: its model could not be reached or was not there for it, as
+        /// far as the agent's events tell. Never so when the work itself went wrong.
+        may_pass: bool,
     },
     /// What it was asked to do was called off.
     Aborted,
@@ -293,7 +296,9 @@ impl Pane {
             (Run::None, Some(how)) => {
                 // Whoever gave it something to do has heard nothing of it.
                 if self.rest == PaneState::Idle {
-                    changes.push(Change::Failed { why: how.clone() });
+                    let why = how.clone();
+                    let may_pass = false;
+                    changes.push(Change::Failed { why, may_pass });
                 }
                 self.rest = PaneState::Error;
                 self.reason = Some(how);
@@ -422,10 +427,11 @@ impl Pane {
                 // Until it begins again, or gives up.
                 self.run = Run::Ending { since: None };
                 self.reason = Some(format!("tries again: {}", short(&why)));
-                self.stop = Some(Stop::Failed(why));
+                self.stop = Some(Stop::Outage(why));
             }
             Event::GaveUp(why) => {
-                self.stop = Some(Stop::Failed(why));
+                // An agent that tries again by itself does so for what may pass.
+                self.stop = Some(Stop::Outage(why));
                 match self.run {
                     Run::None => {}
                     Run::Going => self.run = Run::Ending { since: Some(now) },
@@ -451,7 +457,7 @@ impl Pane {
                 self.stop = stop.or(self.stop.take());
                 self.tools.clear();
                 self.questions.clear();
-                let failed = matches!(self.stop, Some(Stop::Failed(_)));
+                let failed = matches!(self.stop, Some(Stop::Failed(_) | Stop::Outage(_)));
                 match next {
                     Next::Retry => self.run = Run::Ending { since: None },
                     // The oldest pi tries again without a word of warning.
@@ -522,7 +528,7 @@ impl Pane {
         self.run = Run::None;
         self.tools.clear();
         self.reason = None;
-        let why = match self.stop.take() {
+        let (why, may_pass) = match self.stop.take() {
             None | Some(Stop::Well) => {
                 self.rest = PaneState::Done;
                 changes.push(Change::Finished);
@@ -535,13 +541,15 @@ impl Pane {
             }
             // Half an answer must not pass for a whole one.
             Some(Stop::CutOff) => {
-                "the model's answer was cut off at the longest it may give".to_owned()
+                let why = "the model's answer was cut off at the longest it may give";
+                (why.to_owned(), false)
             }
-            Some(Stop::Failed(why)) => short(&why),
+            Some(Stop::Failed(why)) => (short(&why), false),
+            Some(Stop::Outage(why)) => (short(&why), true),
         };
         self.rest = PaneState::Error;
         self.reason = Some(why.clone());
-        changes.push(Change::Failed { why });
+        changes.push(Change::Failed { why, may_pass });
     }
 
     fn used(&mut self, usage: Usage, changes: &mut Vec<Change>) {

@@ -243,7 +243,7 @@ fn answered(message: Message) -> Event {
         "stop" | "toolUse" => Some(Stop::Well),
         "length" => Some(Stop::CutOff),
         "aborted" => Some(Stop::Aborted),
-        "error" => Some(Stop::Failed(why())),
+        "error" => Some(Stop::of_call(why())),
         _ => None,
     };
     Event::Answered {
