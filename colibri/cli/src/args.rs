@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use colibri_protocol::{
     Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
     CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
-    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule, SendPrompt,
+    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask, Runtime, Schedule, SendPrompt,
     SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
@@ -98,6 +98,9 @@ pub(crate) enum Verb {
     /// Call a task off that has not ended
     #[command(after_help = "Example:\n  colibri cancel-task ID --reason 'the disk is full'")]
     CancelTask(Cancel),
+    /// Put a task that failed or was called off back into the queue, or end its pause
+    #[command(after_help = "Example:\n  colibri retry-task ID")]
+    RetryTask(OneTask),
     /// Make an agent known, or update it
     #[command(after_help = "Example:\n  colibri register-agent --name atlas-pi \
         --capability code")]
@@ -592,6 +595,7 @@ impl Verb {
                 cancel.check()?;
                 Command::CancelTask(cancel)
             }
+            Self::RetryTask(OneTask { task_id }) => Command::RetryTask(RetryTask { task_id }),
             Self::RegisterAgent(new) => {
                 let new = RegisterAgent {
                     name: new.name,

@@ -30,7 +30,8 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         | Verb::IntakeTask(_)
         | Verb::ClaimTask(_)
         | Verb::TransitionTask(_)
-        | Verb::CancelTask(_) => one_task(&read(data)?),
+        | Verb::CancelTask(_)
+        | Verb::RetryTask(_) => one_task(&read(data)?),
         Verb::ListTasks(_) => tasks(&read(data)?, &TimeZone::system()),
         Verb::GetTask(_) => details(&read(data)?, &TimeZone::system()),
         Verb::RegisterAgent(_) | Verb::Heartbeat(_) => {

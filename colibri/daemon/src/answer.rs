@@ -84,6 +84,12 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
                 move |batch: &mut Batch<'_>, now| batch.cancel_task(cancel, &actor, lease, now);
             change(service, called_off).await
         }
+        Command::RetryTask(which) => {
+            change(service, move |batch, now| {
+                batch.retry_task(&which, &actor, now)
+            })
+            .await
+        }
         Command::RegisterAgent(new) => {
             new.check()?;
             let host = host_name(&service.config.host)?;
@@ -217,7 +223,10 @@ async fn get_task(which: GetTask, service: &Service) -> Result<TaskDetails, Repl
 /// old, and a million parked tasks need not be written again because an agent came or went.
 fn park(task: &mut Task, agents: &[Agent]) {
     if task.status == TaskStatus::Queued {
-        task.parked = assign::why_parked(&task.capabilities, agents);
+        task.parked = match task.not_before {
+            Some(at) => Some(format!("an attempt failed; it is tried again at {at}")),
+            None => assign::why_parked(&task.capabilities, agents),
+        };
     }
 }
 

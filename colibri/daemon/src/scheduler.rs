@@ -1,5 +1,6 @@
 //! The scheduler: makes the tasks of jobs that are due, takes tasks back from agents that are gone,
-//! and gives queued tasks to agents that can do them.
+//! ends the pauses of those that are to be tried again, and gives queued tasks to agents that can do
+//! them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,17 +55,17 @@ impl LastTick {
     }
 }
 
-/// Goes round until the daemon stops: every tick, when a job is due, and at once on a change that
-/// may matter.
+/// Goes round until the daemon stops: every tick, when a job is due or a pause over, and at once on
+/// a change that may matter.
 pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
     let tick = service.config.tick;
     let mut changes = service.board.changes();
     loop {
         let pause = match round(&service).await {
-            Ok(next_job) => {
+            Ok(next) => {
                 let now = Timestamp::now();
                 service.last_tick.set(now);
-                let until = next_job.map(|at| at.duration_since(now));
+                let until = next.map(|at| at.duration_since(now));
                 until.map_or(tick, |until| tick.min(positive(until)))
             }
             Err(_) if stop.is_asked() => return,
@@ -104,13 +105,14 @@ async fn stir(changes: &mut Receiver<Change>) {
     }
 }
 
-/// One look at everything. Gives back when the next job is due.
+/// One look at everything. Gives back when the next job is due or the next pause over.
 async fn round(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
     run_jobs(service).await?;
     take_back(service).await?;
+    let next_try = end_pauses(service).await?;
     while give_out(service).await? >= AT_ONCE {}
-    let (next, _) = service.board.read(Reader::coming_jobs).await?;
-    Ok(next)
+    let (next_job, _) = service.board.read(Reader::coming_jobs).await?;
+    Ok(next_job.into_iter().chain(next_try).min())
 }
 
 async fn run_jobs(service: &Service) -> Result<(), ReplyError> {
@@ -161,6 +163,20 @@ async fn take_back(service: &Service) -> Result<(), ReplyError> {
         }
         tracing::warn!("{taken} task(s) of agents that gave no sign of life are taken back");
     }
+}
+
+/// Gives back when the next pause is over, of those that are not over now.
+async fn end_pauses(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+    let now = Timestamp::now();
+    let next = service.board.read(Reader::next_try).await?;
+    if next.is_none_or(|at| at > now) {
+        return Ok(next);
+    }
+    service
+        .board
+        .change(move |batch| batch.end_pauses(now))
+        .await?;
+    service.board.read(Reader::next_try).await
 }
 
 /// Gives out what can be; at most [`AT_ONCE`] tasks. Gives back how many were decided on.

@@ -2,8 +2,8 @@
 
 use colibri_protocol::{
     CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
-    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt, SetCostMode, SpawnAgent,
-    StopAgent, TransitionTask,
+    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, RetryTask, SendPrompt, SetCostMode,
+    SpawnAgent, StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
 /// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 21] = [
+pub(crate) const TABLE: [Row; 22] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
@@ -47,6 +47,7 @@ pub(crate) const TABLE: [Row; 21] = [
     row::<ClaimTask>("claim-task", Effect::Changes),
     row::<TransitionTask>("transition-task", Effect::Changes),
     row::<CancelTask>("cancel-task", Effect::Ends),
+    row::<RetryTask>("retry-task", Effect::Changes),
     row::<RegisterAgent>("register-agent", Effect::Changes),
     row::<Heartbeat>("heartbeat", Effect::Changes),
     row::<SpawnAgent>("spawn-agent", Effect::Changes),

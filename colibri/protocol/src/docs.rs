@@ -13,7 +13,7 @@ use crate::{
     ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
     CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
     Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
-    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, Runtime, Schedule,
+    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RetryTask, RequestId, Runtime, Schedule,
     SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
     SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
     TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
@@ -158,6 +158,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         max_attempts: 3,
         agent_id: None,
         lease_until: None,
+        not_before: None,
         parked: Some("no agent has `freebsd`".to_owned()),
         result: None,
         error: None,
@@ -403,6 +404,11 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 reason: cancelled.error.clone(),
             }),
             &cancelled,
+        ),
+        Example::new::<RetryTask, _>(
+            types,
+            Command::RetryTask(RetryTask { task_id }),
+            &queued,
         ),
         Example::new::<RegisterAgent, _>(
             types,

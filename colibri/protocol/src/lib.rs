@@ -52,7 +52,7 @@ pub use status::{
 };
 pub use switch::switch;
 pub use task::{
-    CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, Task, TaskDetails,
-    TaskEvent, TaskPage, TaskStatus, TransitionTask,
+    CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, RetryTask, Task,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask,
 };
 pub use usage::{Usage, Usd};

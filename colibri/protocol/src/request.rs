@@ -9,7 +9,7 @@ use strum::VariantNames as _;
 use crate::{
     Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
     GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
-    ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    ReplyError, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -72,6 +72,9 @@ pub enum Command {
     TransitionTask(TransitionTask),
     /// Calls a task off that has not ended. One that is already called off stays so.
     CancelTask(CancelTask),
+    /// Puts a task that has failed or was called off back into the queue, with all its attempts; one
+    /// that is queued and pauses after an attempt that failed is tried at once.
+    RetryTask(RetryTask),
     /// Makes an agent known, or updates it.
     RegisterAgent(RegisterAgent),
     /// One page of agents, by name.

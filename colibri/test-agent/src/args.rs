@@ -68,6 +68,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) fail: bool,
 
+    /// Fail at the first N runs for want of a model, which may pass
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) outages: u32,
+
     /// Ask something in the middle, and wait for the answer
     #[arg(long)]
     pub(crate) block: bool,

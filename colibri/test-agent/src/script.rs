@@ -1,5 +1,6 @@
 //! What it says and does, step by step.
 
+use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::process;
 use std::sync::mpsc::Receiver;
@@ -19,11 +20,16 @@ const LONG_LINE: usize = 2 * 1024 * 1024;
 
 pub(crate) struct Script<'a> {
     args: &'a Args,
+    /// Runs that still fail for want of a model.
+    outages: Cell<u32>,
 }
 
 impl<'a> Script<'a> {
     pub(crate) fn new(args: &'a Args) -> Self {
-        Self { args }
+        Self {
+            args,
+            outages: Cell::new(args.outages),
+        }
     }
 
     /// Prints one event. Whole lines only, whoever else writes there.
@@ -81,6 +87,16 @@ impl<'a> Script<'a> {
     }
 
     fn events(&self) -> Vec<Value> {
+        let outages = self.outages.get();
+        if outages > 0 {
+            self.outages.set(outages - 1);
+            return vec![
+                json!({"type": "agent_start"}),
+                json!({"type": "turn_start"}),
+                json!({"type": "turn_end"}),
+                json!({"type": "agent_end", "outage": "503 no model is there (--outages)"}),
+            ];
+        }
         let text = match self.args.say_bytes {
             Some(bytes) => "x".repeat(bytes as usize),
             None => "Looked around; all is well.".to_owned(),

@@ -299,8 +299,10 @@ impl Keeper {
         let settled = Timestamp::now().saturating_add(SETTLES_AFTER);
         let seen = self.pane.tick(settled.unwrap_or(Timestamp::MAX));
         self.follow(seen, None).await;
+        // Stopped by an operator, it has not failed, and another may try at once.
         let why = format!("agent {} ended: {}", self.spawn.name, exit.how);
-        self.end_work(TaskStatus::Queued, Some(why)).await;
+        let why = Some(why).filter(|_| !self.is_stopping());
+        self.end_work(TaskStatus::Queued, why).await;
         let (agent_id, lease) = (self.agent_id, self.lease);
         let ended = self
             .board
@@ -360,8 +362,14 @@ impl Keeper {
                     self.end_work(TaskStatus::Done, None).await;
                     is_free = true;
                 }
-                Seen::Failed { why } => {
-                    self.end_work(TaskStatus::Failed, Some(why)).await;
+                Seen::Failed { why, may_pass } => {
+                    // What may pass is tried again, after a pause and by whoever is free then.
+                    let status = if may_pass {
+                        TaskStatus::Queued
+                    } else {
+                        TaskStatus::Failed
+                    };
+                    self.end_work(status, Some(why)).await;
                     is_free = true;
                 }
                 Seen::Aborted => {

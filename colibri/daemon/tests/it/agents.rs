@@ -9,8 +9,8 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Command, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt, Snapshot,
-    SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    Command, CreateTask, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt,
+    Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -164,15 +164,19 @@ fn an_agent_that_fails_refuses_or_ends_leaves_its_task_where_it_belongs() {
         assert!(failed.error.unwrap().contains(text));
         stop(&home, name);
     }
-    // It crashes at each try, and three tries are what a task has.
+    // It crashes at each try, and two tries are what the task has, with a pause between them.
     let crashing = SpawnAgent {
         restart: true,
         ..spawning("crashes", &["--rpc", "--step-ms", "1", "--crash"])
     };
     spawn(&home, crashing).unwrap();
-    let task = create(&home, "hopeless");
+    let hopeless = CreateTask {
+        max_attempts: Some(2),
+        ..needing("hopeless", &["code"])
+    };
+    let task: Task = home.client().ask(Command::CreateTask(hopeless)).unwrap();
     let failed = stands(&home, &task, TaskStatus::Failed, LONG * 2).task;
-    assert_eq!(failed.attempts, failed.max_attempts);
+    assert_eq!(failed.attempts, 2);
     let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
     assert!(snapshot.attention > 0, "{snapshot:?}");
 }

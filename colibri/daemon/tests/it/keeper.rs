@@ -1,9 +1,11 @@
 //! What a keeper does with its agent's work when it does not go as planned.
 
-use colibri_protocol::{CancelTask, Command, PaneState, Task, TaskStatus, TransitionTask};
+use colibri_protocol::{
+    CancelTask, Command, PaneState, RetryTask, Task, TaskStatus, TransitionTask,
+};
 use nix::sys::signal::Signal;
 
-use crate::agents::{create, pane, spawn, spawning, stands, wait};
+use crate::agents::{create, pane, spawn, spawning, stands, stop, wait};
 use crate::board::details;
 use crate::harness::{Home, LONG};
 
@@ -100,4 +102,46 @@ fn an_agent_stops_when_an_operator_moves_its_task_and_does_it_again_only_when_to
     assert_eq!(again.error, None);
     works(&home, "ada");
     assert_eq!(details(&home, failed.id).task.status, TaskStatus::Failed);
+}
+
+#[test]
+fn what_failed_for_now_is_tried_again_after_a_pause_and_what_failed_when_an_operator_says_so() {
+    let home = Home::new();
+    // The pause is over before the next tick would be.
+    let _daemon = home.start(&["--tick-seconds", "3600"]);
+    let once = ["--rpc", "--step-ms", "1", "--outages", "1"];
+    spawn(&home, spawning("ada", &once)).unwrap();
+    let task = create(&home, "Task 1");
+    let pausing = wait("the pause", LONG, || {
+        let task = details(&home, task.id).task;
+        task.not_before.is_some().then_some(task)
+    });
+    assert_eq!((pausing.status, pausing.attempts), (TaskStatus::Queued, 1));
+    let parked = pausing.parked.unwrap();
+    assert!(parked.contains("tried again at"), "{parked}");
+    let error = pausing.error.unwrap();
+    assert!(error.starts_with("attempt 1 of 3: 503"), "{error}");
+    let done = stands(&home, &task, TaskStatus::Done, LONG);
+    assert_eq!((done.task.attempts, done.task.error), (2, None));
+    let again = done
+        .events
+        .iter()
+        .rfind(|event| event.kind == "task-claimed");
+    assert!(again.unwrap().at >= pausing.not_before.unwrap());
+    stop(&home, "ada");
+
+    spawn(
+        &home,
+        spawning("bob", &["--rpc", "--step-ms", "1", "--fail"]),
+    )
+    .unwrap();
+    let task = create(&home, "Task 2");
+    let failed = stands(&home, &task, TaskStatus::Failed, LONG).task;
+    assert_eq!((failed.attempts, failed.not_before), (1, None));
+    stop(&home, "bob");
+    let retry = Command::RetryTask(RetryTask { task_id: task.id });
+    let back: Task = home.client().ask(retry).unwrap();
+    assert_eq!((back.status, back.attempts), (TaskStatus::Queued, 0));
+    spawn(&home, spawning("eve", &["--rpc", "--step-ms", "1"])).unwrap();
+    stands(&home, &task, TaskStatus::Done, LONG);
 }
