@@ -4,13 +4,14 @@
 //! [`config`] (flags and environment), [`place`] (the socket's path: probe,
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
 //! [`connection`] (clients), [`answer`] (commands), [`scheduler`] (with
-//! [`assign`] and [`clockwork`], which only reckon), [`panes`] (the agents that
+//! [`assign`], [`clock`] and [`clockwork`], which only reckon), [`panes`] (the agents that
 //! it runs) and [`sessions`] (what these said and did), [`health`].
 
 mod accounts;
 mod answer;
 mod assign;
 mod board;
+mod clock;
 mod clockwork;
 mod config;
 mod connection;

@@ -12,6 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
+use crate::clock::Moment;
 use crate::server::Service;
 use crate::stop::Stop;
 use crate::{assign, clockwork};
@@ -60,8 +61,9 @@ impl LastTick {
 pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
     let tick = service.config.tick;
     let mut changes = service.board.changes();
+    let mut last = Moment::now();
     loop {
-        let pause = match round(&service).await {
+        let pause = match round(&service, &mut last).await {
             Ok(next) => {
                 let now = Timestamp::now();
                 service.last_tick.set(now);
@@ -106,13 +108,29 @@ async fn stir(changes: &mut Receiver<Change>) {
 }
 
 /// One look at everything. Gives back when the next job is due or the next pause over.
-async fn round(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+async fn round(service: &Service, last: &mut Moment) -> Result<Option<Timestamp>, ReplyError> {
+    let now = Moment::now();
+    follow_clock(service, *last, now).await?;
+    *last = now;
     run_jobs(service).await?;
-    take_back(service).await?;
+    take_back(service, now.wall).await?;
     let next_try = end_pauses(service).await?;
     while give_out(service).await? >= AT_ONCE {}
     let (next_job, _) = service.board.read(Reader::coming_jobs).await?;
     Ok(next_job.into_iter().chain(next_try).min())
+}
+
+/// After the clock was set nobody is as silent as it seems.
+async fn follow_clock(service: &Service, last: Moment, now: Moment) -> Result<(), ReplyError> {
+    let Some(by) = now.set_since(last) else {
+        return Ok(());
+    };
+    tracing::warn!("the clock was set by {by:#}: every lease has its full length again");
+    let lease = service.config.lease;
+    service
+        .board
+        .change(move |batch| batch.clock_was_set(by, lease, now.wall))
+        .await
 }
 
 async fn run_jobs(service: &Service) -> Result<(), ReplyError> {
@@ -151,9 +169,9 @@ async fn run_job(service: &Service, job: Job, now: Timestamp) -> Result<(), Repl
     Ok(())
 }
 
-async fn take_back(service: &Service) -> Result<(), ReplyError> {
+/// `now` is the moment for which it is known whether the clock was set.
+async fn take_back(service: &Service, now: Timestamp) -> Result<(), ReplyError> {
     loop {
-        let now = Timestamp::now();
         let taken = service
             .board
             .change(move |batch| batch.expire_leases(now))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use colibri_protocol::{
     Agent, AgentCounts, AgentPage, AgentStatus, Change, Heartbeat, Name, RegisterAgent,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 use uuid::Uuid;
@@ -220,6 +220,26 @@ impl Batch<'_> {
                 statement.execute(params![agent_id.to_string(), time_text(now)])
             })
             .while_trying_to("note an agent's sign of life")?;
+        Ok(())
+    }
+
+    /// After the clock was set, every agent was last heard of as long ago as before.
+    pub(crate) fn move_signs_of_life(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
+        let all: Vec<(String, String)> = self
+            .transaction
+            .prepare_cached("SELECT id, last_seen FROM agents")
+            .and_then(|mut statement| {
+                statement
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .while_trying_to("look for agents")?;
+        for (id, last_seen) in all {
+            let last_seen: Timestamp = parsed("last_seen", &last_seen)?;
+            let moved = last_seen.saturating_add(by).unwrap_or(now);
+            // One that was heard of after the clock was set is not from the future.
+            self.seen(parsed("id", &id)?, moved.min(now))?;
+        }
         Ok(())
     }
 

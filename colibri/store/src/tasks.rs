@@ -5,7 +5,7 @@ use std::time::Duration;
 use colibri_protocol::{
     CancelTask, Change, ClaimTask, RetryTask, Task, TaskStatus, TransitionTask, Usage,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -337,7 +337,7 @@ impl Batch<'_> {
             let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
             self.give_up(task, "daemon", why, None, now)?;
         }
-        let long_ago = lease.alive_since(now) - jiff::SignedDuration::from_secs(1);
+        let long_ago = lease.alive_since(now) - SignedDuration::from_secs(1);
         self.seen(agent_id, agent.last_seen.min(long_ago))?;
         self.tell(Change::Agent {
             agent_id,
@@ -358,6 +358,33 @@ impl Batch<'_> {
                 [time_text(lease.until(now))],
             )
             .while_trying_to("renew leases")
+    }
+
+    /// The clock was set `by` so much, forward or back, and is `now`. Leases have their full length
+    /// again, who was heard of lately still was, and no pause is longer than the longest.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn clock_was_set(
+        &mut self,
+        by: SignedDuration,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.transaction
+            .execute(
+                "UPDATE tasks SET lease_until = ?1 WHERE lease_until IS NOT NULL",
+                [time_text(lease.until(now))],
+            )
+            .while_trying_to("renew leases")?;
+        let longest = now.saturating_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
+        self.transaction
+            .execute(
+                "UPDATE tasks SET not_before = ?1 WHERE not_before > ?1",
+                [time_text(longest)],
+            )
+            .while_trying_to("shorten tasks' pauses")?;
+        self.move_signs_of_life(by, now)
     }
 
     pub(crate) fn extend_leases(&self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
@@ -813,6 +840,47 @@ mod tests {
             .all_agents(LEASE.alive_since(board.now))
             .unwrap();
         assert_eq!(offline[0].status, AgentStatus::Offline);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_takes_nothing_from_who_lives_and_gives_nothing_to_the_dead() {
+        for step in [86_400, -86_400] {
+            let mut board = Board::new();
+            let dead = board.agent("dead", "");
+            let lost = board.task("", 3);
+            board.claim(&lost, &dead).unwrap();
+            board.later(120);
+            let lives = board.agent("lives", "");
+            let (held, pausing) = (board.task("", 3), board.task("", 3));
+            fail_for_now(&mut board, &pausing, &lives);
+            board.claim(&held, &lives).unwrap();
+            let now = board.now;
+            board.store.change(|b| b.expire_leases(now)).unwrap();
+            board.later(30);
+            let by = SignedDuration::from_secs(step);
+            board.now += by;
+            let now = board.now;
+            board
+                .store
+                .change(|b| b.clock_was_set(by, LEASE, now))
+                .unwrap();
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 0);
+            let status = |board: &Board| -> Vec<AgentStatus> {
+                let agents = board.reader().all_agents(LEASE.alive_since(board.now));
+                agents.unwrap().iter().map(|agent| agent.status).collect()
+            };
+            let expected = [AgentStatus::Offline, AgentStatus::Active];
+            assert_eq!(status(&board), expected, "{step}");
+            let kept = board.reader().task(held.id).unwrap().task;
+            assert_eq!(kept.lease_until, Some(now + Duration::from_secs(60)));
+            let longest = now + LONGEST_PAUSE;
+            assert!(board.reader().next_try().unwrap().unwrap() <= longest);
+            // And who says nothing from now on loses it as ever.
+            board.later(60);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 1);
+            assert_eq!(status(&board), [AgentStatus::Offline; 2], "{step}");
+        }
     }
 
     /// It is claimed, begun, and given back because of an outage.
