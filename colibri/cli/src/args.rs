@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use colibri_protocol::{
-    Backup, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
-    CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name, NoFields,
-    Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask, Runtime, Schedule, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
+    Answer, AnswerAgent, Backup, CancelTask, Capability, ClaimTask, Command, CompactSession,
+    CostMode, CreateJob, CreateTask, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed,
+    Name, NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask,
+    Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask,
+    Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -131,6 +132,15 @@ pub(crate) enum Verb {
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
+    /// Answer what a blocked agent asks, so that it works on
+    #[command(
+        override_usage = "colibri answer-agent [OPTIONS] <NAME> \
+        <TEXT|--confirm <YES|NO>|--cancel>",
+        after_help = "Examples:\n  \
+        colibri answer-agent atlas 'Only once'\n  \
+        colibri answer-agent atlas --confirm yes"
+    )]
+    AnswerAgent(Answering),
     /// Show how long an agent's session is, what it cost and what became of it
     #[command(
         after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
@@ -429,6 +439,30 @@ pub(crate) struct Prompt {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[group(id = "answer", required = true, multiple = false, args = ["text", "confirm", "cancel"])]
+pub(crate) struct Answering {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+
+    /// A text, or one of the choices
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+
+    /// Yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = colibri_protocol::switch)]
+    confirm: Option<bool>,
+
+    /// That no answer will come
+    #[arg(long)]
+    cancel: bool,
+
+    /// Which question, by its id [default: the one that is shown]
+    #[arg(long, value_name = "ID")]
+    question: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OneSession {
     /// The session's id
     #[arg(value_name = "ID")]
@@ -618,6 +652,20 @@ impl Verb {
                 let prompt = SendPrompt { agent, message };
                 prompt.check()?;
                 Command::SendPrompt(prompt)
+            }
+            Self::AnswerAgent(given) => {
+                let answer = AnswerAgent {
+                    answer: match given.text {
+                        Some(text) => Answer::Text(text),
+                        None if given.cancel => Answer::Cancelled,
+                        // One of the three is there.
+                        None => Answer::Confirmed(given.confirm.unwrap_or_default()),
+                    },
+                    agent: given.agent,
+                    question: given.question,
+                };
+                answer.check()?;
+                Command::AnswerAgent(answer)
             }
             Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {

@@ -40,7 +40,11 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         }
         Verb::ListAgents(_) => agents(&read(data)?, &TimeZone::system()),
         Verb::Snapshot => panes(&read(data)?),
-        Verb::SpawnAgent(_) | Verb::SpawnLocal(_) | Verb::StopAgent(_) | Verb::SendPrompt(_) => {
+        Verb::SpawnAgent(_)
+        | Verb::SpawnLocal(_)
+        | Verb::StopAgent(_)
+        | Verb::SendPrompt(_)
+        | Verb::AnswerAgent(_) => {
             let pane: PaneSnapshot = read(data)?;
             format!("{} {}\n", pane.agent, doing(&pane))
         }

@@ -116,6 +116,7 @@ async fn answer(command: Command, peer: Peer, service: &Service) -> Result<Value
         }
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::AnswerAgent(given) => data(service.panes.answer(given).await?),
         Command::GetSession(which) => data(service.panes.session(which).await?),
         Command::CompactSession(which) => data(service.panes.compact(which).await?),
         Command::RegisterSkill(new) => {

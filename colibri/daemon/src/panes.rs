@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name, PaneSnapshot,
-    RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot, Snapshot,
-    SpawnAgent, StopAgent, TaskStatus, variable,
+    AnswerAgent, Change, CompactSession, Compacted, CostMode, ErrorKind, GetSession, Name,
+    PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot,
+    Snapshot, SpawnAgent, StopAgent, TaskStatus, variable,
 };
 use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
 use jiff::Timestamp;
@@ -152,9 +152,30 @@ impl Panes {
     /// `not-found`, or `conflict` when it does not run or does not read.
     pub(crate) async fn prompt(&self, prompt: SendPrompt) -> Result<PaneSnapshot, ReplyError> {
         prompt.check()?;
-        let (orders, pane) = self.seat(&prompt.agent)?;
+        let message = prompt.message;
+        self.hand(&prompt.agent, |taken| Order::Prompt(message, taken))
+            .await
+    }
+
+    /// Answers what an agent asks.
+    ///
+    /// # Errors
+    /// `not-found`, or `conflict` when it does not run, asks nothing or does not read.
+    pub(crate) async fn answer(&self, given: AnswerAgent) -> Result<PaneSnapshot, ReplyError> {
+        given.check()?;
+        let agent = given.agent.clone();
+        self.hand(&agent, |taken| Order::Answer(given, taken)).await
+    }
+
+    /// Hands an agent something, which its keeper may refuse.
+    async fn hand(
+        &self,
+        agent: &Name,
+        order: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Order,
+    ) -> Result<PaneSnapshot, ReplyError> {
+        let (orders, pane) = self.seat(agent)?;
         let (taken, is_taken) = oneshot::channel();
-        let order = Order::Prompt(prompt.message, taken);
+        let order = order(taken);
         let outcome = match orders.send(order) {
             Ok(()) => is_taken.await.ok(),
             Err(_) => None,
@@ -164,10 +185,7 @@ impl Panes {
             Some(Err(problem)) => Err(ReplyError::new(ErrorKind::Conflict, problem)),
             None => Err(ReplyError::new(
                 ErrorKind::Conflict,
-                format!(
-                    "agent {} does not run; start it with spawn-agent",
-                    prompt.agent
-                ),
+                format!("agent {agent} does not run; start it with spawn-agent"),
             )),
         }
     }

@@ -259,6 +259,16 @@ impl Pane {
             .min()
     }
 
+    /// The question that is shown, by its id: the newest that waits for an answer.
+    pub fn question(&self) -> Option<&str> {
+        self.questions.last().map(|question| question.id.as_str())
+    }
+
+    /// Whether it waits for the answer to this question.
+    pub fn asks(&self, question: &str) -> bool {
+        self.questions.iter().any(|asked| asked.id == question)
+    }
+
     /// A question was answered: [`crate::Input::Answer`] was written.
     pub fn answered(&mut self, question: &str, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -330,6 +340,7 @@ impl Pane {
                 Some(question) => Some(question.text.clone()),
                 None => self.reason.clone(),
             },
+            question: self.question().map(str::to_owned),
             pid: self.pid,
             // Whoever keeps the agent's session knows.
             session: None,

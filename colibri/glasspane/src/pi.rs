@@ -167,6 +167,7 @@ struct Dialog {
     method: String,
     title: Option<String>,
     message: Option<String>,
+    options: Option<Vec<String>>,
     timeout: Option<u64>,
 }
 
@@ -264,7 +265,8 @@ fn asked(dialog: Dialog) -> Event {
     ) {
         return Event::Other;
     }
-    let texts = [dialog.title, dialog.message];
+    let choices = dialog.options.map(|options| options.join(" | "));
+    let texts = [dialog.title, dialog.message, choices];
     let question: Vec<String> = texts.into_iter().flatten().collect();
     Event::Asked {
         id: dialog.id,
@@ -327,6 +329,16 @@ mod tests {
                 id: "q-1".into(),
                 question: "Clear session?: All will be lost.".into(),
                 timeout: Some(5000)
+            }
+        );
+        let select = r#"{"type":"extension_ui_request","id":"q-3","method":"select",
+            "title":"Allow it?","options":["Once","Always"]}"#;
+        assert_eq!(
+            event(select),
+            Event::Asked {
+                id: "q-3".into(),
+                question: "Allow it?: Once | Always".into(),
+                timeout: None
             }
         );
         let notify = r#"{"type":"extension_ui_request","id":"q-2","method":"notify"}"#;

@@ -1,7 +1,7 @@
 //! Which commands are tools, and how each describes itself to a model.
 
 use colibri_protocol::{
-    CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
+    AnswerAgent, CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
     IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, RetryTask, SendPrompt, SetCostMode,
     SpawnAgent, StopAgent, TransitionTask,
 };
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
 /// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 22] = [
+pub(crate) const TABLE: [Row; 23] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
@@ -53,6 +53,7 @@ pub(crate) const TABLE: [Row; 22] = [
     row::<SpawnAgent>("spawn-agent", Effect::Changes),
     row::<StopAgent>("stop-agent", Effect::Ends),
     row::<SendPrompt>("send-prompt", Effect::Changes),
+    row::<AnswerAgent>("answer-agent", Effect::Changes),
     row::<CompactSession>("compact-session", Effect::Changes),
     row::<SetCostMode>("set-cost-mode", Effect::Changes),
 ];
@@ -103,7 +104,7 @@ impl Row {
         let annotations = ToolAnnotations::new()
             .read_only(self.effect == Effect::Looks)
             .destructive(self.effect == Effect::Ends)
-            .open_world(matches!(self.command, "spawn-agent" | "send-prompt"));
+            .open_world(matches!(self.command, "spawn-agent" | "send-prompt" | "answer-agent"));
         Tool::new(self.name(), description_of(self.command), input).with_annotations(annotations)
     }
 }

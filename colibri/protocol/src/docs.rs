@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Agent, AgentCounts, AgentPage, AgentStatus, BackedUp, Backup, CancelTask, Change, Check,
-    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
-    CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat, IntakeTask,
-    Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot, PaneState,
-    RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RetryTask, RequestId, Runtime, Schedule,
-    SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill,
-    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
-    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
+    Agent, AgentCounts, AgentPage, AgentStatus, Answer, AnswerAgent, BackedUp, Backup, CancelTask,
+    Change, Check, ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce,
+    CreateJob, CreateTask, DatabaseStatus, ErrorKind, Escalation, GetSession, GetTask, Heartbeat,
+    IntakeTask, Job, JobPage, ListTasks, MAX_LINE, Missed, Name, NoFields, Paging, PaneSnapshot,
+    PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId, RetryTask,
+    Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot,
+    SetCostMode, Skill, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -321,6 +321,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         events: 14,
         malformed: 0,
         reason: None,
+        question: None,
         pid: Some(4711),
         session: Some(SessionBrief {
             session: session.session,
@@ -405,11 +406,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             }),
             &cancelled,
         ),
-        Example::new::<RetryTask, _>(
-            types,
-            Command::RetryTask(RetryTask { task_id }),
-            &queued,
-        ),
+        Example::new::<RetryTask, _>(types, Command::RetryTask(RetryTask { task_id }), &queued),
         Example::new::<RegisterAgent, _>(
             types,
             Command::RegisterAgent(RegisterAgent {
@@ -463,6 +460,15 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             Command::SendPrompt(SendPrompt {
                 agent: agent.name.clone(),
                 message: "Look at the logs.".to_owned(),
+            }),
+            &pane,
+        ),
+        Example::new::<AnswerAgent, _>(
+            types,
+            Command::AnswerAgent(AnswerAgent {
+                agent: agent.name.clone(),
+                question: None,
+                answer: Answer::Confirmed(true),
             }),
             &pane,
         ),

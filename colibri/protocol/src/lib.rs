@@ -45,7 +45,7 @@ pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
 pub use skill::{RegisterSkill, Skill, SkillPage};
-pub use spawn::{SendPrompt, Snapshot, SpawnAgent, StopAgent};
+pub use spawn::{Answer, AnswerAgent, SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Backup, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus,
     ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,

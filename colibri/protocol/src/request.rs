@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
+    AnswerAgent, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
     GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
     ReplyError, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
@@ -89,6 +89,8 @@ pub enum Command {
     StopAgent(StopAgent),
     /// Asks a running agent something, after what it works on and before its next task.
     SendPrompt(SendPrompt),
+    /// Answers what a blocked agent asks, so that it works on.
+    AnswerAgent(AnswerAgent),
     /// A session of an agent of this host, running or not: how long it is, and what became of it.
     GetSession(GetSession),
     /// Summarises all but the newest turns of a session, needed or not.

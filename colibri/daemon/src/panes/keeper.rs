@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
+use colibri_glasspane::{Answer as Reply, Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus,
-    TransitionTask, Usage,
+    Answer, AnswerAgent, Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent,
+    Task, TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
@@ -46,6 +46,8 @@ pub(super) enum Order {
     Show(oneshot::Sender<()>),
     /// Ask it this, once it is free; the answer is whether it can be asked.
     Prompt(String, oneshot::Sender<Result<(), String>>),
+    /// Answer what it asks; the answer is whether it can be answered.
+    Answer(AnswerAgent, oneshot::Sender<Result<(), String>>),
     /// End it; answered when nothing is left of it.
     Stop(oneshot::Sender<()>),
 }
@@ -251,6 +253,10 @@ impl Keeper {
                         // Whoever asked may be gone; the prompt stands.
                         let _ = taken.send(self.prompt(&input, message));
                     }
+                    Some(Order::Answer(answer, taken)) => {
+                        let given = self.answer(&input, answer).await;
+                        let _ = taken.send(given);
+                    }
                     Some(Order::Stop(done)) => {
                         self.stops.push(done);
                         agent.ask_to_stop(None);
@@ -327,7 +333,7 @@ impl Keeper {
             match order {
                 Some(Order::Look | Order::Moved(_)) => {}
                 Some(Order::Show(done)) => self.show_session(done),
-                Some(Order::Prompt(_, taken)) => {
+                Some(Order::Prompt(_, taken) | Order::Answer(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
                 }
@@ -545,6 +551,33 @@ impl Keeper {
             ));
         }
         self.prompts.push_back(message);
+        Ok(())
+    }
+
+    /// Answers what it asks.
+    async fn answer(&mut self, input: &Input, given: AnswerAgent) -> Result<(), String> {
+        let name = &self.spawn.name;
+        let shown = self.pane.question().map(str::to_owned);
+        let question = given
+            .question
+            .or(shown)
+            .filter(|question| self.pane.asks(question))
+            .ok_or_else(|| format!("agent {name} does not wait for the answer to that"))?;
+        let answer = match &given.answer {
+            Answer::Text(text) => Reply::Text(text),
+            Answer::Confirmed(yes) => Reply::Confirmed(*yes),
+            Answer::Cancelled => Reply::Cancelled,
+        };
+        let said = Said::Answer {
+            question: &question,
+            answer,
+        };
+        let line = said
+            .line(self.spawn.runtime)
+            .ok_or_else(|| format!("a {} takes no answers", self.spawn.runtime))?;
+        input.send(line).map_err(|error| error.to_string())?;
+        let seen = self.pane.answered(&question, Timestamp::now());
+        self.follow(seen, Some(input)).await;
         Ok(())
     }
 

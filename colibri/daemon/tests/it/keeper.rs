@@ -1,7 +1,9 @@
 //! What a keeper does with its agent's work when it does not go as planned.
 
+use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    CancelTask, Command, PaneState, RetryTask, Task, TaskStatus, TransitionTask,
+    Answer, AnswerAgent, CancelTask, Command, ErrorKind, PaneSnapshot, PaneState, RetryTask, Task,
+    TaskStatus, TransitionTask,
 };
 use nix::sys::signal::Signal;
 
@@ -144,4 +146,41 @@ fn what_failed_for_now_is_tried_again_after_a_pause_and_what_failed_when_an_oper
     assert_eq!((back.status, back.attempts), (TaskStatus::Queued, 0));
     spawn(&home, spawning("eve", &["--rpc", "--step-ms", "1"])).unwrap();
     stands(&home, &task, TaskStatus::Done, LONG);
+}
+
+#[test]
+fn a_blocked_agent_is_answered_and_works_on() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let asking = ["--rpc", "--step-ms", "1", "--block"];
+    spawn(&home, spawning("ada", &asking)).unwrap();
+    let answer = |question: Option<&str>| -> Result<PaneSnapshot, ClientError> {
+        let given = AnswerAgent {
+            agent: "ada".parse().unwrap(),
+            question: question.map(str::to_owned),
+            answer: Answer::Confirmed(true),
+        };
+        home.client().ask(Command::AnswerAgent(given))
+    };
+    let refused = |outcome: Result<PaneSnapshot, ClientError>| match outcome {
+        Err(ClientError::Refused { error }) => {
+            assert_eq!(error.kind, ErrorKind::Conflict);
+            assert!(error.message.contains("does not wait"), "{error}");
+        }
+        other => panic!("must be refused, not {other:?}"),
+    };
+    refused(answer(None));
+    for question in [None, Some("q-1")] {
+        let task = create(&home, "Look around");
+        let blocked = wait("the question", LONG, || {
+            Some(pane(&home, "ada")).filter(|pane| pane.state == PaneState::Blocked)
+        });
+        assert_eq!(blocked.question.as_deref(), Some("q-1"));
+        assert_eq!(blocked.reason.as_deref(), Some("May I look?"));
+        refused(answer(Some("q-2")));
+        assert_eq!(details(&home, task.id).task.status, TaskStatus::Started);
+        let answered = answer(question).unwrap();
+        assert_eq!(answered.question, None);
+        stands(&home, &task, TaskStatus::Done, LONG);
+    }
 }
