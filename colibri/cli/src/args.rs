@@ -333,8 +333,8 @@ pub(crate) struct NewAgent {
     #[arg(long, value_name = "NAME")]
     host: Option<Name>,
 
-    /// Most tasks that the scheduler lets it hold at once, 1 to 64 [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Most tasks that the scheduler lets it hold at once, 0 to 64 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
     slots: Option<u32>,
 }
 

@@ -105,7 +105,7 @@ impl Panes {
         self.refuse_second(&spawn.name)?;
         let program = self.program(&spawn)?;
         let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
-        let agent_id = match self.register(&spawn, actor).await {
+        let agent_id = match self.register(&spawn, program.listens, actor).await {
             Ok(agent_id) => agent_id,
             Err(error) => {
                 spawned.agent.ask_to_stop(Some(Duration::ZERO));
@@ -366,22 +366,27 @@ impl Panes {
         let log = Log::new(home.join("stderr.log"));
         let mut program = Program::new(&spawn.program, environment, log);
         program.directory = directory;
-        program.args = match &spawn.args {
-            Some(args) => args.iter().map(Into::into).collect(),
-            None => usual_arguments(spawn.runtime)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+        let args = match &spawn.args {
+            Some(args) => args.clone(),
+            None => usual_arguments(spawn.runtime),
         };
+        program.listens = colibri_glasspane::listens(spawn.runtime, &args);
+        program.args = args.into_iter().map(Into::into).collect();
         Ok(program)
     }
 
-    async fn register(&self, spawn: &SpawnAgent, actor: &str) -> Result<Uuid, ReplyError> {
+    async fn register(
+        &self,
+        spawn: &SpawnAgent,
+        listens: bool,
+        actor: &str,
+    ) -> Result<Uuid, ReplyError> {
         let new = RegisterAgent {
             name: spawn.name.clone(),
             capabilities: spawn.capabilities.clone(),
             host: None,
-            slots: None,
+            // One that cannot be told anything is given nothing.
+            slots: (!listens).then_some(0),
         };
         let host = crate::answer::host_name(&self.host)?;
         let (lease, actor) = (self.lease, actor.to_owned());

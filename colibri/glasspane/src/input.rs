@@ -16,6 +16,16 @@ pub fn rpc_arguments(runtime: Runtime) -> &'static [&'static str] {
     }
 }
 
+/// Whether an agent that is started with these arguments listens on its standard input. In its other
+/// modes `pi` takes all of that as a part of its prompt and waits for its end, so it must have one.
+pub fn listens(runtime: Runtime, args: &[String]) -> bool {
+    let listening = rpc_arguments(runtime);
+    match runtime {
+        Runtime::Pi => args.windows(listening.len()).any(|some| some == listening),
+        Runtime::Zot | Runtime::Local => true,
+    }
+}
+
 /// The arguments that choose a model. Of `PI_PROVIDER` and `PI_MODEL`, which a host is set up with, pi
 /// itself reads neither; the others have a choice of their own.
 pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<String> {
@@ -118,6 +128,17 @@ mod tests {
             let queued = value.get("streamingBehavior").is_some();
             assert_eq!(queued, runtime == Runtime::Pi);
         }
+    }
+
+    #[test]
+    fn pi_listens_in_one_of_its_modes() {
+        let args =
+            |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        assert!(listens(Runtime::Pi, &args("--no-color --mode rpc")));
+        for other in ["--mode json hello", "--print rpc", ""] {
+            assert!(!listens(Runtime::Pi, &args(other)), "{other}");
+        }
+        assert!(listens(Runtime::Local, &args("")));
     }
 
     #[test]

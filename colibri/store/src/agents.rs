@@ -33,7 +33,7 @@ impl Lease {
 
 macro_rules! agent_columns {
     () => {
-        "SELECT name, id, capabilities, host, slots, registered_at, last_seen,
+        "SELECT name, id, capabilities, host, slots * takes_tasks, registered_at, last_seen,
             (SELECT count(*) FROM tasks
              WHERE agent_id = agents.id AND lease_until IS NOT NULL)
          FROM agents"
@@ -127,14 +127,17 @@ impl Batch<'_> {
         lease: Lease,
         now: Timestamp,
     ) -> Result<Agent> {
+        let slots = new.slots.unwrap_or(1);
         let id: String = self
             .transaction
             .prepare_cached(
-                "INSERT INTO agents (id, name, capabilities, host, slots, registered_at, last_seen)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+                "INSERT INTO agents (id, name, capabilities, host, slots, registered_at, last_seen,
+                    takes_tasks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
                  ON CONFLICT (name) DO UPDATE SET
                     capabilities = excluded.capabilities, host = excluded.host,
-                    slots = excluded.slots, last_seen = excluded.last_seen,
+                    slots = excluded.slots, takes_tasks = excluded.takes_tasks,
+                    last_seen = excluded.last_seen,
                     spawned = excluded.spawned
                  RETURNING id",
             )
@@ -145,8 +148,9 @@ impl Batch<'_> {
                     new.name.as_str(),
                     to_json("capabilities", &new.capabilities)?,
                     new.host.as_ref().unwrap_or(own_host).as_str(),
-                    new.slots.unwrap_or(1),
+                    slots.max(1),
                     time_text(now),
+                    slots > 0,
                 ],
                 |row| row.get(0),
             )

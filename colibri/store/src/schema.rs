@@ -13,7 +13,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001-tasks-and-events.sql")),
     M::up(include_str!("migrations/0002-agents-leases-jobs.sql")),
     M::up(include_str!("migrations/0003-spawned-agents.sql")),
-    M::up(include_str!("migrations/0004-pauses.sql")),
+    M::up(include_str!("migrations/0004-pauses-and-slots.sql")),
 ];
 
 /// The newest schema this program knows. SQLite keeps the file's own in `user_version`.

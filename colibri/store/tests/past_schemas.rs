@@ -76,6 +76,8 @@ fn schema_4_opens_with_everything_in_it() {
     let (_dir, store) = opened(SCHEMA_4);
     let pauses = store.reader().unwrap().next_try().unwrap();
     assert_eq!(pauses.unwrap().to_string(), "2026-11-27T00:10:00Z");
+    let agents = store.reader().unwrap().all_agents(Timestamp::MIN).unwrap();
+    assert_eq!((agents[0].slots, agents[1].slots), (2, 0));
 }
 
 /// What all of these held.

@@ -55,6 +55,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) rpc: bool,
 
+    /// Read standard input to its end before anything else, as some agents do
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+
     /// Say so many bytes instead of the usual sentence
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) say_bytes: Option<u32>,

@@ -2,8 +2,8 @@
 
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Answer, AnswerAgent, CancelTask, Command, ErrorKind, PaneSnapshot, PaneState, RetryTask, Task,
-    TaskStatus, TransitionTask,
+    Answer, AnswerAgent, CancelTask, Command, ErrorKind, PaneSnapshot, PaneState, RetryTask,
+    Runtime, SendPrompt, SpawnAgent, Task, TaskStatus, TransitionTask,
 };
 use nix::sys::signal::Signal;
 
@@ -183,4 +183,37 @@ fn a_blocked_agent_is_answered_and_works_on() {
         assert_eq!(answered.question, None);
         stands(&home, &task, TaskStatus::Done, LONG);
     }
+}
+
+#[test]
+fn a_pi_that_does_not_listen_gets_an_end_of_input_and_no_tasks() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    // As `pi --mode json` does, it begins when its input has ended.
+    let deaf = SpawnAgent {
+        runtime: Runtime::Pi,
+        ..spawning(
+            "ada",
+            &["--until-eof", "--step-ms", "1", "--hold-secs", "600"],
+        )
+    };
+    spawn(&home, deaf).unwrap();
+    wait("its end", LONG, || {
+        (pane(&home, "ada").state == PaneState::Done).then_some(())
+    });
+    let task = create(&home, "Read the note");
+    let waits = details(&home, task.id).task;
+    assert_eq!(waits.parked.as_deref(), Some("no agent takes tasks"));
+    let prompt = SendPrompt {
+        agent: "ada".parse().unwrap(),
+        message: "Hello".to_owned(),
+    };
+    let outcome: Result<PaneSnapshot, _> = home.client().ask(Command::SendPrompt(prompt));
+    match outcome {
+        Err(ClientError::Refused { error }) => assert_eq!(error.kind, ErrorKind::Conflict),
+        other => panic!("must be refused, not {other:?}"),
+    }
+    spawn(&home, spawning("bob", &["--rpc", "--step-ms", "1"])).unwrap();
+    let done = stands(&home, &task, TaskStatus::Done, LONG).task;
+    assert_eq!(done.attempts, 1);
 }
