@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use colibri_glasspane::{Answer as Reply, Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Answer, AnswerAgent, Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent,
-    Task, TaskStatus, TransitionTask, Usage,
+    Answer, AnswerAgent, Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, PaneState,
+    SpawnAgent, Task, TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
@@ -356,7 +356,12 @@ impl Keeper {
                 self.board.tell(news);
             }
             match change {
-                Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled => is_news = true,
+                Seen::State { .. } => {
+                    is_news = true;
+                    // Also after something that nobody had asked it for.
+                    is_free |= !self.is_busy_unasked();
+                }
+                Seen::Asked { .. } | Seen::Stalled => is_news = true,
                 Seen::Used(used) => {
                     if let Some(work) = &mut self.work {
                         work.unbooked += used;
@@ -422,6 +427,9 @@ impl Keeper {
             }
             return;
         }
+        if self.is_busy_unasked() {
+            return;
+        }
         while let Some(message) = self.prompts.pop_front() {
             match self.ask(input, Work::prompt(), &message) {
                 Ok(()) => return,
@@ -447,6 +455,12 @@ impl Keeper {
             };
             self.transition(back).await;
         }
+    }
+
+    /// It works on something that it began by itself: the end of that is no end of a task.
+    fn is_busy_unasked(&self) -> bool {
+        let is_busy = matches!(self.pane.state(), PaneState::Working | PaneState::Blocked);
+        is_busy && self.work.is_none()
     }
 
     async fn claimed(&self) -> Option<Task> {
@@ -541,7 +555,7 @@ impl Keeper {
 
     /// Asks it something that is no task, now or once it is free.
     fn prompt(&mut self, input: &Input, message: String) -> Result<(), String> {
-        if self.work.is_none() {
+        if self.work.is_none() && !self.is_busy_unasked() {
             return self.ask(input, Work::prompt(), &message);
         }
         if self.prompts.len() >= MAX_PROMPTS {

@@ -217,3 +217,18 @@ fn a_pi_that_does_not_listen_gets_an_end_of_input_and_no_tasks() {
     let done = stands(&home, &task, TaskStatus::Done, LONG).task;
     assert_eq!(done.attempts, 1);
 }
+
+#[test]
+fn an_agent_that_began_something_by_itself_gets_its_task_afterwards() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    // Without --rpc it works at once, though nobody has asked it, and listens then.
+    let eager = ["--step-ms", "200", "--hold-secs", "600", "--emit-usage"];
+    spawn(&home, spawning("ada", &eager)).unwrap();
+    works(&home, "ada");
+    let task = create(&home, "Read the note");
+    let done = stands(&home, &task, TaskStatus::Done, LONG).task;
+    // Two runs, of which the second one is the task's.
+    assert_eq!(pane(&home, "ada").usage.input, 2 * ONE_RUN);
+    assert_eq!((done.usage.input, done.attempts), (ONE_RUN, 1));
+}
