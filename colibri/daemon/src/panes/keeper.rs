@@ -359,7 +359,7 @@ impl Keeper {
                 Seen::State { .. } => {
                     is_news = true;
                     // Also after something that nobody had asked it for.
-                    is_free |= !self.is_busy_unasked();
+                    is_free |= self.is_free();
                 }
                 Seen::Asked { .. } | Seen::Stalled => is_news = true,
                 Seen::Used(used) => {
@@ -427,7 +427,7 @@ impl Keeper {
             }
             return;
         }
-        if self.is_busy_unasked() {
+        if !self.is_free() {
             return;
         }
         while let Some(message) = self.prompts.pop_front() {
@@ -457,10 +457,11 @@ impl Keeper {
         }
     }
 
-    /// It works on something that it began by itself: the end of that is no end of a task.
-    fn is_busy_unasked(&self) -> bool {
+    /// Whether it can be asked something whose end is then told from others: it was asked nothing,
+    /// and has not begun anything by itself.
+    fn is_free(&self) -> bool {
         let is_busy = matches!(self.pane.state(), PaneState::Working | PaneState::Blocked);
-        is_busy && self.work.is_none()
+        self.work.is_none() && !is_busy
     }
 
     async fn claimed(&self) -> Option<Task> {
@@ -555,7 +556,7 @@ impl Keeper {
 
     /// Asks it something that is no task, now or once it is free.
     fn prompt(&mut self, input: &Input, message: String) -> Result<(), String> {
-        if self.work.is_none() && !self.is_busy_unasked() {
+        if self.is_free() {
             return self.ask(input, Work::prompt(), &message);
         }
         if self.prompts.len() >= MAX_PROMPTS {
