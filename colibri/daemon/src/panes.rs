@@ -316,13 +316,13 @@ impl Panes {
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))
     }
 
-    /// Brings an agent's pane in step with its session, which somebody else has changed.
+    /// Brings an agent and its pane in step with its session, which somebody else has compacted.
     async fn show_session(&self, agent: &Name, brief: SessionBrief) {
         let Ok((orders, pane)) = self.seat(agent) else {
             return;
         };
         let (done, is_done) = oneshot::channel();
-        if orders.send(Order::Show(done)).is_ok() && is_done.await.is_ok() {
+        if orders.send(Order::Compacted(done)).is_ok() && is_done.await.is_ok() {
             return;
         }
         // Its keeper has ended with it, so nobody else writes the pane.

@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Compacting,
     /// The log is shorter, or could not be made so.
     Compacted { usage: Usage, retries: bool },
+    /// A compaction that it was told to do is over, well or not.
+    CompactedAsTold,
     /// It asks its operator something and waits.
     Asked {
         id: String,
@@ -210,11 +212,13 @@ struct Response {
     data: Option<Value>,
 }
 
-/// A `response` line: only a prompt's fate concerns a pane.
+/// A `response` line: only what became of a prompt or a compaction concerns a pane.
 pub(crate) fn response(line: &Fields<'_>) -> Outcome {
     line.event(|said: Response| {
-        if !matches!(said.command.as_str(), "prompt" | "parse") {
-            return Event::Other;
+        match said.command.as_str() {
+            "prompt" | "parse" => {}
+            "compact" => return Event::CompactedAsTold,
+            _ => return Event::Other,
         }
         let disposition = said.data.as_ref().and_then(|data| data.get("disposition"));
         match said.success {

@@ -52,6 +52,12 @@ pub enum Input<'a> {
         /// Names the command in its response.
         id: &'a str,
     },
+    /// Shorten the log that you send to your model. What it is asked before
+    /// [`crate::Change::Compacted`] might be lost.
+    Compact {
+        /// Names the command in its response.
+        id: &'a str,
+    },
     /// The answer to a question; tell [`crate::Pane::answered`], too.
     Answer {
         /// The id in [`crate::Change::Asked`].
@@ -86,7 +92,8 @@ impl Input<'_> {
                 json!({"id": id, "type": "prompt", "message": message})
             }
             (Self::Abort { id }, _) => json!({"id": id, "type": "abort"}),
-            (Self::Answer { .. }, Runtime::Zot) => return None,
+            (Self::Compact { id }, Runtime::Pi) => json!({"id": id, "type": "compact"}),
+            (Self::Compact { .. }, _) | (Self::Answer { .. }, Runtime::Zot) => return None,
             (Self::Answer { question, answer }, Runtime::Pi | Runtime::Local) => {
                 let mut fields = Map::new();
                 fields.insert("type".to_owned(), json!("extension_ui_response"));
@@ -150,6 +157,18 @@ mod tests {
         );
         for runtime in [Runtime::Zot, Runtime::Local] {
             assert_eq!(told(runtime), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn only_pi_is_told_to_compact() {
+        let compact = Input::Compact { id: "c-1" };
+        assert_eq!(
+            read(compact, Runtime::Pi),
+            json!({"id": "c-1", "type": "compact"})
+        );
+        for runtime in [Runtime::Zot, Runtime::Local] {
+            assert_eq!(compact.line(runtime), None);
         }
     }
 

@@ -71,6 +71,8 @@ pub enum Change {
     },
     /// What it was asked to do was called off.
     Aborted,
+    /// It has compacted its log as it was told to in [`crate::Input::Compact`], or could not.
+    Compacted,
     /// It did not take a prompt.
     Refused {
         /// The prompt's id, as it was given in [`crate::Input::Prompt`].
@@ -464,6 +466,7 @@ impl Pane {
                     *since = Some(now);
                 }
             }
+            Event::CompactedAsTold => changes.push(Change::Compacted),
             Event::RunEnded { stop, next } => {
                 self.stop = stop.or(self.stop.take());
                 self.tools.clear();

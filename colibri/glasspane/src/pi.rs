@@ -371,6 +371,16 @@ mod tests {
     }
 
     #[test]
+    fn a_compaction_that_was_told_ends_with_its_response_either_way() {
+        for line in [
+            r#"{"id":"c-1","type":"response","command":"compact","success":true,"data":{}}"#,
+            r#"{"type":"response","command":"compact","success":false,"error":"Nothing to compact"}"#,
+        ] {
+            assert_eq!(event(line), Event::CompactedAsTold, "{line}");
+        }
+    }
+
+    #[test]
     fn a_summary_is_paid_for_too() {
         let line = r#"{"type":"compaction_end","reason":"overflow","willRetry":true,
             "result":{"summary":"s","usage":{"input":5,"output":7,"cost":{"total":0.25}}}}"#;

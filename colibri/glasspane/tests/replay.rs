@@ -43,6 +43,7 @@ fn told(changes: &[Change], out: &mut String) {
                 why,
                 may_pass: true,
             } => format!("failed for now: {why}"),
+            Change::Compacted => "compacted".to_owned(),
             Change::Aborted => "aborted".to_owned(),
             Change::Refused { id, why } => format!("refused {id:?}: {why}"),
         };

@@ -35,6 +35,9 @@ const MAX_RESULT: usize = 16 * 1024;
 /// Most prompts that wait until an agent is free.
 const MAX_PROMPTS: usize = 32;
 
+/// Names a compaction, which is no work that anybody asked for but has to end like it.
+const COMPACTION: &str = "compact";
+
 /// What a keeper is told.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -44,6 +47,8 @@ pub(super) enum Order {
     Moved(Uuid),
     /// Show its session anew, which somebody else has changed; answered when that is done.
     Show(oneshot::Sender<()>),
+    /// The same, and its session was compacted: so is what the agent itself remembers.
+    Compacted(oneshot::Sender<()>),
     /// Ask it this, once it is free; the answer is whether it can be asked.
     Prompt(String, oneshot::Sender<Result<(), String>>),
     /// Answer what it asks; the answer is whether it can be answered.
@@ -68,6 +73,8 @@ pub(super) struct Keeper {
     work: Option<Work>,
     /// What it is asked as soon as it is free, before it gets its next task.
     prompts: VecDeque<String>,
+    /// Its session was compacted, and the agent is told to do the same before anything else.
+    is_to_compact: bool,
     /// Those who wait for its end.
     stops: Vec<oneshot::Sender<()>>,
 }
@@ -100,8 +107,16 @@ impl Work {
     }
 
     fn prompt() -> Self {
+        Self::other("prompt")
+    }
+
+    fn compaction() -> Self {
+        Self::other(COMPACTION)
+    }
+
+    fn other(id: &str) -> Self {
         Self {
-            id: "prompt".to_owned(),
+            id: id.to_owned(),
             task_id: None,
             attempt: 0,
             is_called_off: false,
@@ -139,6 +154,7 @@ impl Keeper {
             shown: shown.clone(),
             work: None,
             prompts: VecDeque::new(),
+            is_to_compact: false,
             stops: Vec::new(),
         };
         (keeper, shown)
@@ -249,6 +265,11 @@ impl Keeper {
                         }
                     }
                     Some(Order::Show(done)) => self.show_session(done),
+                    Some(Order::Compacted(done)) => {
+                        self.show_session(done);
+                        self.is_to_compact = true;
+                        self.look(&input).await;
+                    }
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
                         let _ = taken.send(self.prompt(&input, message));
@@ -333,6 +354,10 @@ impl Keeper {
             match order {
                 Some(Order::Look | Order::Moved(_)) => {}
                 Some(Order::Show(done)) => self.show_session(done),
+                Some(Order::Compacted(done)) => {
+                    self.show_session(done);
+                    self.is_to_compact = true;
+                }
                 Some(Order::Prompt(_, taken) | Order::Answer(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
@@ -353,6 +378,14 @@ impl Keeper {
         for change in seen {
             // The session first: who sees a task done finds in the session what was said of it.
             for news in self.record.hear(&change) {
+                let compacted = matches!(
+                    news,
+                    Change::Session {
+                        escalated: None,
+                        ..
+                    }
+                );
+                self.is_to_compact |= compacted;
                 self.board.tell(news);
             }
             match change {
@@ -388,6 +421,12 @@ impl Keeper {
                         .await;
                     is_free = true;
                 }
+                Seen::Compacted => {
+                    if self.work.as_ref().is_some_and(|work| work.id == COMPACTION) {
+                        self.work = None;
+                        is_free = true;
+                    }
+                }
                 Seen::Refused { id, why } => {
                     // One that could not even be read has no name.
                     let is_it = |work: &Work| id.as_deref().is_none_or(|id| id == work.id);
@@ -406,8 +445,9 @@ impl Keeper {
         }
     }
 
-    /// Gives it what comes next once it is free, a prompt or the task that the board has for it; or
-    /// calls its work off when the board has called the task off, taken it away or ended it.
+    /// Gives it what comes next once it is free: a compaction, a prompt, or the task that the board
+    /// has for it. Or calls its work off when the board has called the task off, taken it away or
+    /// ended it.
     async fn look(&mut self, input: &Input) {
         if let Some(work) = &mut self.work {
             let Some(task_id) = work.task_id.filter(|_| !work.is_called_off) else {
@@ -428,6 +468,9 @@ impl Keeper {
             return;
         }
         if !self.is_free() {
+            return;
+        }
+        if std::mem::take(&mut self.is_to_compact) && self.compact(input) {
             return;
         }
         while let Some(message) = self.prompts.pop_front() {
@@ -594,6 +637,21 @@ impl Keeper {
         let seen = self.pane.answered(&question, Timestamp::now());
         self.follow(seen, Some(input)).await;
         Ok(())
+    }
+
+    /// Has it compact what it remembers, as its session was; whether it does.
+    fn compact(&mut self, input: &Input) -> bool {
+        let work = Work::compaction();
+        let compact = Said::Compact { id: &work.id };
+        let Some(line) = compact.line(self.spawn.runtime) else {
+            return false;
+        };
+        if let Err(error) = input.send(line) {
+            tracing::warn!(agent = %self.spawn.name, "compacting what it remembers: {error}");
+            return false;
+        }
+        self.work = Some(work);
+        true
     }
 
     /// Asks it something, which begins a turn of its session.

@@ -81,7 +81,11 @@ impl Record {
                 self.write(|session, limits| session.tool_result(tool, text, limits));
             }
             Seen::Finished | Seen::Failed { .. } | Seen::Aborted => return self.end_turn(),
-            Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled | Seen::Refused { .. } => {}
+            Seen::State { .. }
+            | Seen::Asked { .. }
+            | Seen::Stalled
+            | Seen::Compacted
+            | Seen::Refused { .. } => {}
         }
         Vec::new()
     }
