@@ -17,7 +17,7 @@ use colibri_protocol::{
     PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief, SessionSnapshot,
     Snapshot, SpawnAgent, StopAgent, TaskStatus, variable,
 };
-use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawner};
+use colibri_spawner::{Environment, Leash, Log, Program, SpawnError, Spawned, Spawner};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::keeper::{Keeper, Order};
+use self::record::Record;
 use crate::board::Board;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -103,33 +104,53 @@ impl Panes {
     ) -> Result<PaneSnapshot, ReplyError> {
         spawn.check()?;
         self.refuse_second(&spawn.name)?;
-        let program = self.program(&spawn)?;
-        let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
-        let agent_id = match self.register(&spawn, program.listens, actor).await {
-            Ok(agent_id) => agent_id,
+        // Before the process, which is told to remember where its session does.
+        let mut record = Record::new(Arc::clone(&self.sessions), spawn.name.clone());
+        record.open(mode, spawn.prompt.as_deref());
+        let (program, spawned, agent_id) = match self.start(&spawn, record.session(), actor).await {
+            Ok(started) => started,
             Err(error) => {
-                spawned.agent.ask_to_stop(Some(Duration::ZERO));
+                record.close();
                 return Err(error);
             }
         };
-        let (orders, ordered) = mpsc::unbounded_channel();
-        let first = spawn.prompt.take();
-        let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, ordered);
-        let name = keeper.name().clone();
+        let name = spawn.name.clone();
         let mut seats = self.seats();
         if is_running(seats.get(&name)) {
             spawned.agent.ask_to_stop(Some(Duration::ZERO));
+            record.close();
             return Err(runs_already(&name));
         }
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let first = spawn.prompt.take();
+        let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, record, ordered);
         let snapshot = pane.borrow().clone();
         let seat = Seat {
             agent_id,
             orders,
             pane,
-            keeper: tokio::spawn(keeper.keep(spawned, first, mode)),
+            keeper: tokio::spawn(keeper.keep(spawned, first)),
         };
         seats.insert(name, seat);
         Ok(snapshot)
+    }
+
+    /// An agent's process, and who it is on the board.
+    async fn start(
+        &self,
+        spawn: &SpawnAgent,
+        session: Option<Uuid>,
+        actor: &str,
+    ) -> Result<(Program, Spawned, Uuid), ReplyError> {
+        let program = self.program(spawn, session)?;
+        let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
+        match self.register(spawn, program.listens, actor).await {
+            Ok(agent_id) => Ok((program, spawned, agent_id)),
+            Err(error) => {
+                spawned.agent.ask_to_stop(Some(Duration::ZERO));
+                Err(error)
+            }
+        }
     }
 
     /// Stops an agent with everything that it has started. One that has ended stays so.
@@ -342,7 +363,9 @@ impl Panes {
         }
     }
 
-    fn program(&self, spawn: &SpawnAgent) -> Result<Program, ReplyError> {
+    /// What is started. An agent of ours in a folder of its own remembers with its session: when that
+    /// goes on, so does it. (`pi` would go on in the folder of before, wherever it is started.)
+    fn program(&self, spawn: &SpawnAgent, session: Option<Uuid>) -> Result<Program, ReplyError> {
         let home = self.folder.join(spawn.name.as_str());
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
         let make = |folder: &Path| {
@@ -372,6 +395,13 @@ impl Panes {
         };
         program.listens = colibri_glasspane::listens(spawn.runtime, &args);
         program.args = args.into_iter().map(Into::into).collect();
+        if let (Some(session), None, None) = (session, &spawn.args, &spawn.cwd) {
+            let memory = home.join("memory");
+            make(&memory)?;
+            let file = memory.join(format!("{session}.jsonl"));
+            let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
+            program.args.extend(arguments);
+        }
         Ok(program)
     }
 

@@ -1,5 +1,8 @@
 //! What is written to an agent's standard input.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use colibri_protocol::Runtime;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +36,15 @@ pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<Str
         Runtime::Pi => ["--provider", provider, "--model", model]
             .map(str::to_owned)
             .to_vec(),
+        Runtime::Zot | Runtime::Local => Vec::new(),
+    }
+}
+
+/// The arguments with which an agent remembers in this file, and goes on from there when the file is
+/// there. Of the others' memories nobody but they themselves knows.
+pub fn session_arguments(runtime: Runtime, file: &Path) -> Vec<OsString> {
+    match runtime {
+        Runtime::Pi => vec!["--session".into(), file.into()],
         Runtime::Zot | Runtime::Local => Vec::new(),
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use colibri_glasspane::{Answer as Reply, Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Answer, AnswerAgent, Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, PaneState,
-    SpawnAgent, Task, TaskStatus, TransitionTask, Usage,
+    Answer, AnswerAgent, Change, Heartbeat, ListTasks, PaneSnapshot, PaneState, SpawnAgent, Task,
+    TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
@@ -126,13 +126,15 @@ impl Work {
 }
 
 impl Keeper {
-    /// A keeper with what others see of its agent, which has begun as `spawned`.
+    /// A keeper with what others see of its agent, which has begun as `spawned` and goes on with, or
+    /// begins, the session of `record`.
     pub(super) fn new(
         panes: &Panes,
         spawned: &Spawned,
         agent_id: Uuid,
         spawn: SpawnAgent,
         program: Program,
+        record: Record,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> (Self, watch::Sender<PaneSnapshot>) {
         let now = Timestamp::now();
@@ -140,7 +142,6 @@ impl Keeper {
         let mut pane = Pane::new(id, spawn.name.as_str(), spawn.runtime, now);
         note_process(&mut pane, spawned);
         let shown = watch::Sender::new(pane.snapshot(now));
-        let record = Record::new(Arc::clone(&panes.sessions), spawn.name.clone());
         let keeper = Self {
             board: Arc::clone(&panes.board),
             spawner: panes.spawner.clone(),
@@ -157,21 +158,12 @@ impl Keeper {
             is_to_compact: false,
             stops: Vec::new(),
         };
+        keeper.show(false);
         (keeper, shown)
     }
 
-    pub(super) fn name(&self) -> &Name {
-        &self.spawn.name
-    }
-
     /// The agent's whole life, which has begun with `spawned`.
-    pub(super) async fn keep(
-        mut self,
-        spawned: Spawned,
-        mut first: Option<String>,
-        mode: CostMode,
-    ) {
-        self.record.open(mode, first.as_deref());
+    pub(super) async fn keep(mut self, spawned: Spawned, mut first: Option<String>) {
         let policy = RestartPolicy {
             when: if self.spawn.restart {
                 When::Always

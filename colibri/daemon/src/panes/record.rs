@@ -6,6 +6,7 @@ use colibri_glasspane::Change as Seen;
 use colibri_protocol::{Change, CostMode, Name, SessionBrief, Usage};
 use colibri_session::{Action, Limits, Session, SessionError};
 use tokio::task::block_in_place;
+use uuid::Uuid;
 
 use crate::sessions::{Sessions, Shared, lock};
 
@@ -57,6 +58,11 @@ impl Record {
                 self.shown.problem = Some(format!("there is no session: {problem}"));
             }
         }
+    }
+
+    /// The session, when there is one.
+    pub(super) fn session(&self) -> Option<Uuid> {
+        self.shown.brief.map(|brief| brief.session)
     }
 
     /// The agent was asked this.

@@ -10,7 +10,7 @@ use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
     Command, CreateTask, ErrorKind, NoFields, PaneSnapshot, PaneState, Runtime, SendPrompt,
-    Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    SessionBrief, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -331,7 +331,8 @@ fn real_pi_does_a_task_of_the_board() {
         args: None,
         ..spawning("atlas", &[])
     };
-    spawn(&home, atlas).unwrap();
+    let id = |session: SessionBrief| session.session;
+    spawn(&home, atlas.clone()).unwrap();
     let task = create(&home, "What does note.txt say?");
     let done = stands(&home, &task, TaskStatus::Done, patience).task;
     assert_eq!(done.result.as_deref(), Some("The note is read."));
@@ -339,6 +340,19 @@ fn real_pi_does_a_task_of_the_board() {
     assert_eq!(server.asked()[0].key.as_deref(), Some(key));
     let stopped = stop(&home, "atlas");
     assert_eq!((stopped.malformed, stopped.turns), (0, 2), "{stopped:?}");
+    // Started again, it goes on with its session, and knows what it was asked before.
+    spawn(&home, atlas).unwrap();
+    assert_eq!(
+        pane(&home, "atlas").session.map(id),
+        stopped.session.map(id)
+    );
+    let next = create(&home, "And now?");
+    stands(&home, &next, TaskStatus::Done, patience);
+    let last = server.asked().last().unwrap().body["messages"].to_string();
+    for asked in ["What does note.txt say?", "And now?"] {
+        assert!(last.contains(asked), "{last}");
+    }
+    stop(&home, "atlas");
     // The key is in no list of processes, no log and not in the database.
     let kept = [
         home.database(),
