@@ -265,12 +265,14 @@ fn asked(dialog: Dialog) -> Event {
     ) {
         return Event::Other;
     }
-    let choices = dialog.options.map(|options| options.join(" | "));
-    let texts = [dialog.title, dialog.message, choices];
-    let question: Vec<String> = texts.into_iter().flatten().collect();
+    let texts = [dialog.title, dialog.message];
+    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    let choices = dialog
+        .options
+        .map(|options| format!(" [{}]", options.join(" | ")));
     Event::Asked {
         id: dialog.id,
-        question: question.join(": "),
+        question: texts.join(": ") + &choices.unwrap_or_default(),
         timeout: dialog.timeout,
     }
 }
@@ -337,7 +339,7 @@ mod tests {
             event(select),
             Event::Asked {
                 id: "q-3".into(),
-                question: "Allow it?: Once | Always".into(),
+                question: "Allow it? [Once | Always]".into(),
                 timeout: None
             }
         );

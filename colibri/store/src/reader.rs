@@ -131,8 +131,8 @@ impl Reader {
         Ok(TaskDetails { task, events })
     }
 
-    /// What queued tasks need that are not in a pause: every set of capabilities that occurs among them, at most `limit`.
-    /// Jumps from set to set, however many tasks there are of each.
+    /// What queued tasks need that are not in a pause: every set of capabilities that occurs among
+    /// them, at most `limit`. Jumps from set to set, however many tasks there are of each.
     ///
     /// # Errors
     /// When SQLite refuses.
