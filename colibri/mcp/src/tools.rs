@@ -1,9 +1,9 @@
 //! Which commands are tools, and how each describes itself to a model.
 
 use colibri_protocol::{
-    AnswerAgent, CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask, Heartbeat,
-    IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, RetryTask, SendPrompt, SetCostMode,
-    SpawnAgent, StopAgent, TransitionTask,
+    AnswerAgent, CancelTask, ClaimTask, Command, CompactSession, CreateTask, GetSession, GetTask,
+    Heartbeat, IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, RetryTask, SendPrompt,
+    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -104,7 +104,10 @@ impl Row {
         let annotations = ToolAnnotations::new()
             .read_only(self.effect == Effect::Looks)
             .destructive(self.effect == Effect::Ends)
-            .open_world(matches!(self.command, "spawn-agent" | "send-prompt" | "answer-agent"));
+            .open_world(matches!(
+                self.command,
+                "spawn-agent" | "send-prompt" | "answer-agent"
+            ));
         Tool::new(self.name(), description_of(self.command), input).with_annotations(annotations)
     }
 }

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    AnswerAgent, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind, GetSession,
-    GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill, RemoveJob,
-    ReplyError, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AnswerAgent, Backup, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, ErrorKind,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill,
+    RemoveJob, ReplyError, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
+    TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
