@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use colibri_protocol::client::Client;
 use colibri_protocol::{
-    AgentLog, CancelTask, Capability, ClaimTask, Command, CompactSession, CostMode, CreateJob,
-    CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Missed, Name,
-    NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError, Runtime, Schedule,
-    SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus, TransitionTask, Usage, place,
+    AgentLog, Answer, AnswerAgent, CancelTask, Capability, ClaimTask, Command, CompactSession,
+    CostMode, CreateJob, CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask,
+    ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
+    RetryTask, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus,
+    TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -99,6 +100,9 @@ pub(crate) enum Verb {
     /// Call a task off that has not ended
     #[command(after_help = "Example:\n  colibri cancel-task ID --reason 'the disk is full'")]
     CancelTask(Cancel),
+    /// Put a task that failed or was called off back into the queue, or end its pause
+    #[command(after_help = "Example:\n  colibri retry-task ID")]
+    RetryTask(OneTask),
     /// Make an agent known, or update it
     #[command(after_help = "Example:\n  colibri register-agent --name atlas-pi \
         --capability code")]
@@ -137,6 +141,15 @@ pub(crate) enum Verb {
     #[command(after_help = "Works for agents that have ended, too.\n\n\
         Example:\n  colibri agent-log atlas --lines 20 --follow")]
     AgentLog(Written),
+    /// Answer what a blocked agent asks, so that it works on
+    #[command(
+        override_usage = "colibri answer-agent [OPTIONS] <NAME> \
+        <TEXT|--confirm <YES|NO>|--cancel>",
+        after_help = "Examples:\n  \
+        colibri answer-agent atlas 'Only once'\n  \
+        colibri answer-agent atlas --confirm yes"
+    )]
+    AnswerAgent(Answering),
     /// Show how long an agent's session is, what it cost and what became of it
     #[command(
         after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
@@ -337,8 +350,8 @@ pub(crate) struct NewAgent {
     #[arg(long, value_name = "NAME")]
     host: Option<Name>,
 
-    /// Most tasks that the scheduler lets it hold at once, 1 to 64 [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Most tasks that the scheduler lets it hold at once, 0 to 64 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
     slots: Option<u32>,
 }
 
@@ -463,6 +476,30 @@ pub(crate) struct Written {
     /// Go on and show what is written from now on, until the daemon or you end it
     #[arg(long)]
     follow: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(id = "answer", required = true, multiple = false, args = ["text", "confirm", "cancel"])]
+pub(crate) struct Answering {
+    /// The agent's name
+    #[arg(value_name = "NAME")]
+    agent: Name,
+
+    /// A text, or one of the choices
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+
+    /// Yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = colibri_protocol::switch)]
+    confirm: Option<bool>,
+
+    /// That no answer will come
+    #[arg(long)]
+    cancel: bool,
+
+    /// Which question, by its id [default: the one that is shown]
+    #[arg(long, value_name = "ID")]
+    question: Option<String>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -641,6 +678,7 @@ impl Verb {
                 cancel.check()?;
                 Command::CancelTask(cancel)
             }
+            Self::RetryTask(OneTask { task_id }) => Command::RetryTask(RetryTask { task_id }),
             Self::RegisterAgent(new) => {
                 let new = RegisterAgent {
                     name: new.name,
@@ -670,6 +708,20 @@ impl Verb {
                 lines,
                 after: None,
             }),
+            Self::AnswerAgent(given) => {
+                let answer = AnswerAgent {
+                    answer: match given.text {
+                        Some(text) => Answer::Text(text),
+                        None if given.cancel => Answer::Cancelled,
+                        // One of the three is there.
+                        None => Answer::Confirmed(given.confirm.unwrap_or_default()),
+                    },
+                    agent: given.agent,
+                    question: given.question,
+                };
+                answer.check()?;
+                Command::AnswerAgent(answer)
+            }
             Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {
                 let compact = CompactSession { session, summary };

@@ -31,7 +31,8 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         | Verb::IntakeTask(_)
         | Verb::ClaimTask(_)
         | Verb::TransitionTask(_)
-        | Verb::CancelTask(_) => one_task(&read(data)?),
+        | Verb::CancelTask(_)
+        | Verb::RetryTask(_) => one_task(&read(data)?),
         Verb::ListTasks(_) => tasks(&read(data)?, &TimeZone::system()),
         Verb::GetTask(_) => details(&read(data)?, &TimeZone::system()),
         Verb::RegisterAgent(_) | Verb::Heartbeat(_) => {
@@ -44,7 +45,8 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         | Verb::SpawnLocal(_)
         | Verb::StopAgent(_)
         | Verb::DismissPane(_)
-        | Verb::SendPrompt(_) => {
+        | Verb::SendPrompt(_)
+        | Verb::AnswerAgent(_) => {
             let pane: PaneSnapshot = read(data)?;
             format!("{} {}\n", pane.agent, doing(&pane))
         }

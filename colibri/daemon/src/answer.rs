@@ -89,6 +89,12 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
                 move |batch: &mut Batch<'_>, now| batch.cancel_task(cancel, &actor, lease, now);
             change(service, called_off).await
         }
+        Command::RetryTask(which) => {
+            change(service, move |batch, now| {
+                batch.retry_task(&which, &actor, now)
+            })
+            .await
+        }
         Command::RegisterAgent(new) => {
             new.check()?;
             let host = host_name(&service.config.host)?;
@@ -109,6 +115,7 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
         Command::StopAgent(which) => data(service.panes.stop(&which).await?),
         Command::DismissPane(which) => data(service.panes.dismiss(which)?),
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::AnswerAgent(given) => data(service.panes.answer(given).await?),
         Command::AgentLog(which) => data(service.panes.log(which).await?),
         Command::GetSession(which) => data(get_session(which, rights, service).await?),
         Command::CompactSession(which) => {
@@ -239,7 +246,10 @@ async fn get_session(
 /// old, and a million parked tasks need not be written again because an agent came or went.
 fn park(task: &mut Task, agents: &[Agent]) {
     if task.status == TaskStatus::Queued {
-        task.parked = assign::why_parked(&task.capabilities, agents);
+        task.parked = match task.not_before {
+            Some(at) => Some(format!("an attempt failed; it is tried again at {at}")),
+            None => assign::why_parked(&task.capabilities, agents),
+        };
     }
 }
 

@@ -54,7 +54,11 @@ pub(crate) fn why_parked(needs: &BTreeSet<Capability>, agents: &[Agent]) -> Opti
     if agents.is_empty() {
         return Some("no agent is registered".to_owned());
     }
-    let able: Vec<&Agent> = agents.iter().filter(|agent| can_do(agent, needs)).collect();
+    let mut takers = agents.iter().filter(|agent| agent.slots > 0).peekable();
+    if takers.peek().is_none() {
+        return Some("no agent takes tasks".to_owned());
+    }
+    let able: Vec<&Agent> = takers.filter(|agent| can_do(agent, needs)).collect();
     if able.is_empty() {
         let needs: Vec<String> = needs.iter().map(|one| format!("`{one}`")).collect();
         let all = if needs.len() > 1 { "all of " } else { "" };
@@ -163,6 +167,10 @@ mod tests {
             why("gpu freebsd", std::slice::from_ref(&one)).unwrap(),
             "no agent has all of `freebsd`, `gpu`"
         );
+        one.slots = 0;
+        let none = why("", std::slice::from_ref(&one));
+        assert_eq!(none.unwrap(), "no agent takes tasks");
+        one.slots = 1;
         one.holds = 1;
         assert!(
             why("gpu", std::slice::from_ref(&one))
@@ -183,7 +191,7 @@ mod tests {
     }
 
     fn any_agents() -> impl Strategy<Value = Vec<Agent>> {
-        proptest::collection::vec((any_set(), 0_u32..3, 1_u32..4, any::<bool>()), 0..8).prop_map(
+        proptest::collection::vec((any_set(), 0_u32..3, 0_u32..4, any::<bool>()), 0..8).prop_map(
             |all| {
                 all.into_iter()
                     .enumerate()

@@ -5,8 +5,8 @@
 //! bind, remove), [`board`] (the threads around the database), [`server`] and
 //! [`connection`] (clients, with the memory that [`budget`] lets them take),
 //! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
-//! [`scheduler`] (with [`assign`] and [`clockwork`], which only reckon),
-//! [`panes`] (the agents that it runs), [`door`] (their sockets),
+//! [`scheduler`] (with [`assign`], [`clock`] and [`clockwork`], which only
+//! reckon), [`panes`] (the agents that it runs), [`door`] (their sockets),
 //! [`sessions`] (what these said and did) and [`skills`] (what they can read),
 //! [`health`].
 
@@ -15,6 +15,7 @@ mod answer;
 mod assign;
 mod board;
 mod budget;
+mod clock;
 mod clockwork;
 mod config;
 mod connection;

@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use colibri_protocol::{
-    AgentLog, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind, GetSession,
-    LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt, SessionBrief,
-    SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus, place, variable,
+    AgentLog, AnswerAgent, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind,
+    GetSession, LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt,
+    SessionBrief, SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus, place, variable,
 };
 use colibri_spawner::{
-    Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawner,
+    Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawned, Spawner,
 };
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 use self::blank::Keys;
 use self::keeper::{Keeper, Order};
+use self::record::Record;
 use crate::board::Board;
 use crate::config::Config;
 use crate::door::Doors;
@@ -129,40 +130,63 @@ impl Panes {
     ) -> Result<PaneSnapshot, ReplyError> {
         spawn.check()?;
         self.refuse_second(&spawn.name)?;
-        // Before the agent: it need not wait for its socket.
+        // Before the process, which is told where its socket is, and to remember where its session does.
         let door = self.doors.make(&spawn.name)?;
-        let program = self.program(&spawn, door.path())?;
-        let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
-        let agent_id = match self.register(&spawn, actor).await {
-            Ok(agent_id) => agent_id,
+        let mut record = Record::new(Arc::clone(&self.sessions), spawn.name.clone());
+        record.open(mode, spawn.prompt.as_deref());
+        let started = self
+            .start(&spawn, door.path(), record.session(), actor)
+            .await;
+        let (program, spawned, agent_id) = match started {
+            Ok(started) => started,
             Err(error) => {
-                spawned.agent.ask_to_stop(Some(Duration::ZERO));
+                record.close();
                 return Err(error);
             }
         };
+        let name = spawn.name.clone();
         let identity = AgentIdentity {
             id: agent_id,
-            name: spawn.name.clone(),
+            name: name.clone(),
         };
         let door = self.doors.open(door, identity);
-        let (orders, ordered) = mpsc::unbounded_channel();
-        let first = spawn.prompt.take();
-        let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, ordered);
-        let name = keeper.name().clone();
         let mut seats = self.seats();
         if is_running(seats.get(&name)) {
             spawned.agent.ask_to_stop(Some(Duration::ZERO));
+            record.close();
             return Err(runs_already(&name));
         }
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let first = spawn.prompt.take();
+        let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, record, ordered);
         let snapshot = pane.borrow().clone();
         let seat = Seat {
             agent_id,
             orders,
             pane,
-            keeper: tokio::spawn(keeper.keep(spawned, door, first, mode)),
+            keeper: tokio::spawn(keeper.keep(spawned, door, first)),
         };
         seats.insert(name, seat);
         Ok(snapshot)
+    }
+
+    /// An agent's process, and who it is on the board.
+    async fn start(
+        &self,
+        spawn: &SpawnAgent,
+        socket: &Path,
+        session: Option<Uuid>,
+        actor: &str,
+    ) -> Result<(Program, Spawned, Uuid), ReplyError> {
+        let program = self.program(spawn, socket, session)?;
+        let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
+        match self.register(spawn, program.listens, actor).await {
+            Ok(agent_id) => Ok((program, spawned, agent_id)),
+            Err(error) => {
+                spawned.agent.ask_to_stop(Some(Duration::ZERO));
+                Err(error)
+            }
+        }
     }
 
     /// Stops an agent with everything that it has started. One that has ended stays so.
@@ -203,9 +227,30 @@ impl Panes {
     /// `not-found`, or `conflict` when it does not run or does not read.
     pub(crate) async fn prompt(&self, prompt: SendPrompt) -> Result<PaneSnapshot, ReplyError> {
         prompt.check()?;
-        let (orders, pane) = self.seat(&prompt.agent)?;
+        let message = prompt.message;
+        self.hand(&prompt.agent, |taken| Order::Prompt(message, taken))
+            .await
+    }
+
+    /// Answers what an agent asks.
+    ///
+    /// # Errors
+    /// `not-found`, or `conflict` when it does not run, asks nothing or does not read.
+    pub(crate) async fn answer(&self, given: AnswerAgent) -> Result<PaneSnapshot, ReplyError> {
+        given.check()?;
+        let agent = given.agent.clone();
+        self.hand(&agent, |taken| Order::Answer(given, taken)).await
+    }
+
+    /// Hands an agent something, which its keeper may refuse.
+    async fn hand(
+        &self,
+        agent: &Name,
+        order: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Order,
+    ) -> Result<PaneSnapshot, ReplyError> {
+        let (orders, pane) = self.seat(agent)?;
         let (taken, is_taken) = oneshot::channel();
-        let order = Order::Prompt(prompt.message, taken);
+        let order = order(taken);
         let outcome = match orders.send(order) {
             Ok(()) => is_taken.await.ok(),
             Err(_) => None,
@@ -215,10 +260,7 @@ impl Panes {
             Some(Err(problem)) => Err(ReplyError::new(ErrorKind::Conflict, problem)),
             None => Err(ReplyError::new(
                 ErrorKind::Conflict,
-                format!(
-                    "agent {} does not run; start it with spawn-agent",
-                    prompt.agent
-                ),
+                format!("agent {agent} does not run; start it with spawn-agent"),
             )),
         }
     }
@@ -345,12 +387,15 @@ impl Panes {
             };
             match change {
                 Ok(Change::Task {
-                    status: TaskStatus::Claimed | TaskStatus::Cancelled,
+                    status: TaskStatus::Claimed,
                     agent_id: Some(agent_id),
                     ..
-                }) => self.look(|seat| seat.agent_id == agent_id),
+                }) => self.order(|seat| seat.agent_id == agent_id, || Order::Look),
+                // One that was taken away does not say from whom. Those who do not have it need not
+                // read anything to know.
+                Ok(Change::Task { task_id, .. }) => self.order(|_| true, || Order::Moved(task_id)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => self.look(|_| true),
+                Err(RecvError::Lagged(_)) => self.order(|_| true, || Order::Look),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -395,13 +440,13 @@ impl Panes {
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))
     }
 
-    /// Brings an agent's pane in step with its session, which somebody else has changed.
+    /// Brings an agent and its pane in step with its session, which somebody else has compacted.
     async fn show_session(&self, agent: &Name, brief: SessionBrief) {
         let Ok((orders, pane)) = self.seat(agent) else {
             return;
         };
         let (done, is_done) = oneshot::channel();
-        if orders.send(Order::Show(done)).is_ok() && is_done.await.is_ok() {
+        if orders.send(Order::Compacted(done)).is_ok() && is_done.await.is_ok() {
             return;
         }
         // Its keeper has ended with it, so nobody else writes the pane.
@@ -414,14 +459,21 @@ impl Panes {
         });
     }
 
-    fn look(&self, whom: impl Fn(&Seat) -> bool) {
+    fn order(&self, whom: impl Fn(&Seat) -> bool, order: impl Fn() -> Order) {
         for seat in self.seats().values().filter(|seat| whom(seat)) {
             // Fails when it has ended.
-            let _ = seat.orders.send(Order::Look);
+            let _ = seat.orders.send(order());
         }
     }
 
-    fn program(&self, spawn: &SpawnAgent, socket: &Path) -> Result<Program, ReplyError> {
+    /// What is started. An agent of ours in a folder of its own remembers with its session: when that
+    /// goes on, so does it. (`pi` would go on in the folder of before, wherever it is started.)
+    fn program(
+        &self,
+        spawn: &SpawnAgent,
+        socket: &Path,
+        session: Option<Uuid>,
+    ) -> Result<Program, ReplyError> {
         let home = self.home(&spawn.name);
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
         let make = |folder: &Path| {
@@ -445,13 +497,19 @@ impl Panes {
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
         let mut program = Program::new(&spawn.program, environment, log_in(&home));
         program.directory = directory;
-        program.args = match &spawn.args {
-            Some(args) => args.iter().map(Into::into).collect(),
-            None => usual_arguments(spawn.runtime)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+        let args = match &spawn.args {
+            Some(args) => args.clone(),
+            None => usual_arguments(spawn.runtime),
         };
+        program.listens = colibri_glasspane::listens(spawn.runtime, &args);
+        program.args = args.into_iter().map(Into::into).collect();
+        if let (Some(session), None, None) = (session, &spawn.args, &spawn.cwd) {
+            let memory = home.join("memory");
+            make(&memory)?;
+            let file = memory.join(format!("{session}.jsonl"));
+            let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
+            program.args.extend(arguments);
+        }
         Ok(program)
     }
 
@@ -460,12 +518,18 @@ impl Panes {
         self.folder.join(name.as_str())
     }
 
-    async fn register(&self, spawn: &SpawnAgent, actor: &str) -> Result<Uuid, ReplyError> {
+    async fn register(
+        &self,
+        spawn: &SpawnAgent,
+        listens: bool,
+        actor: &str,
+    ) -> Result<Uuid, ReplyError> {
         let new = RegisterAgent {
             name: spawn.name.clone(),
             capabilities: spawn.capabilities.clone(),
             host: None,
-            slots: None,
+            // One that cannot be told anything is given nothing.
+            slots: (!listens).then_some(0),
         };
         let host = crate::answer::host_name(&self.host)?;
         let (lease, actor) = (self.lease, actor.to_owned());

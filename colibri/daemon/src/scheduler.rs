@@ -1,5 +1,6 @@
 //! The scheduler: makes the tasks of jobs that are due, takes tasks back from agents that are gone,
-//! and gives queued tasks to agents that can do them.
+//! ends the pauses of those that are to be tried again, and gives queued tasks to agents that can do
+//! them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
+use crate::clock::Moment;
 use crate::server::Service;
 use crate::stop::Stop;
 use crate::{assign, clockwork};
@@ -100,17 +102,18 @@ impl LastTick {
     }
 }
 
-/// Goes round until the daemon stops: every tick, when a job is due, and at once on a change that
-/// may matter.
+/// Goes round until the daemon stops: every tick, when a job is due or a pause over, and at once on
+/// a change that may matter.
 pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
     let tick = service.config.tick;
     let mut changes = service.board.changes();
+    let mut last = Moment::now();
     loop {
-        let pause = match round(&service).await {
-            Ok(next_job) => {
+        let pause = match round(&service, &mut last).await {
+            Ok(next) => {
                 let now = Timestamp::now();
                 service.last_tick.done(now);
-                let until = next_job.map(|at| at.duration_since(now));
+                let until = next.map(|at| at.duration_since(now));
                 until.map_or(tick, |until| tick.min(positive(until)))
             }
             Err(_) if stop.is_asked() => return,
@@ -151,17 +154,36 @@ async fn stir(changes: &mut Receiver<Change>) {
     }
 }
 
-/// One look at everything. Gives back when the next job is due.
-async fn round(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+/// One look at everything. Gives back when the next job is due or the next pause over.
+async fn round(service: &Service, last: &mut Moment) -> Result<Option<Timestamp>, ReplyError> {
     let begin = |what| service.last_tick.begin(what);
+    let now = Moment::now();
+    begin("following the clock");
+    follow_clock(service, *last, now).await?;
+    *last = now;
     begin("making the tasks of jobs");
     run_jobs(service).await?;
     begin("taking tasks back from agents that are gone");
-    take_back(service).await?;
+    take_back(service, now.wall).await?;
+    begin("ending pauses");
+    let next_try = end_pauses(service).await?;
     begin("giving tasks out");
     while give_out(service).await? >= AT_ONCE {}
-    let (next, _) = service.board.read(Reader::coming_jobs).await?;
-    Ok(next)
+    let (next_job, _) = service.board.read(Reader::coming_jobs).await?;
+    Ok(next_job.into_iter().chain(next_try).min())
+}
+
+/// After the clock was set nobody is as silent as it seems.
+async fn follow_clock(service: &Service, last: Moment, now: Moment) -> Result<(), ReplyError> {
+    let Some(by) = now.set_since(last) else {
+        return Ok(());
+    };
+    tracing::warn!("the clock was set by {by:#}: every lease has its full length again");
+    let lease = service.config.lease;
+    service
+        .board
+        .change(move |batch| batch.clock_was_set(by, lease, now.wall))
+        .await
 }
 
 async fn run_jobs(service: &Service) -> Result<(), ReplyError> {
@@ -200,9 +222,9 @@ async fn run_job(service: &Service, job: Job, now: Timestamp) -> Result<(), Repl
     Ok(())
 }
 
-async fn take_back(service: &Service) -> Result<(), ReplyError> {
+/// `now` is the moment for which it is known whether the clock was set.
+async fn take_back(service: &Service, now: Timestamp) -> Result<(), ReplyError> {
     loop {
-        let now = Timestamp::now();
         let taken = service
             .board
             .change(move |batch| batch.expire_leases(now))
@@ -212,6 +234,20 @@ async fn take_back(service: &Service) -> Result<(), ReplyError> {
         }
         tracing::warn!("{taken} task(s) of agents that gave no sign of life are taken back");
     }
+}
+
+/// Gives back when the next pause is over, of those that are not over now.
+async fn end_pauses(service: &Service) -> Result<Option<Timestamp>, ReplyError> {
+    let now = Timestamp::now();
+    let next = service.board.read(Reader::next_try).await?;
+    if next.is_none_or(|at| at > now) {
+        return Ok(next);
+    }
+    service
+        .board
+        .change(move |batch| batch.end_pauses(now))
+        .await?;
+    service.board.read(Reader::next_try).await
 }
 
 /// Gives out what can be; at most [`AT_ONCE`] tasks. Gives back how many were decided on.

@@ -73,7 +73,7 @@ impl Sessions {
     /// that goes on and has escalated keeps its dearer mode until somebody wants another.
     ///
     /// # Errors
-    /// Why the agent has no session, as a sentence.
+    /// Why the agent has no session, as a sentence; another of its name may have it.
     pub(crate) fn enter(
         &self,
         agent: &Name,
@@ -81,6 +81,10 @@ impl Sessions {
         prefix: String,
     ) -> Result<Shared, String> {
         let mut open = self.open();
+        let its = |book: &Shared| lock(book).session.agent() == agent.as_str();
+        if open.values().any(its) {
+            return Err(format!("agent {agent} runs already, and has it"));
+        }
         let folder = self.folder.join(agent.as_str()).join("sessions");
         make(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let newest = newest(&folder)
@@ -355,6 +359,10 @@ mod tests {
             sessions.leave(shared);
             (brief.session, brief.cost_mode)
         };
+        let shared = sessions.enter(&ada(), CostMode::Fast, "Be kind.\n".to_owned());
+        let second = sessions.enter(&ada(), CostMode::Fast, "Be kind.\n".to_owned());
+        assert!(second.unwrap_err().contains("runs already"));
+        sessions.leave(shared.unwrap());
         let (first, mode) = enter(CostMode::Smart, "Be kind.\n");
         assert_eq!(mode, CostMode::Smart);
         assert_eq!(enter(CostMode::Fast, "Be kind.\n"), (first, CostMode::Fast));

@@ -4,7 +4,7 @@ use colibri_protocol::{Runtime, Usage, Usd};
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::{local, pi, zot};
+use crate::{local, outage, pi, zot};
 
 /// One line of an agent. Each line is exactly one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Compacting,
     /// The log is shorter, or could not be made so.
     Compacted { usage: Usage, retries: bool },
+    /// A compaction that it was told to do is over, well or not.
+    CompactedAsTold,
     /// It asks its operator something and waits.
     Asked {
         id: String,
@@ -85,6 +87,19 @@ pub(crate) enum Stop {
     /// Called off.
     Aborted,
     Failed(String),
+    /// The provider or the way to it failed, not the work: it may go well later.
+    Outage(String),
+}
+
+impl Stop {
+    /// A call of the model failed with this message.
+    pub(crate) fn of_call(why: String) -> Self {
+        if outage::may_pass(&why) {
+            Self::Outage(why)
+        } else {
+            Self::Failed(why)
+        }
+    }
 }
 
 /// What follows a run.
@@ -197,11 +212,13 @@ struct Response {
     data: Option<Value>,
 }
 
-/// A `response` line: only a prompt's fate concerns a pane.
+/// A `response` line: only what became of a prompt or a compaction concerns a pane.
 pub(crate) fn response(line: &Fields<'_>) -> Outcome {
     line.event(|said: Response| {
-        if !matches!(said.command.as_str(), "prompt" | "parse") {
-            return Event::Other;
+        match said.command.as_str() {
+            "prompt" | "parse" => {}
+            "compact" => return Event::CompactedAsTold,
+            _ => return Event::Other,
         }
         let disposition = said.data.as_ref().and_then(|data| data.get("disposition"));
         match said.success {

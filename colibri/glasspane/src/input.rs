@@ -1,5 +1,8 @@
 //! What is written to an agent's standard input.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use colibri_protocol::Runtime;
 use serde_json::{Map, Value, json};
 
@@ -16,6 +19,16 @@ pub fn rpc_arguments(runtime: Runtime) -> &'static [&'static str] {
     }
 }
 
+/// Whether an agent that is started with these arguments listens on its standard input. In its other
+/// modes `pi` takes all of that as a part of its prompt and waits for its end, so it must have one.
+pub fn listens(runtime: Runtime, args: &[String]) -> bool {
+    let listening = rpc_arguments(runtime);
+    match runtime {
+        Runtime::Pi => args.windows(listening.len()).any(|some| some == listening),
+        Runtime::Zot | Runtime::Local => true,
+    }
+}
+
 /// The arguments that choose a model. Of `PI_PROVIDER` and `PI_MODEL`, which a host is set up with, pi
 /// itself reads neither; the others have a choice of their own.
 pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<String> {
@@ -23,6 +36,15 @@ pub fn model_arguments(runtime: Runtime, provider: &str, model: &str) -> Vec<Str
         Runtime::Pi => ["--provider", provider, "--model", model]
             .map(str::to_owned)
             .to_vec(),
+        Runtime::Zot | Runtime::Local => Vec::new(),
+    }
+}
+
+/// The arguments with which an agent remembers in this file, and goes on from there when the file is
+/// there. Of the others' memories nobody but they themselves knows.
+pub fn session_arguments(runtime: Runtime, file: &Path) -> Vec<OsString> {
+    match runtime {
+        Runtime::Pi => vec!["--session".into(), file.into()],
         Runtime::Zot | Runtime::Local => Vec::new(),
     }
 }
@@ -39,6 +61,12 @@ pub enum Input<'a> {
     },
     /// Stop what you are doing.
     Abort {
+        /// Names the command in its response.
+        id: &'a str,
+    },
+    /// Shorten the log that you send to your model. What it is asked before
+    /// [`crate::Change::Compacted`] might be lost.
+    Compact {
         /// Names the command in its response.
         id: &'a str,
     },
@@ -76,7 +104,8 @@ impl Input<'_> {
                 json!({"id": id, "type": "prompt", "message": message})
             }
             (Self::Abort { id }, _) => json!({"id": id, "type": "abort"}),
-            (Self::Answer { .. }, Runtime::Zot) => return None,
+            (Self::Compact { id }, Runtime::Pi) => json!({"id": id, "type": "compact"}),
+            (Self::Compact { .. }, _) | (Self::Answer { .. }, Runtime::Zot) => return None,
             (Self::Answer { question, answer }, Runtime::Pi | Runtime::Local) => {
                 let mut fields = Map::new();
                 fields.insert("type".to_owned(), json!("extension_ui_response"));
@@ -121,6 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn pi_listens_in_one_of_its_modes() {
+        let args =
+            |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        assert!(listens(Runtime::Pi, &args("--no-color --mode rpc")));
+        for other in ["--mode json hello", "--print rpc", ""] {
+            assert!(!listens(Runtime::Pi, &args(other)), "{other}");
+        }
+        assert!(listens(Runtime::Local, &args("")));
+    }
+
+    #[test]
     fn only_pi_is_told_its_model() {
         let told = |runtime| model_arguments(runtime, "openrouter", "a/b");
         assert_eq!(
@@ -129,6 +169,18 @@ mod tests {
         );
         for runtime in [Runtime::Zot, Runtime::Local] {
             assert_eq!(told(runtime), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn only_pi_is_told_to_compact() {
+        let compact = Input::Compact { id: "c-1" };
+        assert_eq!(
+            read(compact, Runtime::Pi),
+            json!({"id": "c-1", "type": "compact"})
+        );
+        for runtime in [Runtime::Zot, Runtime::Local] {
+            assert_eq!(compact.line(runtime), None);
         }
     }
 

@@ -29,10 +29,11 @@ mod event;
 mod input;
 mod lines;
 mod local;
+mod outage;
 mod pane;
 mod pi;
 mod text;
 mod zot;
 
-pub use input::{Answer, Input, model_arguments, rpc_arguments};
+pub use input::{Answer, Input, listens, model_arguments, rpc_arguments, session_arguments};
 pub use pane::{Change, DEFAULT_STALL_AFTER, End, Pane, SETTLES_AFTER};

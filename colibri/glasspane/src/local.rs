@@ -9,7 +9,7 @@
 //! | `usage` | `input`, `output`, `cache_read`, `cache_write`, `cost_usd` | used up since the last |
 //! | `blocked`, `unblocked` | `id`, `reason`; `id` | waits for an answer to `id` |
 //! | `error` | `message` | something went wrong |
-//! | `agent_end` | `error` or `aborted` | the work has ended; well without either |
+//! | `agent_end` | `error`, `outage`, or `aborted` | the work has ended; well without any. With `outage`, for want of something that may be there again later, such as its model |
 //! | `response` | `id`, `command`, `success`, `error` | what became of a command |
 
 use colibri_protocol::Usage;
@@ -47,6 +47,7 @@ struct Named {
 #[serde(default)]
 struct End {
     error: Option<String>,
+    outage: Option<String>,
     aborted: bool,
 }
 
@@ -54,10 +55,11 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
     match kind {
         "agent_start" => Ok(Event::RunStarted),
         "agent_end" => line.event(|end: End| Event::RunEnded {
-            stop: match (end.error, end.aborted) {
-                (Some(why), _) => Some(Stop::Failed(why)),
-                (None, true) => Some(Stop::Aborted),
-                (None, false) => Some(Stop::Well),
+            stop: match (end.error, end.outage, end.aborted) {
+                (Some(why), _, _) => Some(Stop::Failed(why)),
+                (None, Some(why), _) => Some(Stop::Outage(why)),
+                (None, None, true) => Some(Stop::Aborted),
+                (None, None, false) => Some(Stop::Well),
             },
             next: Next::Nothing,
         }),

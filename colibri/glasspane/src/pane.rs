@@ -65,9 +65,14 @@ pub enum Change {
     Failed {
         /// Why, in the agent's words.
         why: String,
+        /// The same may go well later: its model could not be reached or was not there for it, as
+        /// far as the agent's events tell. Never so when the work itself went wrong.
+        may_pass: bool,
     },
     /// What it was asked to do was called off.
     Aborted,
+    /// It has compacted its log as it was told to in [`crate::Input::Compact`], or could not.
+    Compacted,
     /// It did not take a prompt.
     Refused {
         /// The prompt's id, as it was given in [`crate::Input::Prompt`].
@@ -256,6 +261,16 @@ impl Pane {
             .min()
     }
 
+    /// The question that is shown, by its id: the newest that waits for an answer.
+    pub fn question(&self) -> Option<&str> {
+        self.questions.last().map(|question| question.id.as_str())
+    }
+
+    /// Whether it waits for the answer to this question.
+    pub fn asks(&self, question: &str) -> bool {
+        self.questions.iter().any(|asked| asked.id == question)
+    }
+
     /// A question was answered: [`crate::Input::Answer`] was written.
     pub fn answered(&mut self, question: &str, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -293,7 +308,9 @@ impl Pane {
             (Run::None, Some(how)) => {
                 // Whoever gave it something to do has heard nothing of it.
                 if self.rest == PaneState::Idle {
-                    changes.push(Change::Failed { why: how.clone() });
+                    let why = how.clone();
+                    let may_pass = false;
+                    changes.push(Change::Failed { why, may_pass });
                 }
                 self.rest = PaneState::Error;
                 self.reason = Some(how);
@@ -334,6 +351,7 @@ impl Pane {
                 Some(question) => Some(question.text.clone()),
                 None => self.reason.clone(),
             },
+            question: self.question().map(str::to_owned),
             pid: self.pid,
             // Whoever keeps the agent's session knows.
             session: None,
@@ -431,10 +449,11 @@ impl Pane {
                 // Until it begins again, or gives up.
                 self.run = Run::Ending { since: None };
                 self.reason = Some(format!("tries again: {}", short(&why)));
-                self.stop = Some(Stop::Failed(why));
+                self.stop = Some(Stop::Outage(why));
             }
             Event::GaveUp(why) => {
-                self.stop = Some(Stop::Failed(why));
+                // An agent that tries again by itself does so for what may pass.
+                self.stop = Some(Stop::Outage(why));
                 match self.run {
                     Run::None => {}
                     Run::Going => self.run = Run::Ending { since: Some(now) },
@@ -456,11 +475,12 @@ impl Pane {
                     *since = Some(now);
                 }
             }
+            Event::CompactedAsTold => changes.push(Change::Compacted),
             Event::RunEnded { stop, next } => {
                 self.stop = stop.or(self.stop.take());
                 self.tools.clear();
                 self.questions.clear();
-                let failed = matches!(self.stop, Some(Stop::Failed(_)));
+                let failed = matches!(self.stop, Some(Stop::Failed(_) | Stop::Outage(_)));
                 match next {
                     Next::Retry => self.run = Run::Ending { since: None },
                     // The oldest pi tries again without a word of warning.
@@ -531,7 +551,7 @@ impl Pane {
         self.run = Run::None;
         self.tools.clear();
         self.reason = None;
-        let why = match self.stop.take() {
+        let (why, may_pass) = match self.stop.take() {
             None | Some(Stop::Well) => {
                 self.rest = PaneState::Done;
                 changes.push(Change::Finished);
@@ -544,13 +564,15 @@ impl Pane {
             }
             // Half an answer must not pass for a whole one.
             Some(Stop::CutOff) => {
-                "the model's answer was cut off at the longest it may give".to_owned()
+                let why = "the model's answer was cut off at the longest it may give";
+                (why.to_owned(), false)
             }
-            Some(Stop::Failed(why)) => short(&why),
+            Some(Stop::Failed(why)) => (short(&why), false),
+            Some(Stop::Outage(why)) => (short(&why), true),
         };
         self.rest = PaneState::Error;
         self.reason = Some(why.clone());
-        changes.push(Change::Failed { why });
+        changes.push(Change::Failed { why, may_pass });
     }
 
     fn used(&mut self, usage: Usage, changes: &mut Vec<Change>) {

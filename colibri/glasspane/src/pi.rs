@@ -167,6 +167,7 @@ struct Dialog {
     method: String,
     title: Option<String>,
     message: Option<String>,
+    options: Option<Vec<String>>,
     timeout: Option<u64>,
 }
 
@@ -243,7 +244,7 @@ fn answered(message: Message) -> Event {
         "stop" | "toolUse" => Some(Stop::Well),
         "length" => Some(Stop::CutOff),
         "aborted" => Some(Stop::Aborted),
-        "error" => Some(Stop::Failed(why())),
+        "error" => Some(Stop::of_call(why())),
         _ => None,
     };
     Event::Answered {
@@ -265,10 +266,13 @@ fn asked(dialog: Dialog) -> Event {
         return Event::Other;
     }
     let texts = [dialog.title, dialog.message];
-    let question: Vec<String> = texts.into_iter().flatten().collect();
+    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    let choices = dialog
+        .options
+        .map(|options| format!(" [{}]", options.join(" | ")));
     Event::Asked {
         id: dialog.id,
-        question: question.join(": "),
+        question: texts.join(": ") + &choices.unwrap_or_default(),
         timeout: dialog.timeout,
     }
 }
@@ -329,6 +333,16 @@ mod tests {
                 timeout: Some(5000)
             }
         );
+        let select = r#"{"type":"extension_ui_request","id":"q-3","method":"select",
+            "title":"Allow it?","options":["Once","Always"]}"#;
+        assert_eq!(
+            event(select),
+            Event::Asked {
+                id: "q-3".into(),
+                question: "Allow it? [Once | Always]".into(),
+                timeout: None
+            }
+        );
         let notify = r#"{"type":"extension_ui_request","id":"q-2","method":"notify"}"#;
         assert_eq!(event(notify), Event::Other);
     }
@@ -355,6 +369,16 @@ mod tests {
             r#"{"type":"response","command":"set_model","success":false,"error":"unknown"}"#,
         ] {
             assert_eq!(event(line), Event::Other, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_compaction_that_was_told_ends_with_its_response_either_way() {
+        for line in [
+            r#"{"id":"c-1","type":"response","command":"compact","success":true,"data":{}}"#,
+            r#"{"type":"response","command":"compact","success":false,"error":"Nothing to compact"}"#,
+        ] {
+            assert_eq!(event(line), Event::CompactedAsTold, "{line}");
         }
     }
 

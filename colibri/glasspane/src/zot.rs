@@ -92,7 +92,7 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
                 "end_turn" | "tool_use" => Some(Stop::Well),
                 "length" => Some(Stop::CutOff),
                 "aborted" => Some(Stop::Aborted),
-                "error" => Some(Stop::Failed(
+                "error" => Some(Stop::of_call(
                     end.error
                         .unwrap_or_else(|| "the agent gives no reason".to_owned()),
                 )),

@@ -106,7 +106,11 @@ impl Watched {
 
     fn prompt(&mut self, id: &str) {
         let message = "What does note.txt say?";
-        let line = Input::Prompt { id, message }.line(Runtime::Pi).unwrap();
+        self.tell(Input::Prompt { id, message });
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        let line = input.line(Runtime::Pi).unwrap();
         self.child.stdin.as_mut().unwrap().write_all(&line).unwrap();
     }
 
@@ -219,6 +223,12 @@ fn works(pi: &Pi, key: &str) {
         has_worked(&seen, &rpc, times);
         rpc.changes.clear();
     }
+    // Told to compact, it says when that is over, also where there is too little, and works on.
+    rpc.tell(Input::Compact { id: "c-1" });
+    let seen = rpc.until(Some(&Change::Compacted));
+    assert_eq!(seen.state, PaneState::Done, "{rpc:?}");
+    rpc.prompt("t-3");
+    rpc.until(Some(&Change::Finished));
     // Its input ends, and so does it.
     drop(rpc.child.stdin.take());
     assert_eq!(rpc.until(None).state, PaneState::Done);

@@ -35,7 +35,15 @@ fn told(changes: &[Change], out: &mut String) {
             Change::Asked { id, question } => format!("asked {id}: {question}"),
             Change::Stalled => "stalled".to_owned(),
             Change::Finished => "finished".to_owned(),
-            Change::Failed { why } => format!("failed: {why}"),
+            Change::Failed {
+                why,
+                may_pass: false,
+            } => format!("failed: {why}"),
+            Change::Failed {
+                why,
+                may_pass: true,
+            } => format!("failed for now: {why}"),
+            Change::Compacted => "compacted".to_owned(),
             Change::Aborted => "aborted".to_owned(),
             Change::Refused { id, why } => format!("refused {id:?}: {why}"),
         };

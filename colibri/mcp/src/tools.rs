@@ -1,9 +1,9 @@
 //! Which commands are tools, and how each describes itself to a model.
 
 use colibri_protocol::{
-    AgentLog, CancelTask, ClaimTask, Command, CompactSession, CreateTask, DismissPane, GetSession,
-    GetTask, Heartbeat, IntakeTask, ListTasks, NoFields, Paging, RegisterAgent, SendPrompt,
-    SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AgentLog, AnswerAgent, CancelTask, ClaimTask, Command, CompactSession, CreateTask, DismissPane,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, NoFields, Paging, RegisterAgent,
+    RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
 /// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 23] = [
+pub(crate) const TABLE: [Row; 25] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
@@ -48,12 +48,14 @@ pub(crate) const TABLE: [Row; 23] = [
     row::<ClaimTask>("claim-task", Effect::Changes),
     row::<TransitionTask>("transition-task", Effect::Changes),
     row::<CancelTask>("cancel-task", Effect::Ends),
+    row::<RetryTask>("retry-task", Effect::Changes),
     row::<RegisterAgent>("register-agent", Effect::Changes),
     row::<Heartbeat>("heartbeat", Effect::Changes),
     row::<SpawnAgent>("spawn-agent", Effect::Changes),
     row::<StopAgent>("stop-agent", Effect::Ends),
     row::<DismissPane>("dismiss-pane", Effect::Changes),
     row::<SendPrompt>("send-prompt", Effect::Changes),
+    row::<AnswerAgent>("answer-agent", Effect::Changes),
     row::<CompactSession>("compact-session", Effect::Changes),
     row::<SetCostMode>("set-cost-mode", Effect::Changes),
 ];
@@ -104,7 +106,10 @@ impl Row {
         let annotations = ToolAnnotations::new()
             .read_only(self.effect == Effect::Looks)
             .destructive(self.effect == Effect::Ends)
-            .open_world(matches!(self.command, "spawn-agent" | "send-prompt"));
+            .open_world(matches!(
+                self.command,
+                "spawn-agent" | "send-prompt" | "answer-agent"
+            ));
         Tool::new(self.name(), description_of(self.command), input).with_annotations(annotations)
     }
 }

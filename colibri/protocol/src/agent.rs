@@ -46,10 +46,10 @@ pub struct RegisterAgent {
     /// Where it runs, when that is not this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Name>,
-    /// Most tasks that the scheduler lets it hold at once, 1 to 64; 1 when absent. Tasks that it
+    /// Most tasks that the scheduler lets it hold at once, 0 to 64; 1 when absent. Tasks that it
     /// claims itself are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 0, max = 64))]
     pub slots: Option<u32>,
 }
 
@@ -70,8 +70,8 @@ impl RegisterAgent {
                 self.capabilities.len(),
                 Self::MAX_CAPABILITIES
             )
-        } else if !(1..=Self::MAX_SLOTS).contains(&self.slots.unwrap_or(1)) {
-            format!("`slots` must be between 1 and {}", Self::MAX_SLOTS)
+        } else if self.slots.is_some_and(|slots| slots > Self::MAX_SLOTS) {
+            format!("`slots` must be at most {}", Self::MAX_SLOTS)
         } else {
             return Ok(());
         };

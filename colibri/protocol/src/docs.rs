@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    Agent, AgentCounts, AgentLog, AgentPage, AgentStatus, BackedUp, CancelTask, Change, Check,
-    ClaimTask, Command, CompactSession, Compacted, CostMode, CostModeInForce, CreateJob,
-    CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation, GetSession, GetTask, Heartbeat,
-    IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE, Missed, Name, NoFields, Paging,
-    PaneSnapshot, PaneState, RegisterAgent, RegisterSkill, RemoveJob, Reply, Request, RequestId,
-    Runtime, Schedule, SchedulerStatus, SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot,
-    SetCostMode, Skill, SkillFinding, SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task,
-    TaskCounts, TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd,
-    place,
+    Agent, AgentCounts, AgentLog, AgentPage, AgentStatus, Answer, AnswerAgent, BackedUp,
+    CancelTask, Change, Check, ClaimTask, Command, CompactSession, Compacted, CostMode,
+    CostModeInForce, CreateJob, CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation,
+    GetSession, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE,
+    Missed, Name, NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill,
+    RemoveJob, Reply, Request, RequestId, RetryTask, Runtime, Schedule, SchedulerStatus,
+    SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill, SkillFinding,
+    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
+    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -167,6 +167,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         max_attempts: 3,
         agent_id: None,
         lease_until: None,
+        not_before: None,
         parked: Some("no agent has `freebsd`".to_owned()),
         result: None,
         error: None,
@@ -340,6 +341,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         events: 14,
         malformed: 0,
         reason: None,
+        question: None,
         pid: Some(4711),
         session: Some(SessionBrief {
             session: session.session,
@@ -423,6 +425,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             }),
             &cancelled,
         ),
+        Example::new::<RetryTask, _>(types, Command::RetryTask(RetryTask { task_id }), &queued),
         Example::new::<RegisterAgent, _>(
             types,
             Command::RegisterAgent(RegisterAgent {
@@ -507,6 +510,15 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 cut: true,
                 next: "4026-5120".to_owned(),
             },
+        ),
+        Example::new::<AnswerAgent, _>(
+            types,
+            Command::AnswerAgent(AnswerAgent {
+                agent: agent.name.clone(),
+                question: None,
+                answer: Answer::Confirmed(true),
+            }),
+            &pane,
         ),
         Example::new::<GetSession, _>(
             types,

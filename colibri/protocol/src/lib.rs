@@ -47,14 +47,14 @@ pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
 pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
-pub use spawn::{DismissPane, SendPrompt, Snapshot, SpawnAgent, StopAgent};
+pub use spawn::{Answer, AnswerAgent, DismissPane, SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus, ServiceCheck,
     SetCostMode, Status, TaskCounts, Thresholds,
 };
 pub use switch::switch;
 pub use task::{
-    CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, Task, TaskDetails,
-    TaskEvent, TaskPage, TaskStatus, TransitionTask,
+    CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, RetryTask, Task,
+    TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask,
 };
 pub use usage::{Usage, Usd};

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use strum::VariantNames as _;
 
 use crate::{
-    AgentLog, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask, DismissPane, ErrorKind,
-    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging, RegisterAgent, RegisterSkill,
-    RemoveJob, ReplyError, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    AgentLog, AnswerAgent, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask,
+    DismissPane, ErrorKind, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging,
+    RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask, SendPrompt, SetCostMode,
+    SpawnAgent, StopAgent, TransitionTask,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -76,6 +77,9 @@ pub enum Command {
     TransitionTask(TransitionTask),
     /// Calls a task off that has not ended. One that is already called off stays so.
     CancelTask(CancelTask),
+    /// Puts a task that has failed or was called off back into the queue, with all its attempts; one
+    /// that is queued and pauses after an attempt that failed is tried at once.
+    RetryTask(RetryTask),
     /// Makes an agent known, or updates it.
     RegisterAgent(RegisterAgent),
     /// One page of agents, by name.
@@ -93,6 +97,8 @@ pub enum Command {
     DismissPane(DismissPane),
     /// Asks a running agent something, after what it works on and before its next task.
     SendPrompt(SendPrompt),
+    /// Answers what a blocked agent asks, so that it works on.
+    AnswerAgent(AnswerAgent),
     /// The end of what an agent of this host, running or not, wrote to its standard error: why it
     /// fails, for example. Asked again with `after`, only what was written since.
     AgentLog(AgentLog),

@@ -126,6 +126,45 @@ impl SendPrompt {
     }
 }
 
+/// The fields of `answer-agent`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerAgent {
+    /// The agent's name.
+    pub agent: Name,
+    /// Which question, as its pane names it; the one that the pane shows when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// What is answered.
+    pub answer: Answer,
+}
+
+/// An answer to an agent's question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// A text of at most 65536 bytes, or one of the choices.
+    Text(String),
+    /// Yes or no.
+    Confirmed(bool),
+    /// None will come.
+    Cancelled,
+}
+
+impl AnswerAgent {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// `bad-request`, naming the field and the rule.
+    pub fn check(&self) -> Result<(), ReplyError> {
+        match &self.answer {
+            // Nothing is an answer, too.
+            Answer::Text(text) if !text.is_empty() => check_prompt("text", text),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The reply to `snapshot`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
@@ -171,6 +210,26 @@ mod tests {
         let long = SendPrompt {
             agent: "ada".parse().unwrap(),
             message: "x".repeat(MAX_PROMPT + 1),
+        };
+        assert!(long.check().unwrap_err().message.contains("65537 bytes"));
+    }
+
+    #[test]
+    fn an_answer_is_a_text_a_yes_or_none() {
+        for (text, answer) in [
+            (r#"{"text":""}"#, Answer::Text(String::new())),
+            (r#"{"confirmed":true}"#, Answer::Confirmed(true)),
+            (r#""cancelled""#, Answer::Cancelled),
+        ] {
+            let text = format!(r#"{{"agent":"ada","answer":{text}}}"#);
+            let read: AnswerAgent = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.answer, answer);
+            assert_eq!(read.check(), Ok(()));
+        }
+        let long = AnswerAgent {
+            agent: "ada".parse().unwrap(),
+            question: None,
+            answer: Answer::Text("x".repeat(MAX_PROMPT + 1)),
         };
         assert!(long.check().unwrap_err().message.contains("65537 bytes"));
     }

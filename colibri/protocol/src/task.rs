@@ -53,7 +53,7 @@ impl TaskStatus {
         }
     }
 
-    /// Whether nothing comes after it.
+    /// Whether nothing comes after it, unless an operator has it retried.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
     }
@@ -247,7 +247,9 @@ pub struct ClaimTask {
 pub struct TransitionTask {
     /// Which.
     pub task_id: Uuid,
-    /// Where it goes: `started`, `done`, `failed` or `cancelled`, or `queued` to give it back.
+    /// Where it goes: `started`, `done`, `failed` or `cancelled`, or `queued` to give it back. Given
+    /// back with an `error`, it is tried again after a pause that grows with each attempt, from 10
+    /// seconds to an hour; after the last attempt it is `failed`.
     pub status: TaskStatus,
     /// Who moves it. Must be who holds it; an operator leaves this out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,6 +307,14 @@ impl CancelTask {
     pub fn check(&self) -> Result<(), ReplyError> {
         check_text("reason", self.reason.as_deref())
     }
+}
+
+/// The fields of `retry-task`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryTask {
+    /// Which.
+    pub task_id: Uuid,
 }
 
 fn check_text(field: &str, text: Option<&str>) -> Result<(), ReplyError> {
@@ -381,6 +391,9 @@ pub struct Task {
     /// When it is taken from an agent that gives no sign of life until then (UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_until: Option<Timestamp>,
+    /// When it is tried again (UTC), after an attempt that failed; until then nobody is given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// Why no agent can be given it now; absent when it is not queued or will be given soon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,

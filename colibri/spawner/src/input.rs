@@ -46,14 +46,21 @@ pub enum InputError {
         /// How many may.
         most: usize,
     },
-    /// It ended, or closed its input.
-    #[error("the agent reads no input any more; it ended or closed it")]
+    /// It ended, closed its input, or never had one.
+    #[error("the agent reads no input; it ended or closed it, or does not listen")]
     Closed,
 }
 
 impl Input {
     pub(crate) fn new(stdin: ChildStdin) -> Self {
         Self::with_room(stdin, WAITING)
+    }
+
+    /// The way to an agent that has no standard input.
+    pub(crate) fn closed() -> Self {
+        let (queue, _) = mpsc::unbounded_channel();
+        let (room, most) = (Arc::new(Semaphore::new(WAITING)), WAITING);
+        Self { queue, room, most }
     }
 
     fn with_room(mut stdin: ChildStdin, most: usize) -> Self {

@@ -20,6 +20,9 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments; everybody on the host can read them, so never a secret.
     pub args: Vec<OsString>,
+    /// Whether it can be told something. One that cannot finds an end when it reads its standard
+    /// input, instead of waiting for ever.
+    pub listens: bool,
     /// The directory it starts in; absolute.
     pub directory: PathBuf,
     /// Its whole environment.
@@ -107,12 +110,13 @@ pub enum ProgramError {
 }
 
 impl Program {
-    /// A program without arguments that starts in `/` with the given environment
+    /// A program without arguments that listens and starts in `/` with the given environment
     /// and logs to `log`; change the fields at will.
     pub fn new(path: impl Into<PathBuf>, environment: Environment, log: Log) -> Self {
         Self {
             path: path.into(),
             args: Vec::new(),
+            listens: true,
             directory: "/".into(),
             environment,
             log,

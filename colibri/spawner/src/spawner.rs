@@ -182,7 +182,11 @@ impl Spawner {
             .current_dir(&program.directory)
             .env_clear()
             .envs(program.environment.exposed())
-            .stdin(Stdio::piped())
+            .stdin(if program.listens {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
         let (state_is, state) = watch::channel(State::Starting);
@@ -204,7 +208,8 @@ impl Spawner {
         };
         // The other end of the control socket, and copies of the secrets.
         drop(command);
-        let pipes = child.stdin.take().zip(child.stdout.take());
+        let input = child.stdin.take();
+        let output = child.stdout.take();
 
         let (read, write) = ours.into_split();
         let (started, hears) = tokio::sync::oneshot::channel();
@@ -220,10 +225,10 @@ impl Spawner {
         };
         tokio::spawn(watcher.run(started));
         let said = hears.await.unwrap_or(Err(Failed::Silent("ended")));
-        match (said, pipes) {
-            (Ok(()), Some((stdin, stdout))) => Ok(Spawned {
+        match (said, output) {
+            (Ok(()), Some(stdout)) => Ok(Spawned {
                 agent,
-                input: Input::new(stdin),
+                input: input.map_or_else(Input::closed, Input::new),
                 output: Output::new(stdout, MAX_LINE),
             }),
             (Err(Failed::Refused(message)), _) => Err(SpawnError::Refused {
@@ -236,7 +241,7 @@ impl Spawner {
             }),
             (Ok(()), None) => Err(SpawnError::Silent {
                 program: program.path.clone(),
-                what: "has no pipes",
+                what: "has no pipe",
             }),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use colibri_protocol::{
     Agent, AgentCounts, AgentPage, AgentStatus, Change, Heartbeat, Name, RegisterAgent,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ impl Lease {
 
 macro_rules! agent_columns {
     () => {
-        "SELECT name, id, capabilities, host, slots, registered_at, last_seen,
+        "SELECT name, id, capabilities, host, slots * takes_tasks, registered_at, last_seen,
             (SELECT count(*) FROM tasks
              WHERE agent_id = agents.id AND lease_until IS NOT NULL)
          FROM agents"
@@ -147,14 +147,17 @@ impl Batch<'_> {
         lease: Lease,
         now: Timestamp,
     ) -> Result<Agent> {
+        let slots = new.slots.unwrap_or(1);
         let id: String = self
             .transaction
             .prepare_cached(
-                "INSERT INTO agents (id, name, capabilities, host, slots, registered_at, last_seen)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+                "INSERT INTO agents (id, name, capabilities, host, slots, registered_at, last_seen,
+                    takes_tasks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
                  ON CONFLICT (name) DO UPDATE SET
                     capabilities = excluded.capabilities, host = excluded.host,
-                    slots = excluded.slots, last_seen = excluded.last_seen,
+                    slots = excluded.slots, takes_tasks = excluded.takes_tasks,
+                    last_seen = excluded.last_seen,
                     spawned = excluded.spawned
                  RETURNING id",
             )
@@ -165,8 +168,9 @@ impl Batch<'_> {
                     new.name.as_str(),
                     to_json("capabilities", &new.capabilities)?,
                     new.host.as_ref().unwrap_or(own_host).as_str(),
-                    new.slots.unwrap_or(1),
+                    slots.max(1),
                     time_text(now),
+                    slots > 0,
                 ],
                 |row| row.get(0),
             )
@@ -240,6 +244,26 @@ impl Batch<'_> {
                 statement.execute(params![agent_id.to_string(), time_text(now)])
             })
             .while_trying_to("note an agent's sign of life")?;
+        Ok(())
+    }
+
+    /// After the clock was set, every agent was last heard of as long ago as before.
+    pub(crate) fn move_signs_of_life(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
+        let all: Vec<(String, String)> = self
+            .transaction
+            .prepare_cached("SELECT id, last_seen FROM agents")
+            .and_then(|mut statement| {
+                statement
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .while_trying_to("look for agents")?;
+        for (id, last_seen) in all {
+            let last_seen: Timestamp = parsed("last_seen", &last_seen)?;
+            let moved = last_seen.saturating_add(by).unwrap_or(now);
+            // One that was heard of after the clock was set is not from the future.
+            self.seen(parsed("id", &id)?, moved.min(now))?;
+        }
         Ok(())
     }
 

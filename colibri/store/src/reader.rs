@@ -14,7 +14,9 @@ use uuid::Uuid;
 
 use crate::error::While;
 use crate::open::FileId;
-use crate::row::{TASK_COLUMNS, capabilities, from_json, get, parsed, task, to_json};
+use crate::row::{
+    TASK_COLUMNS, capabilities, from_json, get, parsed, parsed_if_any, task, to_json,
+};
 use crate::{Result, StoreError, schema};
 
 /// A connection that cannot change anything.
@@ -132,8 +134,8 @@ impl Reader {
         Ok(TaskDetails { task, events })
     }
 
-    /// What queued tasks need: every set of capabilities that occurs among them, at most `limit`.
-    /// Jumps from set to set, however many tasks there are of each.
+    /// What queued tasks need that are not in a pause: every set of capabilities that occurs among
+    /// them, at most `limit`. Jumps from set to set, however many tasks there are of each.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -151,7 +153,7 @@ impl Reader {
         Ok(needs)
     }
 
-    /// The oldest queued tasks that need exactly this.
+    /// The oldest queued tasks that need exactly this and are not in a pause.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -175,6 +177,19 @@ impl Reader {
             });
         }
         Ok(waiting)
+    }
+
+    /// When the next task's pause is over; nothing when none has one.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn next_try(&self) -> Result<Option<Timestamp>> {
+        let at: Option<String> = self
+            .connection
+            .prepare_cached(NEXT_TRY)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .while_trying_to("look for the next task to be tried again")?;
+        parsed_if_any("not_before", at)
     }
 
     /// One page of rows that have names, in their order; `sql` has the name before as `?1` and
@@ -254,17 +269,21 @@ pub(crate) struct EventDetail {
 /// SQLite would rather take the index by status, and look at every queued task.
 const WAITING_NEEDS: &str = "
     WITH RECURSIVE needs (need) AS (
-        SELECT min(capabilities) FROM tasks INDEXED BY tasks_waiting WHERE status = 'queued'
+        SELECT min(capabilities) FROM tasks INDEXED BY tasks_waiting
+        WHERE status = 'queued' AND not_before IS NULL
         UNION ALL
         SELECT (SELECT min(capabilities) FROM tasks INDEXED BY tasks_waiting
-                WHERE status = 'queued' AND capabilities > need)
+                WHERE status = 'queued' AND not_before IS NULL AND capabilities > need)
         FROM needs WHERE need IS NOT NULL
     )
     SELECT need FROM needs WHERE need IS NOT NULL LIMIT ?1";
 
 const WAITING: &str = "
     SELECT seq, id, updated_at FROM tasks
-    WHERE status = 'queued' AND capabilities = ?1 ORDER BY seq LIMIT ?2";
+    WHERE status = 'queued' AND not_before IS NULL AND capabilities = ?1
+    ORDER BY seq LIMIT ?2";
+
+const NEXT_TRY: &str = "SELECT min(not_before) FROM tasks WHERE not_before IS NOT NULL";
 
 /// The part of a listing's condition that chooses its index. All have the same parameters.
 fn filter(which: &ListTasks) -> &'static str {
@@ -418,6 +437,8 @@ mod tests {
             (listing(done, agent), "tasks_by_agent_and_status"),
             (WAITING_NEEDS.to_owned(), "tasks_waiting"),
             (WAITING.to_owned(), "tasks_waiting"),
+            (NEXT_TRY.to_owned(), "tasks_pausing"),
+            (crate::tasks::END_PAUSES.to_owned(), "tasks_pausing"),
             (crate::tasks::CLAIM.to_owned(), "sqlite_autoindex_tasks_1"),
             (crate::tasks::EXPIRED.to_owned(), "tasks_by_lease"),
             (crate::tasks::EXTEND.to_owned(), "tasks_held"),

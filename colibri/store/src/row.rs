@@ -14,7 +14,7 @@ use crate::{Result, StoreError};
 /// The columns [`task`] reads, in its order.
 pub(crate) const TASK_COLUMNS: &str = "seq, id, title, description, status, created_by, created_at, updated_at, capabilities, \
      attempts, max_attempts, agent_id, lease_until, result, error, job_id, \
-     tokens_in, tokens_out, tokens_cache_read, tokens_cache_write, cost";
+     tokens_in, tokens_out, tokens_cache_read, tokens_cache_write, cost, not_before";
 
 /// A time as it is kept: UTC with milliseconds, so that all are of one length, and sort as texts.
 pub(crate) fn time_text(at: Timestamp) -> String {
@@ -45,6 +45,7 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
         max_attempts: small(number(10)?),
         agent_id: parsed_if_any("agent_id", maybe(11)?)?,
         lease_until: parsed_if_any("lease_until", maybe(12)?)?,
+        not_before: parsed_if_any("not_before", maybe(21)?)?,
         // Not a fact about the task but about the agents of this moment.
         parked: None,
         result: maybe(13)?,

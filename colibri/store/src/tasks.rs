@@ -1,7 +1,11 @@
 //! A task's life: claimed, moved on, called off, lost.
 
-use colibri_protocol::{CancelTask, Change, ClaimTask, Task, TaskStatus, TransitionTask, Usage};
-use jiff::Timestamp;
+use std::time::Duration;
+
+use colibri_protocol::{
+    CancelTask, Change, ClaimTask, RetryTask, Task, TaskStatus, TransitionTask, Usage,
+};
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -16,11 +20,20 @@ const NOTE: usize = 300;
 /// Leases that one change takes back; the next one takes the rest.
 const AT_ONCE: u32 = 500;
 
+/// The pause after a first attempt that failed; after each further one it is four times as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// Of several that try, the first finds the task queued; there is no other way to get one.
 pub(crate) const CLAIM: &str = "
     UPDATE tasks SET status = 'claimed', agent_id = ?2, lease_until = ?3,
-        attempts = attempts + 1, updated_at = ?4
-    WHERE id = ?1 AND status = 'queued'";
+        attempts = attempts + 1, not_before = NULL, updated_at = ?4
+    WHERE id = ?1 AND status = 'queued' AND (not_before IS NULL OR not_before <= ?4)";
+
+pub(crate) const END_PAUSES: &str = "
+    UPDATE tasks SET not_before = NULL WHERE not_before <= ?1";
 
 pub(crate) const EXPIRED: &str = "
     SELECT id FROM tasks WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
@@ -86,9 +99,14 @@ impl Batch<'_> {
             })
             .while_trying_to("claim a task")?;
         if taken == 0 {
-            return Err(StoreError::Conflict {
-                problem: format!("task {} is {}, not queued", task.id, task.status),
-            });
+            let problem = match task.not_before {
+                Some(at) => format!(
+                    "task {} is not tried again before {at}, unless an operator has it retried",
+                    task.id
+                ),
+                None => format!("task {} is {}, not queued", task.id, task.status),
+            };
+            return Err(StoreError::Conflict { problem });
         }
         let by_itself = format!("agent:{}", agent.name);
         if decided_by.is_none() {
@@ -96,6 +114,7 @@ impl Batch<'_> {
         }
         let note = decided_by.map(|_| format!("for {}", agent.name));
         task.status = TaskStatus::Claimed;
+        task.not_before = None;
         task.agent_id = Some(agent.id);
         task.lease_until = Some(as_kept(until)?);
         task.attempts += 1;
@@ -106,7 +125,9 @@ impl Batch<'_> {
     }
 
     /// Moves a task on. The same move again, by the same agent, is answered the same and books
-    /// nothing: its reply may have been lost.
+    /// nothing: its reply may have been lost. Given back with an error, it is tried again after a
+    /// pause that grows with its attempts; without one, at once. After its last attempt it has
+    /// failed.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the agent does not hold the task or it does not go there from
@@ -146,9 +167,20 @@ impl Batch<'_> {
             task.usage += used;
         }
         task.result = to.result.or(task.result);
-        task.error = to.error.or(task.error);
         if to.status == TaskStatus::Queued {
-            return self.give_up(task, &actor, "given back", now);
+            return match to.error {
+                Some(why) => {
+                    let pause = pause_after(task.attempts);
+                    self.give_up(task, &actor, &why, Some(pause), now)
+                }
+                None => self.give_up(task, &actor, "given back", None, now),
+            };
+        }
+        task.not_before = None;
+        let note = to.error.clone();
+        // What is done well has no error, though an attempt before had.
+        if to.error.is_some() || to.status == TaskStatus::Done {
+            task.error = to.error;
         }
         task.status = to.status;
         task.lease_until = if to.status.is_held() {
@@ -156,7 +188,6 @@ impl Batch<'_> {
         } else {
             None
         };
-        let note = task.error.clone().filter(|_| to.status != TaskStatus::Done);
         self.keep(&mut task, from, now)?;
         self.moved(&task, from, &actor, note.as_deref(), now)?;
         Ok(task)
@@ -179,6 +210,47 @@ impl Batch<'_> {
             ..TransitionTask::to(cancel.task_id, TaskStatus::Cancelled, None)
         };
         self.transition_task(to, actor, lease, now)
+    }
+
+    /// Puts a task that has failed or was called off back into the queue, with all its attempts; or
+    /// ends the pause of one that is in the queue already. One that waits there is left alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when an agent has it or it is done, [`StoreError::NotFound`], or when
+    /// SQLite refuses.
+    pub fn retry_task(&mut self, which: &RetryTask, actor: &str, now: Timestamp) -> Result<Task> {
+        let mut task = task_by_id(&self.transaction, which.task_id)?;
+        let from = task.status;
+        match from {
+            TaskStatus::Queued if task.not_before.is_none() => return Ok(task),
+            TaskStatus::Queued => {}
+            TaskStatus::Failed | TaskStatus::Cancelled => task.attempts = 0,
+            TaskStatus::Claimed | TaskStatus::Started | TaskStatus::Done => {
+                return Err(StoreError::Conflict {
+                    problem: format!(
+                        "task {} is {from}; only one that has failed or was called off is retried",
+                        task.id
+                    ),
+                });
+            }
+        }
+        task.status = TaskStatus::Queued;
+        task.agent_id = None;
+        task.not_before = None;
+        self.keep(&mut task, from, now)?;
+        self.moved(&task, from, actor, Some("to be tried again"), now)?;
+        Ok(task)
+    }
+
+    /// Lets tasks be given again whose pause is over. Gives back how many.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn end_pauses(&mut self, now: Timestamp) -> Result<usize> {
+        self.transaction
+            .prepare_cached(END_PAUSES)
+            .and_then(|mut statement| statement.execute([time_text(now)]))
+            .while_trying_to("end tasks' pauses")
     }
 
     /// Adds to a task's account, while an agent works on it or afterwards.
@@ -212,7 +284,8 @@ impl Batch<'_> {
             .while_trying_to(WHAT)?;
         for id in &ids {
             let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
-            self.give_up(task, "scheduler", "its agent gave no sign of life", now)?;
+            let why = "its agent gave no sign of life";
+            self.give_up(task, "scheduler", why, None, now)?;
         }
         Ok(ids.len())
     }
@@ -262,9 +335,9 @@ impl Batch<'_> {
             .while_trying_to("look for an agent's tasks")?;
         for id in &ids {
             let task = task_by_id(&self.transaction, row::parsed("id", id)?)?;
-            self.give_up(task, "daemon", why, now)?;
+            self.give_up(task, "daemon", why, None, now)?;
         }
-        let long_ago = lease.alive_since(now) - jiff::SignedDuration::from_secs(1);
+        let long_ago = lease.alive_since(now) - SignedDuration::from_secs(1);
         self.seen(agent_id, agent.last_seen.min(long_ago))?;
         self.tell(Change::Agent {
             agent_id,
@@ -287,6 +360,33 @@ impl Batch<'_> {
             .while_trying_to("renew leases")
     }
 
+    /// The clock was set `by` so much, forward or back, and is `now`. Leases have their full length
+    /// again, who was heard of lately still was, and no pause is longer than the longest.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn clock_was_set(
+        &mut self,
+        by: SignedDuration,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.transaction
+            .execute(
+                "UPDATE tasks SET lease_until = ?1 WHERE lease_until IS NOT NULL",
+                [time_text(lease.until(now))],
+            )
+            .while_trying_to("renew leases")?;
+        let longest = now.saturating_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
+        self.transaction
+            .execute(
+                "UPDATE tasks SET not_before = ?1 WHERE not_before > ?1",
+                [time_text(longest)],
+            )
+            .while_trying_to("shorten tasks' pauses")?;
+        self.move_signs_of_life(by, now)
+    }
+
     pub(crate) fn extend_leases(&self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
         self.transaction
             .prepare_cached(EXTEND)
@@ -297,20 +397,32 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The agent has it no longer: back into the queue, or failed when that was the last attempt.
-    fn give_up(&mut self, mut task: Task, actor: &str, why: &str, now: Timestamp) -> Result<Task> {
+    /// The agent has it no longer: back into the queue, where it may have to pause because the
+    /// attempt failed, or failed when that was the last attempt.
+    fn give_up(
+        &mut self,
+        mut task: Task,
+        actor: &str,
+        why: &str,
+        pause: Option<Duration>,
+        now: Timestamp,
+    ) -> Result<Task> {
         let from = task.status;
+        let is_last = task.attempts >= task.max_attempts;
+        let attempt = format!("attempt {} of {}: {why}", task.attempts, task.max_attempts);
+        if is_last || pause.is_some() {
+            task.error = Some(attempt.clone());
+        }
         task.lease_until = None;
-        if task.attempts < task.max_attempts {
+        if is_last {
+            task.status = TaskStatus::Failed;
+        } else {
             task.status = TaskStatus::Queued;
             task.agent_id = None;
-        } else {
-            task.status = TaskStatus::Failed;
-            let last = format!("attempt {} of {}: {why}", task.attempts, task.max_attempts);
-            task.error.get_or_insert(last);
+            let until = |pause: Duration| now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            task.not_before = pause.map(until).map(as_kept).transpose()?;
         }
         self.keep(&mut task, from, now)?;
-        let attempt = format!("attempt {} of {}: {why}", task.attempts, task.max_attempts);
         self.moved(&task, from, actor, Some(&attempt), now)?;
         Ok(task)
     }
@@ -324,7 +436,8 @@ impl Batch<'_> {
             .prepare_cached(
                 "UPDATE tasks SET status = ?3, agent_id = ?4, lease_until = ?5, result = ?6,
                     error = ?7, tokens_in = ?8, tokens_out = ?9, tokens_cache_read = ?10,
-                    tokens_cache_write = ?11, cost = ?12, updated_at = ?13
+                    tokens_cache_write = ?11, cost = ?12, updated_at = ?13, not_before = ?14,
+                    attempts = ?15
                  WHERE id = ?1 AND status = ?2",
             )
             .and_then(|mut statement| {
@@ -342,6 +455,8 @@ impl Batch<'_> {
                     integer(usage.cache_write),
                     integer(usage.cost_usd.billionths()),
                     time_text(now),
+                    task.not_before.map(time_text),
+                    task.attempts,
                 ])
             })
             .while_trying_to("move a task on")?;
@@ -379,12 +494,17 @@ impl Batch<'_> {
     }
 }
 
+/// How long a task pauses after this many attempts, of which the last one failed.
+fn pause_after(attempts: u32) -> Duration {
+    let times = 4_u32.saturating_pow(attempts.saturating_sub(1));
+    FIRST_PAUSE.saturating_mul(times).min(LONGEST_PAUSE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Reader, Store};
     use colibri_protocol::{Agent, AgentStatus, CreateTask, Heartbeat, RegisterAgent, Usage, Usd};
-    use std::time::Duration;
 
     const LEASE: Lease = Lease(Duration::from_secs(60));
 
@@ -720,6 +840,175 @@ mod tests {
             .all_agents(LEASE.alive_since(board.now))
             .unwrap();
         assert_eq!(offline[0].status, AgentStatus::Offline);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_takes_nothing_from_who_lives_and_gives_nothing_to_the_dead() {
+        for step in [86_400, -86_400] {
+            let mut board = Board::new();
+            let dead = board.agent("dead", "");
+            let lost = board.task("", 3);
+            board.claim(&lost, &dead).unwrap();
+            board.later(120);
+            let lives = board.agent("lives", "");
+            let (held, pausing) = (board.task("", 3), board.task("", 3));
+            fail_for_now(&mut board, &pausing, &lives);
+            board.claim(&held, &lives).unwrap();
+            let now = board.now;
+            board.store.change(|b| b.expire_leases(now)).unwrap();
+            board.later(30);
+            let by = SignedDuration::from_secs(step);
+            board.now += by;
+            let now = board.now;
+            board
+                .store
+                .change(|b| b.clock_was_set(by, LEASE, now))
+                .unwrap();
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 0);
+            let status = |board: &Board| -> Vec<AgentStatus> {
+                let agents = board.reader().all_agents(LEASE.alive_since(board.now));
+                agents.unwrap().iter().map(|agent| agent.status).collect()
+            };
+            let expected = [AgentStatus::Offline, AgentStatus::Active];
+            assert_eq!(status(&board), expected, "{step}");
+            let kept = board.reader().task(held.id).unwrap().task;
+            assert_eq!(kept.lease_until, Some(now + Duration::from_secs(60)));
+            let longest = now + LONGEST_PAUSE;
+            assert!(board.reader().next_try().unwrap().unwrap() <= longest);
+            // And who says nothing from now on loses it as ever.
+            board.later(60);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 1);
+            assert_eq!(status(&board), [AgentStatus::Offline; 2], "{step}");
+        }
+    }
+
+    /// It is claimed, begun, and given back because of an outage.
+    fn fail_for_now(board: &mut Board, task: &Task, agent: &Agent) -> Task {
+        board.claim(task, agent).unwrap();
+        let started = TransitionTask::to(task.id, TaskStatus::Started, Some(agent.id));
+        board.go(started).unwrap();
+        let back = TransitionTask {
+            error: Some("503 no capacity".to_owned()),
+            ..TransitionTask::to(task.id, TaskStatus::Queued, Some(agent.id))
+        };
+        board.go(back).unwrap()
+    }
+
+    #[test]
+    fn an_attempt_that_failed_for_now_is_repeated_after_ever_longer_pauses() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 3);
+        for (attempt, pause) in [(1, 10), (2, 40)] {
+            let back = fail_for_now(&mut board, &task, &agent);
+            let until = board.now + Duration::from_secs(pause);
+            assert_eq!(
+                (back.status, back.agent_id, back.not_before),
+                (TaskStatus::Queued, None, Some(until))
+            );
+            let error = format!("attempt {attempt} of 3: 503 no capacity");
+            assert_eq!(back.error.as_deref(), Some(error.as_str()));
+            assert_eq!(board.reader().task(task.id).unwrap().task, back);
+            // Nobody is given it, and nobody can take it.
+            let waiting = |board: &Board| {
+                let needs = board.reader().waiting_needs(9).unwrap();
+                let same = board.reader().waiting(&task.capabilities, 9).unwrap();
+                assert_eq!(needs.len(), same.len());
+                same.len()
+            };
+            assert_eq!(board.reader().next_try().unwrap(), Some(until));
+            assert_eq!(waiting(&board), 0);
+            let early = board.claim(&task, &agent).unwrap_err().to_string();
+            assert!(early.contains("not tried again before"), "{early}");
+            board.later(pause - 1);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.end_pauses(now)).unwrap(), 0);
+            board.later(1);
+            let now = board.now;
+            assert_eq!(board.store.change(|b| b.end_pauses(now)).unwrap(), 1);
+            assert_eq!(board.reader().next_try().unwrap(), None);
+            assert_eq!(waiting(&board), 1);
+        }
+        let failed = fail_for_now(&mut board, &task, &agent);
+        assert_eq!(
+            (failed.status, failed.not_before),
+            (TaskStatus::Failed, None)
+        );
+        let error = failed.error.as_deref();
+        assert_eq!(error, Some("attempt 3 of 3: 503 no capacity"));
+    }
+
+    #[test]
+    fn pauses_grow_and_end_at_an_hour() {
+        let pauses = [1, 2, 3, 5, 6, 100].map(|attempts| pause_after(attempts).as_secs());
+        assert_eq!(pauses, [10, 40, 160, 2560, 3600, 3600]);
+    }
+
+    #[test]
+    fn an_operator_has_tasks_retried_that_failed_were_called_off_or_pause() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 1);
+        let retry = |board: &mut Board| {
+            let (which, now) = (RetryTask { task_id: task.id }, board.now);
+            board.store.change(|b| b.retry_task(&which, "uid:7", now))
+        };
+        let failed = fail_for_now(&mut board, &task, &agent);
+        assert_eq!(failed.status, TaskStatus::Failed);
+        let again = retry(&mut board).unwrap();
+        assert_eq!(
+            (again.status, again.agent_id, again.attempts),
+            (TaskStatus::Queued, None, 0)
+        );
+        assert_eq!(board.reader().task(task.id).unwrap().task, again);
+        // The reply was lost; asked again, nothing changes.
+        assert_eq!(retry(&mut board).unwrap(), again);
+        let now = board.now;
+        let cancel = CancelTask {
+            task_id: task.id,
+            reason: None,
+        };
+        board
+            .store
+            .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
+            .unwrap();
+        assert_eq!(retry(&mut board).unwrap().status, TaskStatus::Queued);
+
+        // A pause ends with the task, too.
+        let other = board.task("", 3);
+        fail_for_now(&mut board, &other, &agent);
+        let cancel = CancelTask {
+            task_id: other.id,
+            reason: None,
+        };
+        let cancelled = board
+            .store
+            .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
+            .unwrap();
+        assert_eq!(cancelled.not_before, None);
+
+        board.claim(&task, &agent).unwrap();
+        let held = retry(&mut board).unwrap_err().to_string();
+        assert!(held.contains("is claimed; only"), "{held}");
+        let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
+        board.go(to(TaskStatus::Started)).unwrap();
+        let done = board.go(to(TaskStatus::Done)).unwrap();
+        assert_eq!((done.attempts, done.error), (1, None), "{done:?}");
+        assert!(retry(&mut board).is_err());
+
+        let pausing = board.task("", 3);
+        fail_for_now(&mut board, &pausing, &agent);
+        let (which, now) = (
+            RetryTask {
+                task_id: pausing.id,
+            },
+            board.now,
+        );
+        let at_once = board.store.change(|b| b.retry_task(&which, "uid:7", now));
+        let at_once = at_once.unwrap();
+        assert_eq!((at_once.not_before, at_once.attempts), (None, 1));
+        board.claim(&pausing, &agent).unwrap();
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Batch<'_> {
             max_attempts: new.max_attempts.unwrap_or(CreateTask::DEFAULT_ATTEMPTS),
             agent_id: None,
             lease_until: None,
+            not_before: None,
             parked: None,
             result: None,
             error: None,

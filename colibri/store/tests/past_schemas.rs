@@ -15,6 +15,7 @@ use rusqlite::Connection;
 const SCHEMA_1: &str = include_str!("fixtures/schema-1.sql");
 const SCHEMA_2: &str = include_str!("fixtures/schema-2.sql");
 const SCHEMA_3: &str = include_str!("fixtures/schema-3.sql");
+const SCHEMA_4: &str = include_str!("fixtures/schema-4.sql");
 
 /// A store on a file that an earlier version has written.
 fn opened(schema: &str) -> (tempfile::TempDir, Store) {
@@ -69,7 +70,17 @@ fn schema_3_opens_with_everything_in_it() {
     assert_eq!(agents[1].name.as_str(), "bora-zot");
 }
 
-/// What both of these held.
+#[test]
+fn schema_4_opens_with_everything_in_it() {
+    everything_is_in(SCHEMA_4);
+    let (_dir, store) = opened(SCHEMA_4);
+    let pauses = store.reader().unwrap().next_try().unwrap();
+    assert_eq!(pauses.unwrap().to_string(), "2026-11-27T00:10:00Z");
+    let agents = store.reader().unwrap().all_agents(Timestamp::MIN).unwrap();
+    assert_eq!((agents[0].slots, agents[1].slots), (2, 0));
+}
+
+/// What all of these held.
 fn everything_is_in(schema: &str) {
     let (_dir, store) = opened(schema);
     let reader = store.reader().unwrap();
@@ -110,6 +121,7 @@ fn only_since_schema_3_is_it_known_which_agents_ended_with_their_daemon() {
     for (schema, taken_back, stands) in [
         (SCHEMA_2, 0, TaskStatus::Started),
         (SCHEMA_3, 1, TaskStatus::Queued),
+        (SCHEMA_4, 1, TaskStatus::Queued),
     ] {
         let (_dir, mut store) = opened(schema);
         let restarted = store.change(|batch| batch.daemon_restarted(lease, now));
@@ -125,7 +137,12 @@ fn a_new_file_has_the_same_shape_as_one_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
     let new = dir.path().join("new.sqlite");
     Store::open(&new).unwrap().close().unwrap();
-    for (name, schema) in [("1", SCHEMA_1), ("2", SCHEMA_2), ("3", SCHEMA_3)] {
+    for (name, schema) in [
+        ("1", SCHEMA_1),
+        ("2", SCHEMA_2),
+        ("3", SCHEMA_3),
+        ("4", SCHEMA_4),
+    ] {
         let old = dir.path().join(name);
         Connection::open(&old)
             .unwrap()

@@ -55,6 +55,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) rpc: bool,
 
+    /// Read standard input to its end before anything else, as some agents do
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+
     /// Say so many bytes instead of the usual sentence
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) say_bytes: Option<u32>,
@@ -67,6 +71,10 @@ pub(crate) struct Args {
     /// Fail at the work
     #[arg(long)]
     pub(crate) fail: bool,
+
+    /// Fail at the first N runs for want of a model, which may pass
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) outages: u32,
 
     /// Ask something in the middle, and wait for the answer
     #[arg(long)]

@@ -49,6 +49,9 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> io::Result<()> {
     let _children = children(args)?;
     let commands = commands();
+    if args.until_eof {
+        while commands.recv().is_ok() {}
+    }
     let script = Script::new(args);
     script.say(&json!({
         "type": "session",

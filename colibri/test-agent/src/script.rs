@@ -1,5 +1,6 @@
 //! What it says and does, step by step.
 
+use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::process;
 use std::sync::mpsc::Receiver;
@@ -19,11 +20,16 @@ const LONG_LINE: usize = 2 * 1024 * 1024;
 
 pub(crate) struct Script<'a> {
     args: &'a Args,
+    /// Runs that still fail for want of a model.
+    outages: Cell<u32>,
 }
 
 impl<'a> Script<'a> {
     pub(crate) fn new(args: &'a Args) -> Self {
-        Self { args }
+        Self {
+            args,
+            outages: Cell::new(args.outages),
+        }
     }
 
     /// Prints one event. Whole lines only, whoever else writes there.
@@ -58,7 +64,7 @@ impl<'a> Script<'a> {
         let mut prompts = 0;
         for (number, event) in self.events().into_iter().enumerate() {
             if number > 0 && self.pause(commands, self.args.step(), &mut prompts)? {
-                self.say(&json!({"type": "agent_end", "aborted": true}))?;
+                self.stop_short()?;
                 return Ok(prompts);
             }
             self.say(&event)?;
@@ -71,7 +77,7 @@ impl<'a> Script<'a> {
                     process::exit(i32::from(self.args.exit_code.max(1)));
                 }
                 Some("blocked") if self.blocked(commands, &mut prompts)? => {
-                    self.say(&json!({"type": "agent_end", "aborted": true}))?;
+                    self.stop_short()?;
                     return Ok(prompts);
                 }
                 _ => {}
@@ -81,6 +87,16 @@ impl<'a> Script<'a> {
     }
 
     fn events(&self) -> Vec<Value> {
+        let outages = self.outages.get();
+        if outages > 0 {
+            self.outages.set(outages - 1);
+            return vec![
+                json!({"type": "agent_start"}),
+                json!({"type": "turn_start"}),
+                json!({"type": "turn_end"}),
+                json!({"type": "agent_end", "outage": "503 no model is there (--outages)"}),
+            ];
+        }
         let text = match self.args.say_bytes {
             Some(bytes) => "x".repeat(bytes as usize),
             None => "Looked around; all is well.".to_owned(),
@@ -109,10 +125,7 @@ impl<'a> Script<'a> {
             events.push(json!({"type": "message_end", "text": text}));
         }
         if self.args.emit_usage {
-            events.push(json!({
-                "type": "usage", "input": 100, "output": 20, "cache_read": 40, "cache_write": 10,
-                "cost_usd": 0.0005,
-            }));
+            events.push(usage());
         }
         events.push(json!({"type": "turn_end"}));
         events.push(if self.args.fail {
@@ -121,6 +134,14 @@ impl<'a> Script<'a> {
             json!({"type": "agent_end"})
         });
         events
+    }
+
+    /// The end of work that was called off, which has cost something all the same.
+    fn stop_short(&self) -> io::Result<()> {
+        if self.args.emit_usage {
+            self.say(&usage())?;
+        }
+        self.say(&json!({"type": "agent_end", "aborted": true}))
     }
 
     /// Lets time pass, and answers what comes: whether that was an abort.
@@ -178,4 +199,11 @@ impl<'a> Script<'a> {
         out.write_all(bytes)?;
         out.flush()
     }
+}
+
+fn usage() -> Value {
+    json!({
+        "type": "usage", "input": 100, "output": 20, "cache_read": 40, "cache_write": 10,
+        "cost_usd": 0.0005,
+    })
 }

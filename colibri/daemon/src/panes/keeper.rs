@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
+use colibri_glasspane::{Answer as Reply, Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Change, CostMode, Heartbeat, ListTasks, Name, PaneSnapshot, SpawnAgent, Task, TaskStatus,
-    TransitionTask, Usage,
+    Answer, AnswerAgent, Change, Heartbeat, ListTasks, PaneSnapshot, PaneState, SpawnAgent, Task,
+    TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
@@ -37,15 +37,24 @@ const MAX_RESULT: usize = 16 * 1024;
 /// Most prompts that wait until an agent is free.
 const MAX_PROMPTS: usize = 32;
 
+/// Names a compaction, which is no work that anybody asked for but has to end like it.
+const COMPACTION: &str = "compact";
+
 /// What a keeper is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// There may be a task for it, or its task was called off.
+    /// There may be a task for it, or its own may be its own no more.
     Look,
+    /// This task stands elsewhere than before; look, should it be the agent's.
+    Moved(Uuid),
     /// Show its session anew, which somebody else has changed; answered when that is done.
     Show(oneshot::Sender<()>),
+    /// The same, and its session was compacted: so is what the agent itself remembers.
+    Compacted(oneshot::Sender<()>),
     /// Ask it this, once it is free; the answer is whether it can be asked.
     Prompt(String, oneshot::Sender<Result<(), String>>),
+    /// Answer what it asks; the answer is whether it can be answered.
+    Answer(AnswerAgent, oneshot::Sender<Result<(), String>>),
     /// End it; answered when nothing is left of it.
     Stop(oneshot::Sender<()>),
 }
@@ -69,46 +78,68 @@ pub(super) struct Keeper {
     work: Option<Work>,
     /// What it is asked as soon as it is free, before it gets its next task.
     prompts: VecDeque<String>,
+    /// Its session was compacted, and the agent is told to do the same before anything else.
+    is_to_compact: bool,
     /// Those who wait for its end.
     stops: Vec<oneshot::Sender<()>>,
 }
 
-/// What it works on, and what that took so far.
+/// What it works on.
 #[derive(Debug)]
 struct Work {
     /// Names it when the agent refuses it.
     id: String,
-    /// The task that it is; none when it was asked something else, or the task was called off.
+    /// The task that it is; none when it was asked something else.
     task_id: Option<Uuid>,
-    used: Usage,
+    /// Which of the task's attempts.
+    attempt: u32,
+    /// The task was called off or taken away, and the agent has not yet said that it stopped. What
+    /// it uses until then is the task's all the same.
+    is_called_off: bool,
+    /// What it took that is not in the task's account yet.
+    unbooked: Usage,
 }
 
 impl Work {
-    fn task(task_id: Uuid) -> Self {
+    fn task(task: &Task) -> Self {
         Self {
-            id: task_id.to_string(),
-            task_id: Some(task_id),
-            used: Usage::default(),
+            id: task.id.to_string(),
+            task_id: Some(task.id),
+            attempt: task.attempts,
+            is_called_off: false,
+            unbooked: Usage::default(),
         }
     }
 
     fn prompt() -> Self {
+        Self::other("prompt")
+    }
+
+    fn compaction() -> Self {
+        Self::other(COMPACTION)
+    }
+
+    fn other(id: &str) -> Self {
         Self {
-            id: "prompt".to_owned(),
+            id: id.to_owned(),
             task_id: None,
-            used: Usage::default(),
+            attempt: 0,
+            is_called_off: false,
+            unbooked: Usage::default(),
         }
     }
 }
 
 impl Keeper {
-    /// A keeper with what others see of its agent, which has begun as `spawned`.
+    /// A keeper with what others see of its agent, which has begun as `spawned` and goes on with, or
+    /// begins, the session of `record`.
     pub(super) fn new(
         panes: &Panes,
         spawned: &Spawned,
         agent_id: Uuid,
         spawn: SpawnAgent,
         program: Program,
+        record: Record,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> (Self, watch::Sender<PaneSnapshot>) {
         let now = Timestamp::now();
@@ -117,7 +148,6 @@ impl Keeper {
             .with_stall_after(panes.stall_after);
         note_process(&mut pane, spawned);
         let shown = watch::Sender::new(pane.snapshot(now));
-        let record = Record::new(Arc::clone(&panes.sessions), spawn.name.clone());
         let keeper = Self {
             board: Arc::clone(&panes.board),
             spawner: panes.spawner.clone(),
@@ -133,25 +163,16 @@ impl Keeper {
             shown: shown.clone(),
             work: None,
             prompts: VecDeque::new(),
+            is_to_compact: false,
             stops: Vec::new(),
         };
+        keeper.show(false);
         (keeper, shown)
-    }
-
-    pub(super) fn name(&self) -> &Name {
-        &self.spawn.name
     }
 
     /// The agent's whole life, which has begun with `spawned`; its `door` is open that long, restarts
     /// included.
-    pub(super) async fn keep(
-        mut self,
-        spawned: Spawned,
-        door: Door,
-        mut first: Option<String>,
-        mode: CostMode,
-    ) {
-        self.record.open(mode, first.as_deref());
+    pub(super) async fn keep(mut self, spawned: Spawned, door: Door, mut first: Option<String>) {
         let policy = RestartPolicy {
             when: if self.spawn.restart {
                 When::Always
@@ -253,10 +274,24 @@ impl Keeper {
                 },
                 order = self.orders.recv() => match order {
                     Some(Order::Look) => self.look(&input).await,
+                    Some(Order::Moved(task_id)) => {
+                        if self.work.as_ref().and_then(|work| work.task_id) == Some(task_id) {
+                            self.look(&input).await;
+                        }
+                    }
                     Some(Order::Show(done)) => self.show_session(done),
+                    Some(Order::Compacted(done)) => {
+                        self.show_session(done);
+                        self.is_to_compact = true;
+                        self.look(&input).await;
+                    }
                     Some(Order::Prompt(message, taken)) => {
                         // Whoever asked may be gone; the prompt stands.
                         let _ = taken.send(self.prompt(&input, message));
+                    }
+                    Some(Order::Answer(answer, taken)) => {
+                        let given = self.answer(&input, answer).await;
+                        let _ = taken.send(given);
                     }
                     Some(Order::Stop(done)) => {
                         self.stops.push(done);
@@ -307,8 +342,10 @@ impl Keeper {
         let settled = Timestamp::now().saturating_add(SETTLES_AFTER);
         let seen = self.pane.tick(settled.unwrap_or(Timestamp::MAX));
         self.follow(seen, None).await;
+        // Stopped by an operator, it has not failed, and another may try at once.
         let why = format!("agent {} ended: {}", self.spawn.name, exit.how);
-        self.end_work(TaskStatus::Queued, Some(why)).await;
+        let why = Some(why).filter(|_| !self.is_stopping());
+        self.end_work(TaskStatus::Queued, why).await;
         let (agent_id, lease) = (self.agent_id, self.lease);
         let ended = self
             .board
@@ -331,9 +368,13 @@ impl Keeper {
                 order = self.orders.recv() => order,
             };
             match order {
-                Some(Order::Look) => {}
+                Some(Order::Look | Order::Moved(_)) => {}
                 Some(Order::Show(done)) => self.show_session(done),
-                Some(Order::Prompt(_, taken)) => {
+                Some(Order::Compacted(done)) => {
+                    self.show_session(done);
+                    self.is_to_compact = true;
+                }
+                Some(Order::Prompt(_, taken) | Order::Answer(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
                 }
@@ -353,13 +394,26 @@ impl Keeper {
         for change in seen {
             // The session first: who sees a task done finds in the session what was said of it.
             for news in self.record.hear(&change) {
+                let compacted = matches!(
+                    news,
+                    Change::Session {
+                        escalated: None,
+                        ..
+                    }
+                );
+                self.is_to_compact |= compacted;
                 self.board.tell(news);
             }
             match change {
-                Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled => is_news = true,
+                Seen::State { .. } => {
+                    is_news = true;
+                    // Also after something that nobody had asked it for.
+                    is_free |= self.is_free();
+                }
+                Seen::Asked { .. } | Seen::Stalled => is_news = true,
                 Seen::Used(used) => {
                     if let Some(work) = &mut self.work {
-                        work.used += used;
+                        work.unbooked += used;
                     }
                 }
                 // For the session alone.
@@ -368,14 +422,26 @@ impl Keeper {
                     self.end_work(TaskStatus::Done, None).await;
                     is_free = true;
                 }
-                Seen::Failed { why } => {
-                    self.end_work(TaskStatus::Failed, Some(why)).await;
+                Seen::Failed { why, may_pass } => {
+                    // What may pass is tried again, after a pause and by whoever is free then.
+                    let status = if may_pass {
+                        TaskStatus::Queued
+                    } else {
+                        TaskStatus::Failed
+                    };
+                    self.end_work(status, Some(why)).await;
                     is_free = true;
                 }
                 Seen::Aborted => {
                     self.end_work(TaskStatus::Queued, Some("called off".to_owned()))
                         .await;
                     is_free = true;
+                }
+                Seen::Compacted => {
+                    if self.work.as_ref().is_some_and(|work| work.id == COMPACTION) {
+                        self.work = None;
+                        is_free = true;
+                    }
                 }
                 Seen::Refused { id, why } => {
                     // One that could not even be read has no name.
@@ -387,29 +453,40 @@ impl Keeper {
                 }
             }
         }
+        // Once for all that was read together, which is about once for each answer of a model.
+        self.book().await;
         self.show(is_news);
         if let (true, Some(input)) = (is_free, input) {
             self.look(input).await;
         }
     }
 
-    /// Gives it what comes next once it is free, a prompt or the task that the board has for it; or
-    /// calls its task off when the board has.
+    /// Gives it what comes next once it is free: a compaction, a prompt, or the task that the board
+    /// has for it. Or calls its work off when the board has called the task off, taken it away or
+    /// ended it.
     async fn look(&mut self, input: &Input) {
         if let Some(work) = &mut self.work {
-            let Some(task_id) = work.task_id else {
+            let Some(task_id) = work.task_id.filter(|_| !work.is_called_off) else {
                 return;
             };
             let found = self.board.read(move |reader| reader.task(task_id)).await;
-            if found.is_ok_and(|found| found.task.status == TaskStatus::Cancelled) {
+            let holder = (TaskStatus::Started, Some(self.agent_id), work.attempt);
+            let stands = |task: &Task| (task.status, task.agent_id, task.attempts);
+            if found.is_ok_and(|found| stands(&found.task) != holder) {
                 // Not free before it says that it has stopped.
-                work.task_id = None;
+                work.is_called_off = true;
                 let abort = Said::Abort { id: "abort" };
                 if let Some(line) = abort.line(self.spawn.runtime) {
                     // One that does not read will not be helped by this either.
                     let _ = input.send(line);
                 }
             }
+            return;
+        }
+        if !self.is_free() {
+            return;
+        }
+        if std::mem::take(&mut self.is_to_compact) && self.compact(input) {
             return;
         }
         while let Some(message) = self.prompts.pop_front() {
@@ -425,17 +502,25 @@ impl Keeper {
         if !self.transition(started).await {
             return;
         }
+        let work = Work::task(&task);
         let message = match task.description.is_empty() {
             true => task.title,
             false => format!("{}\n\n{}", task.title, task.description),
         };
-        if let Err(problem) = self.ask(input, Work::task(task.id), &message) {
+        if let Err(problem) = self.ask(input, work, &message) {
             let back = TransitionTask {
                 error: Some(plain(&problem)),
                 ..TransitionTask::to(task.id, TaskStatus::Queued, Some(self.agent_id))
             };
             self.transition(back).await;
         }
+    }
+
+    /// Whether it can be asked something whose end is then told from others: it was asked nothing,
+    /// and has not begun anything by itself.
+    fn is_free(&self) -> bool {
+        let is_busy = matches!(self.pane.state(), PaneState::Working | PaneState::Blocked);
+        self.work.is_none() && !is_busy
     }
 
     async fn claimed(&self) -> Option<Task> {
@@ -454,11 +539,34 @@ impl Keeper {
         }
     }
 
+    /// Puts what its task took since the last time into the task's account: at once, for the daemon
+    /// may be killed before the work ends, and whatever becomes of the task.
+    async fn book(&mut self) {
+        let Some(work) = &mut self.work else {
+            return;
+        };
+        let Some(task_id) = work.task_id.filter(|_| work.unbooked != Usage::default()) else {
+            return;
+        };
+        let used = work.unbooked;
+        let booked = self
+            .board
+            .change(move |batch| batch.book_usage(task_id, used, Timestamp::now()))
+            .await;
+        match booked {
+            Ok(_) => work.unbooked = Usage::default(),
+            // Tried again with what comes next.
+            Err(error) => tracing::warn!(agent = %self.spawn.name, "its task's cost: {error}"),
+        }
+    }
+
     /// It is free, and a task that it had has come to this.
     async fn end_work(&mut self, status: TaskStatus, error: Option<String>) {
+        self.book().await;
         let Some(Work {
             task_id: Some(task_id),
-            used,
+            is_called_off: false,
+            unbooked,
             ..
         }) = self.work.take()
         else {
@@ -470,7 +578,7 @@ impl Keeper {
         let to = TransitionTask {
             result,
             error: error.as_deref().map(plain),
-            usage: Some(used),
+            usage: Some(unbooked).filter(|used| *used != Usage::default()),
             ..TransitionTask::to(task_id, status, Some(self.agent_id))
         };
         self.transition(to).await;
@@ -507,7 +615,7 @@ impl Keeper {
 
     /// Asks it something that is no task, now or once it is free.
     fn prompt(&mut self, input: &Input, message: String) -> Result<(), String> {
-        if self.work.is_none() {
+        if self.is_free() {
             return self.ask(input, Work::prompt(), &message);
         }
         if self.prompts.len() >= MAX_PROMPTS {
@@ -518,6 +626,48 @@ impl Keeper {
         }
         self.prompts.push_back(message);
         Ok(())
+    }
+
+    /// Answers what it asks.
+    async fn answer(&mut self, input: &Input, given: AnswerAgent) -> Result<(), String> {
+        let name = &self.spawn.name;
+        let shown = self.pane.question().map(str::to_owned);
+        let question = given
+            .question
+            .or(shown)
+            .filter(|question| self.pane.asks(question))
+            .ok_or_else(|| format!("agent {name} does not wait for the answer to that"))?;
+        let answer = match &given.answer {
+            Answer::Text(text) => Reply::Text(text),
+            Answer::Confirmed(yes) => Reply::Confirmed(*yes),
+            Answer::Cancelled => Reply::Cancelled,
+        };
+        let said = Said::Answer {
+            question: &question,
+            answer,
+        };
+        let line = said
+            .line(self.spawn.runtime)
+            .ok_or_else(|| format!("a {} takes no answers", self.spawn.runtime))?;
+        input.send(line).map_err(|error| error.to_string())?;
+        let seen = self.pane.answered(&question, Timestamp::now());
+        self.follow(seen, Some(input)).await;
+        Ok(())
+    }
+
+    /// Has it compact what it remembers, as its session was; whether it does.
+    fn compact(&mut self, input: &Input) -> bool {
+        let work = Work::compaction();
+        let compact = Said::Compact { id: &work.id };
+        let Some(line) = compact.line(self.spawn.runtime) else {
+            return false;
+        };
+        if let Err(error) = input.send(line) {
+            tracing::warn!(agent = %self.spawn.name, "compacting what it remembers: {error}");
+            return false;
+        }
+        self.work = Some(work);
+        true
     }
 
     /// Asks it something, which begins a turn of its session.

@@ -6,6 +6,7 @@ use colibri_glasspane::Change as Seen;
 use colibri_protocol::{Change, CostMode, Name, SessionBrief, Usage};
 use colibri_session::{Action, Limits, Session, SessionError};
 use tokio::task::block_in_place;
+use uuid::Uuid;
 
 use crate::sessions::{Sessions, Shared, lock};
 
@@ -59,6 +60,11 @@ impl Record {
         }
     }
 
+    /// The session, when there is one.
+    pub(super) fn session(&self) -> Option<Uuid> {
+        self.shown.brief.map(|brief| brief.session)
+    }
+
     /// The agent was asked what it is asked first. A new session has that as its prefix, and not in
     /// the log, too; in one that goes on it begins a turn like any other.
     pub(super) fn asked_first(&mut self, message: &str) {
@@ -89,7 +95,11 @@ impl Record {
                 self.write(|session, limits| session.tool_result(tool, text, limits));
             }
             Seen::Finished | Seen::Failed { .. } | Seen::Aborted => return self.end_turn(),
-            Seen::State { .. } | Seen::Asked { .. } | Seen::Stalled | Seen::Refused { .. } => {}
+            Seen::State { .. }
+            | Seen::Asked { .. }
+            | Seen::Stalled
+            | Seen::Compacted
+            | Seen::Refused { .. } => {}
         }
         Vec::new()
     }

@@ -8,8 +8,9 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    AgentLog, Command, DismissPane, ErrorKind, LogLines, NoFields, PaneSnapshot, PaneState,
-    Runtime, SendPrompt, Snapshot, SpawnAgent, StopAgent, Task, TaskDetails, TaskStatus, Usd,
+    AgentLog, Command, CreateTask, DismissPane, ErrorKind, LogLines, NoFields, PaneSnapshot,
+    PaneState, Runtime, SendPrompt, SessionBrief, Snapshot, SpawnAgent, StopAgent, Task,
+    TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -162,15 +163,19 @@ fn an_agent_that_fails_refuses_or_ends_leaves_its_task_where_it_belongs() {
         assert!(failed.error.unwrap().contains(text));
         stop(&home, name);
     }
-    // It crashes at each try, and three tries are what a task has.
+    // It crashes at each try, and two tries are what the task has, with a pause between them.
     let crashing = SpawnAgent {
         restart: true,
         ..spawning("crashes", &["--rpc", "--step-ms", "1", "--crash"])
     };
     spawn(&home, crashing).unwrap();
-    let task = create(&home, "hopeless");
+    let hopeless = CreateTask {
+        max_attempts: Some(2),
+        ..needing("hopeless", &["code"])
+    };
+    let task: Task = home.client().ask(Command::CreateTask(hopeless)).unwrap();
     let failed = stands(&home, &task, TaskStatus::Failed, LONG * 2).task;
-    assert_eq!(failed.attempts, failed.max_attempts);
+    assert_eq!(failed.attempts, 2);
     let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
     assert!(snapshot.attention > 0, "{snapshot:?}");
 }
@@ -465,7 +470,8 @@ fn real_pi_does_a_task_of_the_board() {
         args: None,
         ..spawning("atlas", &[])
     };
-    spawn(&home, atlas).unwrap();
+    let id = |session: SessionBrief| session.session;
+    spawn(&home, atlas.clone()).unwrap();
     let task = create(&home, "What does note.txt say?");
     let done = stands(&home, &task, TaskStatus::Done, patience).task;
     assert_eq!(done.result.as_deref(), Some("The note is read."));
@@ -473,6 +479,19 @@ fn real_pi_does_a_task_of_the_board() {
     assert_eq!(server.asked()[0].key.as_deref(), Some(key));
     let stopped = stop(&home, "atlas");
     assert_eq!((stopped.malformed, stopped.turns), (0, 2), "{stopped:?}");
+    // Started again, it goes on with its session, and knows what it was asked before.
+    spawn(&home, atlas).unwrap();
+    assert_eq!(
+        pane(&home, "atlas").session.map(id),
+        stopped.session.map(id)
+    );
+    let next = create(&home, "And now?");
+    stands(&home, &next, TaskStatus::Done, patience);
+    let last = server.asked().last().unwrap().body["messages"].to_string();
+    for asked in ["What does note.txt say?", "And now?"] {
+        assert!(last.contains(asked), "{last}");
+    }
+    stop(&home, "atlas");
     // The key is in no list of processes, no log and not in the database.
     let kept = [
         home.database(),

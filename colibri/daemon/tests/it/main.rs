@@ -10,6 +10,7 @@ mod crash;
 mod harness;
 mod health;
 mod hostile;
+mod keeper;
 mod lifecycle;
 mod mcp;
 mod peers;

@@ -121,7 +121,8 @@ fn a_process_that_ends_in_its_work_has_failed_at_it() {
     assert_eq!(
         changes[0],
         Change::Failed {
-            why: "the agent ended in the middle of its work".into()
+            why: "the agent ended in the middle of its work".into(),
+            may_pass: false
         }
     );
     assert_eq!(state, PaneState::Error);
@@ -129,7 +130,8 @@ fn a_process_that_ends_in_its_work_has_failed_at_it() {
     assert_eq!(
         changes[0],
         Change::Failed {
-            why: "the agent was ended by signal 9 in the middle of its work".into()
+            why: "the agent was ended by signal 9 in the middle of its work".into(),
+            may_pass: false
         }
     );
     assert_eq!(
@@ -143,7 +145,7 @@ fn a_process_that_ends_in_its_work_has_failed_at_it() {
     // It never worked.
     assert_eq!(ended(b"", End::Code(0)), (vec![], PaneState::Idle));
     let (changes, state) = ended(b"", End::Code(1));
-    assert!(matches!(&changes[0], Change::Failed { why } if why.contains("exit code 1")));
+    assert!(matches!(&changes[0], Change::Failed { why, .. } if why.contains("exit code 1")));
     assert_eq!(state, PaneState::Error);
 }
 
@@ -172,7 +174,8 @@ fn a_retry_that_is_given_up_is_a_failure() {
     assert_eq!(
         changes[0],
         Change::Failed {
-            why: "529 overloaded".into()
+            why: "529 overloaded".into(),
+            may_pass: true
         }
     );
     assert_eq!(states(&changes), [PaneState::Error]);
@@ -393,4 +396,40 @@ proptest! {
         ));
         prop_assert_eq!(pane.wakes_at(), None);
     }
+}
+
+#[test]
+fn a_call_that_failed_for_now_is_told_from_one_that_failed_for_good() {
+    let failed = |runtime, lines: &str| {
+        let mut pane = pane(runtime);
+        let mut changes = pane.feed(lines.as_bytes(), START);
+        changes.extend(pane.tick(at(60)));
+        let told = changes.into_iter().find_map(|change| match change {
+            Change::Failed { may_pass, .. } => Some(may_pass),
+            _ => None,
+        });
+        told.unwrap()
+    };
+    let pi = |message: &str| {
+        let answer = format!(
+            r#"{{"type":"message_end","message":{{"role":"assistant","content":[],"stopReason":"error","errorMessage":"{message}"}}}}"#
+        );
+        let lines = [
+            r#"{"type":"agent_start"}"#,
+            &answer,
+            r#"{"type":"agent_end"}"#,
+        ];
+        failed(Runtime::Pi, &format!("{}\n", lines.join("\n")))
+    };
+    assert!(pi("503 no capacity"));
+    assert!(!pi("401 no such key"));
+    let local = |end: &str| {
+        failed(
+            Runtime::Local,
+            &format!("{{\"type\":\"agent_start\"}}\n{end}\n"),
+        )
+    };
+    assert!(local(r#"{"type":"agent_end","outage":"no model"}"#));
+    // What an agent says of its work is no matter of words.
+    assert!(!local(r#"{"type":"agent_end","error":"503 timeout"}"#));
 }
