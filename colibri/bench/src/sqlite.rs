@@ -157,7 +157,9 @@ fn take(on: &Connection, step: Step, task: &str, agent: &str) -> rusqlite::Resul
     let lease = matches!(step, Step::Claim | Step::Start).then_some(until);
     let moved = on
         .prepare_cached(
-            "UPDATE tasks SET status = ?3, agent_id = ?4, lease_until = ?5, updated_at = ?6,
+            "UPDATE tasks SET status = ?3, agent_id = ?4, lease_until = ?5, result = NULL,
+                error = NULL, tokens_in = 0, tokens_out = 0, tokens_cache_read = 0,
+                tokens_cache_write = 0, cost = 0, updated_at = ?6, not_before = NULL,
                 attempts = attempts + (?2 = 'queued')
              WHERE id = ?1 AND status = ?2",
         )?

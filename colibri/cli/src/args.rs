@@ -137,10 +137,6 @@ pub(crate) enum Verb {
     /// Ask a running agent something
     #[command(after_help = "Example:\n  colibri send-prompt atlas 'Look at the logs'")]
     SendPrompt(Prompt),
-    /// Show the end of what an agent wrote to its standard error
-    #[command(after_help = "Works for agents that have ended, too.\n\n\
-        Example:\n  colibri agent-log atlas --lines 20 --follow")]
-    AgentLog(Written),
     /// Answer what a blocked agent asks, so that it works on
     #[command(
         override_usage = "colibri answer-agent [OPTIONS] <NAME> \
@@ -150,6 +146,10 @@ pub(crate) enum Verb {
         colibri answer-agent atlas --confirm yes"
     )]
     AnswerAgent(Answering),
+    /// Show the end of what an agent wrote to its standard error
+    #[command(after_help = "Works for agents that have ended, too.\n\n\
+        Example:\n  colibri agent-log atlas --lines 20 --follow")]
+    AgentLog(Written),
     /// Show how long an agent's session is, what it cost and what became of it
     #[command(
         after_help = "`colibri snapshot --json | jq '.panes[].session.session'` shows the ids\n\
@@ -479,12 +479,23 @@ pub(crate) struct Written {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "answer", required = true, multiple = false, args = ["text", "confirm", "cancel"])]
 pub(crate) struct Answering {
     /// The agent's name
     #[arg(value_name = "NAME")]
     agent: Name,
 
+    #[command(flatten)]
+    given: Given,
+
+    /// Which question, by its id [default: the one that is shown]
+    #[arg(long, value_name = "ID")]
+    question: Option<String>,
+}
+
+/// What is answered: one of these.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Given {
     /// A text, or one of the choices
     #[arg(value_name = "TEXT")]
     text: Option<String>,
@@ -496,10 +507,6 @@ pub(crate) struct Answering {
     /// That no answer will come
     #[arg(long)]
     cancel: bool,
-
-    /// Which question, by its id [default: the one that is shown]
-    #[arg(long, value_name = "ID")]
-    question: Option<String>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -703,25 +710,32 @@ impl Verb {
                 prompt.check()?;
                 Command::SendPrompt(prompt)
             }
+            Self::AnswerAgent(Answering {
+                agent,
+                given,
+                question,
+            }) => {
+                let answer = match given {
+                    Given {
+                        text: Some(text), ..
+                    } => Answer::Text(text),
+                    Given { cancel: true, .. } => Answer::Cancelled,
+                    // The command line has one of the three.
+                    Given { confirm, .. } => Answer::Confirmed(confirm.unwrap_or_default()),
+                };
+                let answer = AnswerAgent {
+                    agent,
+                    question,
+                    answer,
+                };
+                answer.check()?;
+                Command::AnswerAgent(answer)
+            }
             Self::AgentLog(Written { agent, lines, .. }) => Command::AgentLog(AgentLog {
                 agent,
                 lines,
                 after: None,
             }),
-            Self::AnswerAgent(given) => {
-                let answer = AnswerAgent {
-                    answer: match given.text {
-                        Some(text) => Answer::Text(text),
-                        None if given.cancel => Answer::Cancelled,
-                        // One of the three is there.
-                        None => Answer::Confirmed(given.confirm.unwrap_or_default()),
-                    },
-                    agent: given.agent,
-                    question: given.question,
-                };
-                answer.check()?;
-                Command::AnswerAgent(answer)
-            }
             Self::GetSession(OneSession { session }) => Command::GetSession(GetSession { session }),
             Self::CompactSession(Compact { session, summary }) => {
                 let compact = CompactSession { session, summary };
@@ -818,6 +832,25 @@ mod tests {
             .partition(|verb| ["spawn-local", "completions", "man"].contains(verb));
         assert_eq!(asked, Command::NAMES);
         assert_eq!(own.len(), 3);
+    }
+
+    #[test]
+    fn an_answer_is_one_of_three() {
+        let answer = |given: &[&str]| {
+            let words = ["colibri", "answer-agent", "atlas"].iter().chain(given);
+            let args = Args::try_parse_from(words).ok()?;
+            match args.verb.command() {
+                Ok(Some(Command::AnswerAgent(asked))) => Some(asked.answer),
+                other => panic!("{other:?}"),
+            }
+        };
+        let text = Answer::Text("Only once".to_owned());
+        assert_eq!(answer(&["Only once", "--question", "q-1"]), Some(text));
+        assert_eq!(answer(&["--confirm", "no"]), Some(Answer::Confirmed(false)));
+        assert_eq!(answer(&["--cancel"]), Some(Answer::Cancelled));
+        for wrong in [&["yes", "--cancel"][..], &[], &["--confirm", "perhaps"]] {
+            assert_eq!(answer(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

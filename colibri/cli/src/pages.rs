@@ -41,6 +41,7 @@ fn manual(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use std::ffi::OsString;
 
     #[test]
     fn the_pages_of_the_images_are_fresh() {
@@ -61,7 +62,7 @@ mod tests {
             .filter_map(|path| path.file_name().map(ToOwned::to_owned))
             .collect();
         // Pages of other programs, which have tests of their own.
-        known.extend(["colibri-mcp.1".into(), "colibri-tui.1".into()]);
+        known.extend(["colibri-mcp.1", "colibri-tui.1"].map(OsString::from));
         let stale: Vec<_> = there.difference(&known).collect();
         assert!(stale.is_empty(), "remove {stale:?} from {folder}");
     }

@@ -234,14 +234,15 @@ fn status(status: &Status) -> String {
             ),
         ),
     ];
+    fields(rows)
+}
+
+/// A name and its value on each line.
+fn fields(rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
     let mut text = String::new();
     for (name, value) in rows {
-        let _ = writeln!(
-            text,
-            "{} {}",
-            format_args!("{name:<10}").bold(),
-            tame(&value)
-        );
+        let name = format!("{name:<10}");
+        let _ = writeln!(text, "{} {}", name.bold(), tame(&value));
     }
     text
 }
@@ -274,12 +275,8 @@ fn details(details: &TaskDetails, zone: &TimeZone) -> String {
         ("Result", task.result.clone()),
         ("Error", task.error.clone()),
     ];
-    let mut text = String::new();
-    for (name, value) in rows {
-        let Some(value) = value else { continue };
-        let name = format!("{name:<10}");
-        let _ = writeln!(text, "{} {}", name.bold(), tame(&value));
-    }
+    let known = rows.into_iter();
+    let mut text = fields(known.filter_map(|(name, value)| Some((name, value?))));
     if !task.description.is_empty() {
         let _ = writeln!(text);
         for line in task.description.lines() {
@@ -348,12 +345,7 @@ fn session(session: &SessionSnapshot) -> String {
     for finding in &session.findings {
         rows.push(("Found", finding.clone()));
     }
-    let mut text = String::new();
-    for (name, value) in rows {
-        let name = format!("{name:<10}");
-        let _ = writeln!(text, "{} {}", name.bold(), tame(&value));
-    }
-    text
+    fields(rows)
 }
 
 fn agents(page: &AgentPage, zone: &TimeZone) -> String {

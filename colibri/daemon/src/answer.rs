@@ -107,7 +107,7 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
         Command::Heartbeat(of) => {
             change(service, move |batch, now| batch.heartbeat(&of, lease, now)).await
         }
-        Command::Snapshot(NoFields {}) => data(service.panes.snapshot(rights)),
+        Command::Snapshot(NoFields {}) => data(service.panes.snapshot(rights.only())),
         Command::SpawnAgent(spawn) => {
             let mode = service.cost_mode().mode;
             data(service.panes.spawn(spawn, &actor, mode).await?)
@@ -335,7 +335,7 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         stall_seconds: config.stall_after.as_secs_f64().ceil() as u64,
         scheduler: SchedulerStatus {
             tick_seconds: config.tick.as_secs_f64().ceil() as u64,
-            last_tick: service.last_tick.get().map(|(at, _)| at),
+            last_tick: service.last_tick.get(),
             lease_seconds: config.lease.0.as_secs_f64().ceil() as u64,
         },
         agents,

@@ -358,7 +358,7 @@ async fn intake(service: &Service) -> Result<Intake, ReplyError> {
 
 fn panes(service: &Service) -> PanesSeen {
     let unkept = service.panes.unkept();
-    let snapshot = service.panes.snapshot();
+    let snapshot = service.panes.snapshot(None);
     PanesSeen {
         agents: snapshot.panes.len(),
         attention: snapshot.attention,

@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
 use crate::notify;
-use crate::rights::{AgentIdentity, Rights};
+use crate::rights::AgentIdentity;
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 
@@ -297,9 +297,9 @@ impl Panes {
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?
     }
 
-    /// Every pane that these rights reach, as it is now.
-    pub(crate) fn snapshot(&self, rights: &Rights) -> Snapshot {
-        let is_reached = |name: &Name| rights.only().is_none_or(|agent| agent.name == *name);
+    /// Every pane as it is now, or this agent's only.
+    pub(crate) fn snapshot(&self, only: Option<&AgentIdentity>) -> Snapshot {
+        let is_reached = |name: &Name| only.is_none_or(|agent| agent.name == *name);
         let panes: Vec<PaneSnapshot> = self
             .seats()
             .iter()

@@ -66,9 +66,9 @@ pub(crate) struct RoundsSeen {
 }
 
 impl LastTick {
-    pub(crate) fn get(&self) -> Option<(Timestamp, Duration)> {
-        let last = self.rounds().done;
-        last.map(|(at, instant)| (at, instant.elapsed()))
+    /// When the last good round was.
+    pub(crate) fn get(&self) -> Option<Timestamp> {
+        self.rounds().done.map(|(at, _)| at)
     }
 
     pub(crate) fn seen(&self) -> RoundsSeen {

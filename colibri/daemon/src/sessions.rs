@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn a_mode_that_a_session_came_to_by_itself_stays_until_another_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(dir.path().to_owned());
+        let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
         let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
         let shared = shared.unwrap();
         let long = "x".repeat(600_000);

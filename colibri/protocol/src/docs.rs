@@ -495,6 +495,15 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             }),
             &pane,
         ),
+        Example::new::<AnswerAgent, _>(
+            types,
+            Command::AnswerAgent(AnswerAgent {
+                agent: agent.name.clone(),
+                question: None,
+                answer: Answer::Confirmed(true),
+            }),
+            &pane,
+        ),
         Example::new::<AgentLog, _>(
             types,
             Command::AgentLog(AgentLog {
@@ -510,15 +519,6 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
                 cut: true,
                 next: "4026-5120".to_owned(),
             },
-        ),
-        Example::new::<AnswerAgent, _>(
-            types,
-            Command::AnswerAgent(AnswerAgent {
-                agent: agent.name.clone(),
-                question: None,
-                answer: Answer::Confirmed(true),
-            }),
-            &pane,
         ),
         Example::new::<GetSession, _>(
             types,

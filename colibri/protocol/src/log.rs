@@ -49,8 +49,8 @@ impl AgentLog {
 /// The reply to `agent-log`: what an agent wrote to its standard error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLines {
-    /// Oldest first. Colours and control characters are left out, and a provider's key is replaced
-    /// by its name. The last may go on in the first of the next reply.
+    /// Oldest first. Colours and control characters are left out, and a provider's key is blanked.
+    /// The last may go on in the first of the next reply.
     pub lines: Vec<String>,
     /// Whether there were lines in front of these that the reply has no room for, or that are not
     /// kept any more.

@@ -63,9 +63,7 @@ impl SpawnAgent {
     /// `bad-request`, naming the field and the rule.
     pub fn check(&self) -> Result<(), ReplyError> {
         let absolute = [Some(&self.program), self.cwd.as_ref()];
-        let wrong = if matches!(self.name.as_str(), "." | "..") {
-            "`name` must not be `.` or `..`: it is the name of the agent's folder, too".to_owned()
-        } else if let Some(path) = absolute
+        let wrong = if let Some(path) = absolute
             .into_iter()
             .flatten()
             .find(|path| path.is_relative())
@@ -181,11 +179,7 @@ mod tests {
     use super::*;
 
     fn spawn(fields: &str) -> Result<(), String> {
-        named("ada", fields)
-    }
-
-    fn named(name: &str, fields: &str) -> Result<(), String> {
-        let text = format!(r#"{{"name":"{name}","runtime":"local",{fields}}}"#);
+        let text = format!(r#"{{"name":"ada","runtime":"local",{fields}}}"#);
         let spawn: SpawnAgent = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         spawn.check().map_err(|error| error.message)
     }
@@ -205,8 +199,6 @@ mod tests {
             let error = spawn(fields).unwrap_err();
             assert!(error.contains(text), "{error}");
         }
-        let error = named("..", r#""program":"/pi""#).unwrap_err();
-        assert!(error.contains("`name` must not be"), "{error}");
         let long = SendPrompt {
             agent: "ada".parse().unwrap(),
             message: "x".repeat(MAX_PROMPT + 1),

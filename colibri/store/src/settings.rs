@@ -55,7 +55,7 @@ impl Batch<'_> {
         now: Timestamp,
     ) -> Result<()> {
         if keep {
-            self.keep(COST_MODE, mode.as_str())?;
+            self.keep_setting(COST_MODE, mode.as_str())?;
         }
         let detail = json!({ "mode": mode, "kept": keep });
         self.record(now, actor, "cost-mode-set", None, &detail)?;
@@ -69,10 +69,10 @@ impl Batch<'_> {
     /// # Errors
     /// When SQLite refuses.
     pub fn mark(&mut self, mark: &str) -> Result<()> {
-        self.keep(MARK, mark)
+        self.keep_setting(MARK, mark)
     }
 
-    fn keep(&self, name: &str, value: &str) -> Result<()> {
+    fn keep_setting(&self, name: &str, value: &str) -> Result<()> {
         self.transaction
             .execute(
                 "INSERT INTO settings (name, value) VALUES (?1, ?2)

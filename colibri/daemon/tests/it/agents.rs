@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::board::{details, needing};
-use crate::harness::{Home, LONG, built};
+use crate::harness::{Home, LONG, built, mode};
 
 /// `colibri-test-agent`.
 pub(crate) fn test_agent() -> &'static Path {
@@ -88,7 +88,7 @@ fn log(home: &Home, name: &str, after: Option<String>) -> Result<LogLines, Clien
     }))
 }
 
-fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> (ErrorKind, String) {
+pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> (ErrorKind, String) {
     match outcome {
         Err(ClientError::Refused { error }) => (error.kind, error.message),
         other => panic!("must be refused, not {other:?}"),
@@ -339,7 +339,7 @@ fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() 
     let first = wait("its complaint", LONG, || {
         Some(log(&home, "ada", None).unwrap()).filter(|log| !log.lines.is_empty())
     });
-    assert_eq!(first.lines, ["401 for [OPENAI_API_KEY]"]);
+    assert_eq!(first.lines, ["401 for (secret)"]);
     assert!(!first.cut);
     let nothing = log(&home, "ada", Some(first.next.clone())).unwrap();
     assert_eq!((nothing.lines.len(), nothing.cut), (0, false));
@@ -360,9 +360,7 @@ fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() 
     let all = log(&home, "ada", None).unwrap();
     assert_eq!(all.lines.len(), 2, "{all:?}");
     // The file itself is nobody else's.
-    use std::os::unix::fs::PermissionsExt as _;
-    let file = std::fs::metadata(home.path("data/agents/ada/stderr.log")).unwrap();
-    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    assert_eq!(mode(&home.path("data/agents/ada/stderr.log")), 0o600);
 
     let (kind, text) = refusal(log(&home, "bob", None));
     assert_eq!(kind, ErrorKind::NotFound);

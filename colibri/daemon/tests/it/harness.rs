@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,11 @@ pub(crate) fn built(package: &str) -> PathBuf {
         .unwrap();
     assert!(status.success(), "{package} cannot be built");
     Path::new(env!("CARGO_BIN_EXE_colibri-daemon")).with_file_name(package)
+}
+
+/// A file's permission bits.
+pub(crate) fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// A directory for one daemon's socket, data and log. Removed at the end.

@@ -7,7 +7,7 @@ use colibri_protocol::{
 };
 use nix::sys::signal::Signal;
 
-use crate::agents::{create, pane, spawn, spawning, stands, stop, wait};
+use crate::agents::{create, pane, refusal, spawn, spawning, stands, stop, wait};
 use crate::board::details;
 use crate::harness::{Home, LONG};
 
@@ -162,14 +162,12 @@ fn a_blocked_agent_is_answered_and_works_on() {
         };
         home.client().ask(Command::AnswerAgent(given))
     };
-    let refused = |outcome: Result<PaneSnapshot, ClientError>| match outcome {
-        Err(ClientError::Refused { error }) => {
-            assert_eq!(error.kind, ErrorKind::Conflict);
-            assert!(error.message.contains("does not wait"), "{error}");
-        }
-        other => panic!("must be refused, not {other:?}"),
+    let refused = |question: Option<&str>| {
+        let (kind, text) = refusal(answer(question));
+        assert_eq!(kind, ErrorKind::Conflict);
+        assert!(text.contains("does not wait"), "{text}");
     };
-    refused(answer(None));
+    refused(None);
     for question in [None, Some("q-1")] {
         let task = create(&home, "Look around");
         let blocked = wait("the question", LONG, || {
@@ -177,7 +175,7 @@ fn a_blocked_agent_is_answered_and_works_on() {
         });
         assert_eq!(blocked.question.as_deref(), Some("q-1"));
         assert_eq!(blocked.reason.as_deref(), Some("May I look?"));
-        refused(answer(Some("q-2")));
+        refused(Some("q-2"));
         assert_eq!(details(&home, task.id).task.status, TaskStatus::Started);
         let answered = answer(question).unwrap();
         assert_eq!(answered.question, None);
@@ -208,11 +206,8 @@ fn a_pi_that_does_not_listen_gets_an_end_of_input_and_no_tasks() {
         agent: "ada".parse().unwrap(),
         message: "Hello".to_owned(),
     };
-    let outcome: Result<PaneSnapshot, _> = home.client().ask(Command::SendPrompt(prompt));
-    match outcome {
-        Err(ClientError::Refused { error }) => assert_eq!(error.kind, ErrorKind::Conflict),
-        other => panic!("must be refused, not {other:?}"),
-    }
+    let (kind, _) = refusal::<PaneSnapshot>(home.client().ask(Command::SendPrompt(prompt)));
+    assert_eq!(kind, ErrorKind::Conflict);
     spawn(&home, spawning("bob", &["--rpc", "--step-ms", "1"])).unwrap();
     let done = stands(&home, &task, TaskStatus::Done, LONG).task;
     assert_eq!(done.attempts, 1);

@@ -1,6 +1,5 @@
 //! Start and stop, in every order and at every bad moment.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,14 +8,10 @@ use colibri_protocol::{CreateTask, ListTasks};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
-use crate::harness::{Daemon, Home, LONG, Raw};
+use crate::harness::{Daemon, Home, LONG, Raw, mode};
 
 fn task(title: impl Into<String>) -> CreateTask {
     CreateTask::titled(title)
-}
-
-fn mode(path: &std::path::Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A model's whole way: `colibri-mcp` with the daemon and an agent.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::agents::{test_agent, wait};
 use crate::harness::{Home, LONG, built};
 
 /// The program, and a client that speaks its protocol.
-struct Mcp {
+pub(crate) struct Mcp {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -17,12 +18,12 @@ struct Mcp {
 }
 
 impl Mcp {
-    fn start(home: &Home) -> Self {
+    /// Starts it for the daemon, or the agent, that has this socket.
+    pub(crate) fn start(socket: &Path, flags: &[&str]) -> Self {
         let mut child = Command::new(built("colibri-mcp"))
-            .arg("--socket")
-            .arg(home.socket())
-            .arg("--write")
+            .args(flags)
             .env_clear()
+            .env("COLIBRI_DAEMON_SOCKET", socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -59,7 +60,7 @@ impl Mcp {
     }
 
     /// What a tool answers, or the text of its fault.
-    fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, String> {
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, String> {
         let result = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
         if result["isError"] == true {
             return Err(result["content"][0]["text"].as_str().unwrap().to_owned());
@@ -68,7 +69,7 @@ impl Mcp {
     }
 
     /// Its input ends; so does it.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         drop(self.input);
         assert!(self.child.wait().unwrap().success());
     }
@@ -78,7 +79,7 @@ impl Mcp {
 fn a_model_gives_work_reads_why_an_agent_fails_and_clears_it_away() {
     let home = Home::new();
     let _daemon = home.start(&[]);
-    let mut mcp = Mcp::start(&home);
+    let mut mcp = Mcp::start(&home.socket(), &["--write"]);
     let spawn = |name: &str, args: &[&str]| json!({"name": name, "runtime": "local", "program": test_agent(), "args": args});
     let started = mcp
         .call(

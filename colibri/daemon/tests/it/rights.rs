@@ -1,10 +1,8 @@
 //! What an agent may do over its own socket, who else may, and how long the socket lives.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
 
 use colibri_protocol::{Command, CostMode, SpawnAgent, Task, TaskStatus};
 use nix::sys::signal::{Signal, kill};
@@ -14,7 +12,8 @@ use uuid::Uuid;
 
 use crate::agents::{pane, spawn, spawning, stands, stop, wait};
 use crate::board::{details, needing};
-use crate::harness::{Home, LONG, Raw};
+use crate::harness::{Home, LONG, Raw, built, mode};
+use crate::mcp::Mcp;
 use crate::peers::{DAEMON_GID, NOBODY, ask_as, asked, root};
 
 fn folder(home: &Home) -> PathBuf {
@@ -23,10 +22,6 @@ fn folder(home: &Home) -> PathBuf {
 
 fn socket(home: &Home, agent: &str) -> PathBuf {
     folder(home).join(agent)
-}
-
-fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// An agent that works on a task for ever.
@@ -88,7 +83,6 @@ fn an_agent_may_do_what_the_table_and_the_reference_say_and_nothing_else() {
     let ada = Busy::start(&home, "ada");
     // The scheduler gives it no second one; it has to take it.
     let waiting = task_for(&home, "ada").id;
-    let backup = home.path("copy.sqlite");
     let may = [
         json!({"cmd": "list-tasks"}),
         json!({"cmd": "get-task", "task_id": ada.task}),
@@ -110,16 +104,20 @@ fn an_agent_may_do_what_the_table_and_the_reference_say_and_nothing_else() {
         json!({"cmd": "create-task", "title": "t"}),
         json!({"cmd": "intake-task", "title": "t"}),
         json!({"cmd": "cancel-task", "task_id": ada.task}),
+        json!({"cmd": "retry-task", "task_id": ada.task}),
         json!({"cmd": "register-agent", "name": "ada", "capabilities": ["everything"]}),
         json!({"cmd": "spawn-agent", "name": "eve", "runtime": "local", "program": "/bin/sh"}),
         json!({"cmd": "stop-agent", "agent": "ada"}),
+        json!({"cmd": "dismiss-pane", "agent": "ada"}),
         json!({"cmd": "send-prompt", "agent": "ada", "message": "Hello"}),
+        json!({"cmd": "answer-agent", "agent": "ada", "answer": {"confirmed": true}}),
+        json!({"cmd": "agent-log", "agent": "ada"}),
         json!({"cmd": "register-skill", "name": "lies", "description": "Believe me."}),
         json!({"cmd": "create-job", "name": "j", "schedule": schedule, "task": task}),
         json!({"cmd": "list-jobs"}),
         json!({"cmd": "remove-job", "name": "j"}),
         json!({"cmd": "set-cost-mode", "mode": "max", "persist": true}),
-        json!({"cmd": "backup", "file": backup}),
+        json!({"cmd": "backup"}),
     ];
     fn command(request: &Value) -> &str {
         request["cmd"].as_str().unwrap()
@@ -140,7 +138,6 @@ fn an_agent_may_do_what_the_table_and_the_reference_say_and_nothing_else() {
     let status = home.client().status().unwrap();
     assert_eq!((status.tasks.total(), status.tasks.started), (2, 2));
     assert_eq!((status.jobs, status.cost_mode), (0, CostMode::Smart));
-    assert!(!backup.exists());
 
     let page = colibri_protocol::docs::protocol_page();
     let mut rules = page.split("\n* ");
@@ -316,39 +313,10 @@ fn the_tools_of_a_model_work_over_the_agents_socket() {
     let home = Home::new();
     let _daemon = home.start(&[]);
     spawn(&home, spawning("ada", &["--rpc"])).unwrap();
-    let mut mcp = Process::new(built("colibri-mcp"))
-        .env_clear()
-        .env("COLIBRI_DAEMON_SOCKET", socket(&home, "ada"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = mcp.stdin.take().unwrap();
-    let mut output = BufReader::new(mcp.stdout.take().unwrap());
-    let mut call = |id: u32, method: &str, params: Value| -> Value {
-        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        writeln!(input, "{message}").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        if id == 1 {
-            let begun = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-            writeln!(input, "{begun}").unwrap();
-        }
-        serde_json::from_str::<Value>(&line).unwrap()["result"].take()
-    };
-    let client = json!({"name": "test", "version": "1"});
-    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
-    call(1, "initialize", hello);
-    let tool = |name: &str| json!({"name": name, "arguments": {}});
-    let seen = call(2, "tools/call", tool("colibri_list_agents"));
-    assert_eq!(
-        seen["structuredContent"]["agents"][0]["name"], "ada",
-        "{seen}"
-    );
-    let refused = call(3, "tools/call", tool("colibri_status"));
-    assert_eq!(refused["isError"], true, "{refused}");
-    let text = refused["content"][0]["text"].as_str().unwrap();
-    assert!(text.starts_with("forbidden: "), "{text}");
-    drop(input);
-    assert!(mcp.wait().unwrap().success());
+    let mut mcp = Mcp::start(&socket(&home, "ada"), &[]);
+    let seen = mcp.call("colibri_list_agents", json!({})).unwrap();
+    assert_eq!(seen["agents"][0]["name"], "ada", "{seen}");
+    let refused = mcp.call("colibri_status", json!({})).unwrap_err();
+    assert!(refused.starts_with("forbidden: "), "{refused}");
+    mcp.end();
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::agents::{create, pane, spawn, spawning, stands, stop, wait};
+use crate::agents::{create, pane, refusal, spawn, spawning, stands, stop, wait};
 use crate::board::details;
 use crate::harness::{Home, LONG, Raw};
 
@@ -340,16 +340,12 @@ fn a_session_that_nobody_has_is_not_found() {
     let _daemon = home.start(&[]);
     let session = Uuid::nil();
     let get = Command::GetSession(GetSession { session });
-    let outcomes = [
-        home.client().ask::<SessionSnapshot>(get).map(drop),
-        compact(&home, session).map(drop),
-    ];
-    for outcome in outcomes {
-        let Err(ClientError::Refused { error }) = outcome else {
-            panic!("must be refused, not {outcome:?}");
-        };
-        assert_eq!(error.kind, ErrorKind::NotFound);
-        assert!(error.message.contains("`snapshot` shows"), "{error}");
+    for (kind, text) in [
+        refusal::<SessionSnapshot>(home.client().ask(get)),
+        refusal(compact(&home, session)),
+    ] {
+        assert_eq!(kind, ErrorKind::NotFound);
+        assert!(text.contains("`snapshot` shows"), "{text}");
     }
 }
 
