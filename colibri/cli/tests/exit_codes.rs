@@ -112,7 +112,7 @@ fn a_service_check_tells_why_nobody_answers() {
     if dir.path().metadata().unwrap().uid() == 0 {
         println!("NOT CHECKED: root may use every socket");
     } else {
-        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o000)).unwrap();
         let words = socket_line(&socket);
         assert!(words.starts_with("permission denied on"), "{words}");
         std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o600)).unwrap();

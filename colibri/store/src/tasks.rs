@@ -994,7 +994,7 @@ mod tests {
         let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
         board.go(to(TaskStatus::Started)).unwrap();
         let done = board.go(to(TaskStatus::Done)).unwrap();
-        assert_eq!((done.attempts, done.error), (1, None), "{done:?}");
+        assert_eq!((done.attempts, &done.error), (1, &None), "{done:?}");
         assert!(retry(&mut board).is_err());
 
         let pausing = board.task("", 3);
