@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use colibri_protocol::{
     Agent, Change, Command, DismissPane, Job, ListTasks, LogLines, Name, PaneSnapshot, RemoveJob,
-    Snapshot, Status, StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
+    RetryTask, Snapshot, Status, StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -260,7 +260,7 @@ pub enum Over {
     Search,
 }
 
-/// Something that cannot be undone: it is asked about first.
+/// Something that cannot be undone, or that costs once more: it is asked about first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// Is this agent to be stopped?
@@ -269,6 +269,15 @@ pub enum Question {
     Dismiss(Name),
     /// Is this job to be removed?
     RemoveJob(Name),
+    /// Is this task to be tried again?
+    Retry {
+        /// Which.
+        task: Uuid,
+        /// Its title.
+        title: String,
+        /// It will be anyway, but later.
+        waits: bool,
+    },
 }
 
 impl Question {
@@ -286,6 +295,13 @@ impl Question {
             Self::RemoveJob(name) => {
                 let said = format!("The job {name} is removed.");
                 (Command::RemoveJob(RemoveJob { name }), said)
+            }
+            Self::Retry { task, .. } => {
+                let retry = RetryTask { task_id: task };
+                (
+                    Command::RetryTask(retry),
+                    "The task is in the queue.".to_owned(),
+                )
             }
         }
     }
@@ -570,6 +586,16 @@ impl Model {
         self.tasks().get(self.task_at.at).copied()
     }
 
+    /// The selected task, if an operator can have it tried again: it has failed, was called off, or
+    /// waits for its next attempt.
+    pub fn retriable(&self) -> Option<&Task> {
+        self.task().filter(|task| match task.status {
+            TaskStatus::Failed | TaskStatus::Cancelled => true,
+            TaskStatus::Queued => task.not_before.is_some(),
+            TaskStatus::Claimed | TaskStatus::Started | TaskStatus::Done => false,
+        })
+    }
+
     /// The selected task with its history, once that was heard.
     pub fn task_details(&self) -> Option<&TaskDetails> {
         let task = self.task()?;
@@ -836,7 +862,7 @@ impl Model {
             Press::Char('q') => return vec![Wish::Quit],
             Press::Char('n') => self.jump(true),
             Press::Char('N') => self.jump(false),
-            Press::Char('r') => return self.load_all(),
+            Press::Char('R') => return self.load_all(),
             Press::Char('m') => {
                 let now = self.status.as_ref().map(|status| status.cost_mode);
                 self.open(Form::cost_mode(now));
@@ -863,6 +889,7 @@ impl Model {
             }
             (View::Panes | View::Agents, 'l') => return self.open_log(),
             (View::Panes, 'd') => self.open_dismiss(),
+            (View::Panes, 'r') => self.open_answer(),
             (View::Panes, 'a') => {
                 self.only_attention = !self.only_attention;
                 self.settle();
@@ -876,6 +903,7 @@ impl Model {
             (View::Tasks, 'c') => self.open(Form::create()),
             (View::Tasks, 't') => self.open_claim(),
             (View::Tasks, 'x') => self.open_cancel(),
+            (View::Tasks, 'r') => self.open_retry(),
             (View::Tasks, '/') => self.over = Over::Search,
             (View::Tasks, 'f') => return self.turn_status(1),
             (View::Tasks, 'F') => return self.turn_status(TaskStatus::ALL.len()),
@@ -914,6 +942,18 @@ impl Model {
         }
     }
 
+    fn open_answer(&mut self) {
+        let Some(agent) = self.named() else { return };
+        let asked = self.pane().and_then(|pane| {
+            let question = pane.question.clone()?;
+            Some((question, pane.reason.clone().unwrap_or_default()))
+        });
+        match asked {
+            Some((question, asked)) => self.open(Form::answer(agent, question, asked)),
+            None => self.note = Some(format!("{agent} asks nothing; p asks it something.")),
+        }
+    }
+
     fn open_claim(&mut self) {
         let Some(task) = self.task() else { return };
         if task.status != TaskStatus::Queued {
@@ -921,6 +961,10 @@ impl Model {
                 "Only a queued task can be given to an agent; this one is {}.",
                 task.status
             ));
+            return;
+        }
+        if task.not_before.is_some_and(|at| at > self.now) {
+            self.note = Some("It waits for its next attempt; r has it tried now.".to_owned());
             return;
         }
         let agents = self.agents().iter();
@@ -939,6 +983,22 @@ impl Model {
             self.note = Some(format!("This task has ended: it is {}.", task.status));
         } else {
             self.open(Form::cancel(task.id, &task.title));
+        }
+    }
+
+    fn open_retry(&mut self) {
+        if let Some(task) = self.retriable() {
+            self.over = Over::Question(Question::Retry {
+                task: task.id,
+                title: task.title.clone(),
+                waits: task.status == TaskStatus::Queued,
+            });
+        } else if let Some(task) = self.task() {
+            self.note = Some(format!(
+                "Only what has failed, was called off or waits for its next attempt can be tried \
+                 again; this task is {}.",
+                task.status
+            ));
         }
     }
 

@@ -146,8 +146,15 @@ fn tab(model: &Model, view: View) -> String {
 
 /// The keys that matter here.
 fn hint(model: &Model) -> &'static str {
+    let asks = model.pane().is_some_and(|pane| pane.question.is_some());
     match (model.over(), model.view()) {
         (Over::Help, _) => "Any key: back",
+        (Over::Details(_), View::Panes) if asks => {
+            "Arrows, PgUp, PgDn: move  r: answer  Enter, Esc: back  ?: all keys"
+        }
+        (Over::Details(_), View::Tasks) if model.retriable().is_some() => {
+            "Arrows, PgUp, PgDn: move  r: try again  Enter, Esc: back  ?: all keys"
+        }
         (Over::Details(_), _) => "Arrows, PgUp, PgDn: move  Enter, Esc: back  ?: all keys",
         (Over::Log { up: 0, .. }, _) => {
             "Following.  Arrows, PgUp, Home: read up  Enter, Esc: back  ?: all keys"
@@ -162,8 +169,15 @@ fn hint(model: &Model) -> &'static str {
         (Over::Question(Question::Stop(_)), _) => "y: stop it  n, Esc: leave it running",
         (Over::Question(Question::RemoveJob(_)), _) => "y: remove it  n, Esc: keep it",
         (Over::Question(Question::Dismiss(_)), _) => "y: take it away  n, Esc: leave it",
+        (Over::Question(Question::Retry { .. }), _) => "y: try it  n, Esc: leave it",
+        (_, View::Panes) if asks => {
+            "Enter: details  n: next !  r: answer  p: ask  x: stop  l: log  ?: keys  q: quit"
+        }
         (_, View::Panes) => {
             "Enter: details  n: next !  s: start  p: ask  x: stop  l: log  ?: keys  q: quit"
+        }
+        (_, View::Tasks) if model.retriable().is_some() => {
+            "Enter: details  c: new  r: try again  x: call off  f /: filter  ?: keys  q: quit"
         }
         (_, View::Tasks) => {
             "Enter: details  c: new  t: give  x: call off  f /: filter  ?: keys  q: quit"
@@ -244,8 +258,13 @@ fn draw_beside(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
 
 fn pane_title(pane: &PaneSnapshot, model: &Model) -> String {
     let stalled = if pane.stalled { ", stalled" } else { "" };
+    let key = if pane.question.is_some() {
+        "; r answers it"
+    } else {
+        ""
+    };
     format!(
-        "{}: {} for {}{stalled}",
+        "{}: {} for {}{stalled}{key}",
         line(&pane.agent),
         pane.state,
         age(pane.since, model.now())
@@ -342,20 +361,23 @@ fn tasks(model: &Model, look: Look) -> Table {
         Column::left("", 1),
         Column::left("STATUS", 9),
         Column::left("CHANGED", 11),
-        Column::left("AGENT", 14),
+        Column::left("AGENT/NEXT TRY", 14),
         Column::rest("TITLE"),
     ];
     let rows: Vec<_> = model
         .tasks()
         .into_iter()
         .map(|task| {
-            let is_stuck = task.status == TaskStatus::Failed || task.parked.is_some();
+            // What is tried again by itself needs nobody.
+            let is_parked = task.parked.is_some() && task.not_before.is_none();
+            let is_stuck = task.status == TaskStatus::Failed || is_parked;
+            let next = task.not_before.map(|at| ahead(at, model.now()));
+            let agent = task.agent_id.map(|id| model.agent_name(id));
             let cells = vec![
                 mark(is_stuck).to_owned(),
                 task.status.to_string(),
                 age(task.updated_at, model.now()),
-                task.agent_id
-                    .map_or(String::new(), |id| model.agent_name(id)),
+                next.or(agent).unwrap_or_default(),
                 line(&task.title),
             ];
             (cells, status_colour(task.status, look))

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use colibri_protocol::{
-    CancelTask, Capability, ClaimTask, Command, CostMode, CreateTask, Name, Runtime, SendPrompt,
-    SetCostMode, SpawnAgent,
+    Answer, AnswerAgent, CancelTask, Capability, ClaimTask, Command, CostMode, CreateTask, Name,
+    Runtime, SendPrompt, SetCostMode, SpawnAgent,
 };
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ use super::Press;
 /// Most bytes of a field: the longest text of the protocol, and a bit, so that a text that is too
 /// long is told to be so and not cut in silence.
 const MOST_BYTES: usize = 65536 + 1024;
+
+/// Stands for the answer that is typed.
+const TYPED: &str = "the text below";
 
 /// What a form is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,15 @@ pub enum Purpose {
     Prompt {
         /// Its name.
         agent: Name,
+    },
+    /// Answer what an agent asks.
+    Answer {
+        /// Its name.
+        agent: Name,
+        /// Names the question: another one must not get its answer.
+        question: String,
+        /// What can be chosen, by the words that stand for it; `None`: the text.
+        answers: Vec<(String, Option<Answer>)>,
     },
     /// Put a task on the board.
     Create,
@@ -196,6 +208,8 @@ pub struct Form {
     purpose: Purpose,
     /// Says what Enter does.
     pub title: String,
+    /// What it answers, in the words of whoever asks; mostly empty.
+    pub about: String,
     fields: Vec<Field>,
     focus: usize,
     /// Why it cannot be sent so, or why the daemon refused it.
@@ -209,6 +223,7 @@ impl Form {
         Self {
             purpose,
             title: title.into(),
+            about: String::new(),
             fields,
             focus: 0,
             fault: None,
@@ -257,6 +272,34 @@ impl Form {
         let title = format!("Ask {agent}");
         let field = Field::text_of_lines("message", "Message", "what it is asked, at most 64 KiB");
         Self::new(Purpose::Prompt { agent }, title, vec![field])
+    }
+
+    pub(super) fn answer(agent: Name, question: String, asked: String) -> Self {
+        let title = format!("Answer {agent}");
+        let answers = answers_to(&asked);
+        let words = answers.iter().map(|(word, _)| word.clone()).collect();
+        let fields = vec![
+            Field::choice(
+                "answer",
+                "Answer",
+                "the right arrow key changes this, Tab goes to the text",
+                words,
+            ),
+            Field::text_of_lines(
+                "text",
+                "Text",
+                "the answer in words, at most 64 KiB; empty when something else is chosen",
+            ),
+        ];
+        let purpose = Purpose::Answer {
+            agent,
+            question,
+            answers,
+        };
+        Self {
+            about: asked,
+            ..Self::new(purpose, title, fields)
+        }
     }
 
     pub(super) fn create() -> Self {
@@ -330,6 +373,7 @@ impl Form {
         match self.purpose {
             Purpose::Spawn => "start it",
             Purpose::Prompt { .. } => "ask",
+            Purpose::Answer { .. } => "answer",
             Purpose::Create => "put it on the board",
             Purpose::Claim { .. } => "give it",
             Purpose::Cancel { .. } => "call it off",
@@ -425,6 +469,39 @@ impl Form {
                 prompt.check().map_err(|error| error.message)?;
                 Ok((Command::SendPrompt(prompt), format!("{agent} is asked.")))
             }
+            Purpose::Answer {
+                agent,
+                question,
+                answers,
+            } => {
+                let chosen = self.text("answer");
+                let chosen = answers.iter().find(|(word, _)| word == chosen);
+                let chosen = chosen.and_then(|(_, answer)| answer.clone());
+                let answer = match (chosen, self.text("text")) {
+                    // Enter is pressed out of habit, and then the agent works on.
+                    (None, "") => {
+                        return Err("`text` is empty: type it, or choose another answer".to_owned());
+                    }
+                    (None, text) => Answer::Text(text.to_owned()),
+                    (Some(answer), "") => answer,
+                    (Some(_), _) => {
+                        return Err(format!(
+                            "`text` would not be sent: empty it, or choose {TYPED}"
+                        ));
+                    }
+                };
+                let said = match answer {
+                    Answer::Cancelled => format!("{agent} is told that no answer comes."),
+                    Answer::Text(_) | Answer::Confirmed(_) => format!("{agent} is answered."),
+                };
+                let answer = AnswerAgent {
+                    agent: agent.clone(),
+                    question: Some(question.clone()),
+                    answer,
+                };
+                answer.check().map_err(|error| error.message)?;
+                Ok((Command::AnswerAgent(answer), said))
+            }
             Purpose::Create => {
                 let task = CreateTask {
                     title: self.text("title").to_owned(),
@@ -468,6 +545,53 @@ impl Form {
                 Ok((Command::SetCostMode(set), said))
             }
         }
+    }
+}
+
+/// What can be answered to a question, by the words that stand for it.
+fn answers_to(asked: &str) -> Vec<(String, Option<Answer>)> {
+    let choices = choices(asked);
+    let mut offered = vec![(TYPED, None)];
+    if choices.is_empty() {
+        offered.push(("yes", Some(Answer::Confirmed(true))));
+        offered.push(("no", Some(Answer::Confirmed(false))));
+    }
+    let chosen = |choice: &str| Some(Answer::Text(choice.to_owned()));
+    offered.extend(choices.into_iter().map(|choice| (choice, chosen(choice))));
+    offered.push(("no answer", Some(Answer::Cancelled)));
+    let mut answers: Vec<(String, Option<Answer>)> = Vec::new();
+    for (word, answer) in offered {
+        // Of two that look the same the second could never be chosen.
+        if answers.iter().all(|(known, _)| known != word) {
+            answers.push((word.to_owned(), answer));
+        }
+    }
+    answers
+}
+
+/// The choices that stand in brackets behind a question, as in `Allow it? [Once | Always]`. None
+/// where the question is too long to be known to its end: then they can still be typed.
+fn choices(asked: &str) -> Vec<&str> {
+    let Some(asked) = asked.strip_suffix(']') else {
+        return Vec::new();
+    };
+    // A choice may have brackets of its own.
+    let mut open = 1;
+    let start = asked.rfind(|letter: char| {
+        match letter {
+            ']' => open += 1,
+            '[' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    });
+    let inside = start.map_or("", |start| &asked[start + 1..]);
+    let choices: Vec<_> = inside.split(" | ").collect();
+    // One alone is more likely a remark.
+    if choices.len() > 1 {
+        choices
+    } else {
+        Vec::new()
     }
 }
 
@@ -525,6 +649,72 @@ mod tests {
         assert!(form.fault.unwrap().contains("lower-case"));
         let fault = Form::prompt("ada".parse().unwrap()).command().unwrap_err();
         assert_eq!(fault, "`message` must not be empty");
+    }
+
+    #[test]
+    fn an_answer_is_what_was_chosen_or_typed() {
+        let question = |asked: &str| {
+            let agent = "ada".parse().unwrap();
+            Form::answer(agent, "q-1".to_owned(), asked.to_owned())
+        };
+        let answer = |form: &Form| -> Result<(Answer, String), String> {
+            let (command, said) = form.command()?;
+            match command {
+                Command::AnswerAgent(given) => Ok((given.answer, said)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut form = question("May I?");
+        let fault = answer(&form).unwrap_err();
+        form.blame(fault);
+        assert_eq!(
+            (form.fields()[form.focus()].name, form.about.as_str()),
+            ("text", "May I?")
+        );
+        form.press(&Press::Paste("Only\nonce".to_owned()));
+        let (typed, said) = answer(&form).unwrap();
+        assert_eq!(typed, Answer::Text("Only\nonce".to_owned()));
+        assert_eq!(said, "ada is answered.");
+        form.press(&Press::Tab);
+        form.press(&Press::Right);
+        let fault = answer(&form).unwrap_err();
+        assert!(fault.contains("would not be sent"), "{fault}");
+        form.blame(fault);
+        form.press(&Press::Clear);
+        assert_eq!(answer(&form).unwrap().0, Answer::Confirmed(true));
+        form.press(&Press::Tab);
+        form.press(&Press::Right);
+        assert_eq!(answer(&form).unwrap().0, Answer::Confirmed(false));
+        form.press(&Press::Right);
+        let (none, said) = answer(&form).unwrap();
+        assert_eq!(none, Answer::Cancelled);
+        assert_eq!(said, "ada is told that no answer comes.");
+        // Where it is a choice, `yes` is a word like others.
+        let mut form = question("Go on? [yes | never | yes]");
+        form.press(&Press::Right);
+        assert_eq!(answer(&form).unwrap().0, Answer::Text("yes".to_owned()));
+        form.press(&Press::Right);
+        form.press(&Press::Right);
+        assert_eq!(answer(&form).unwrap().0, Answer::Cancelled);
+    }
+
+    #[test]
+    fn choices_stand_at_the_end_in_brackets() {
+        assert_eq!(choices("Allow it? [Once | Always]"), ["Once", "Always"]);
+        assert_eq!(
+            choices("[a] b? [Keep [x] | [y] | z]"),
+            ["Keep [x]", "[y]", "z"]
+        );
+        for none in [
+            "",
+            "]",
+            "Why?",
+            "Go on? [y/N]",
+            "Long? [Once | Al…",
+            "a | b]",
+        ] {
+            assert_eq!(choices(none), [""; 0], "{none}");
+        }
     }
 
     #[test]

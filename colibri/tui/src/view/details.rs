@@ -62,10 +62,19 @@ impl Page<'_> {
         }
     }
 
-    fn at(&self, at: Timestamp) -> String {
+    fn clock(&self, at: Timestamp) -> String {
         let clock = at.to_zoned(self.model.zone().clone());
-        let clock = clock.strftime("%Y-%m-%d %H:%M:%S");
-        format!("{clock} ({} ago)", age(at, self.model.now()))
+        clock.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// When something was.
+    fn at(&self, at: Timestamp) -> String {
+        format!("{} ({} ago)", self.clock(at), age(at, self.model.now()))
+    }
+
+    /// When something will be.
+    fn due(&self, at: Timestamp) -> String {
+        format!("{} ({})", self.clock(at), ahead(at, self.model.now()))
     }
 
     fn usage(&mut self, usage: Usage) {
@@ -87,7 +96,13 @@ impl Page<'_> {
             ""
         };
         self.field("State", format!("{}{stalled}", pane.state));
-        self.optional("Why", pane.reason.as_deref());
+        match &pane.question {
+            Some(question) => {
+                self.optional("Asks", pane.reason.as_deref());
+                self.field("Question", format!("{question}; r answers it"));
+            }
+            None => self.optional("Why", pane.reason.as_deref()),
+        }
         self.field("Since", self.at(pane.since));
         let last = pane.last_event_at.map(|at| self.at(at));
         self.optional("Last event", last);
@@ -121,7 +136,10 @@ impl Page<'_> {
 
     fn task(&mut self, task: &Task, events: Option<&[TaskEvent]>) -> String {
         self.field("Status", task.status.as_str());
-        self.optional("Waits", task.parked.as_deref());
+        match task.not_before {
+            Some(at) => self.field("Next try", format!("{}; r has it tried now", self.due(at))),
+            None => self.optional("Waits", task.parked.as_deref()),
+        }
         let holder = task.agent_id.map(|id| self.model.agent_name(id));
         self.optional("Agent", holder);
         let lease = task.lease_until.filter(|_| task.status.is_held());
@@ -172,11 +190,7 @@ impl Page<'_> {
 
     fn job(&mut self, job: &Job) -> String {
         self.field("When", job.schedule.to_string());
-        let next = job.next_at.map(|at| {
-            let clock = at.to_zoned(self.model.zone().clone());
-            let clock = clock.strftime("%Y-%m-%d %H:%M:%S");
-            format!("{clock} ({})", ahead(at, self.model.now()))
-        });
+        let next = job.next_at.map(|at| self.due(at));
         self.field("Next", next.as_deref().unwrap_or("never"));
         let last = job.last_at.map(|at| self.at(at));
         self.optional("Last", last);

@@ -17,14 +17,15 @@ Arrows, j k, PgUp PgDn, Home g, End G   move
 Enter       details of the selected line; Esc goes back
 n N         the next pane that needs somebody, or the one before: error,
             blocked, stalled; from any view
-r           asks for everything anew
+R           asks for everything anew
 m           sets the cost mode
 q, Ctrl+C   leaves; agents go on
 
 Panes       a: only those that need somebody   d: dismiss one that has ended
+            r: answer what a blocked one asks
 Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
             l: its log, which says why it fails
-Tasks       c: new   t: give to an agent   x: call off
+Tasks       c: new   t: give to an agent   x: call off   r: try again
             f F: the next status or the one before
             /: only with a text   +: more   Esc: all again
 Jobs        x: remove
@@ -103,6 +104,11 @@ pub(super) fn form(frame: &mut Frame<'_>, area: Rect, form: &Form, look: Look) {
     // The mark, a blank behind the name, and the brackets.
     let room = columns.saturating_sub(names + 5);
     let mut lines = Vec::new();
+    if !form.about.is_empty() {
+        let about = wrap(&line(&form.about), columns).into_iter();
+        lines.extend(about.map(Line::raw));
+        lines.push(Line::raw(""));
+    }
     for (at, field) in form.fields().iter().enumerate() {
         let is_here = at == form.focus();
         let (mark, style) = if is_here {
@@ -201,6 +207,21 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, l
                  keep it"
             ),
         ),
+        Question::Retry { title, waits, .. } => {
+            let (when, what) = if *waits {
+                ("now", "It does not wait for the time of its next attempt.")
+            } else {
+                (
+                    "again",
+                    "It goes back into the queue with all its attempts.",
+                )
+            };
+            let title = line(title);
+            (
+                " Try a task again ",
+                format!("Try this task {when}? {title}\n\n{what}\n\ny: try it   n, Esc: leave it"),
+            )
+        }
     };
     let columns = area.width.min(60);
     let lines = wrap(&text, usize::from(columns.saturating_sub(2)));

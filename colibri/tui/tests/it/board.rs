@@ -34,7 +34,7 @@ pub(crate) fn status() -> Status {
         "scheduler": {"tick_seconds": 30, "last_tick": "2026-11-27T09:59:40Z", "lease_seconds": 300},
         "agents": {"active": 2, "idle": 1, "offline": 1}, "jobs": 1,
         "clients": 3, "max_clients": 512,
-        "tasks": {"queued": 2, "claimed": 1, "started": 1, "done": 1, "failed": 1, "cancelled": 1},
+        "tasks": {"queued": 3, "claimed": 1, "started": 1, "done": 1, "failed": 1, "cancelled": 1},
         "database": {"schema_version": 2, "journal_mode": "wal", "size_bytes": 81_920, "wal_bytes": 0},
     }))
 }
@@ -71,7 +71,8 @@ pub(crate) fn snapshot() -> Snapshot {
         pane(
             "berta",
             "blocked",
-            json!({"reason": "May I remove /var/cache/pkg (1.2 GB)?", "tool": "ask",
+            json!({"reason": "May I remove /var/cache/pkg (1.2 GB)? [Once | Always | Never]",
+                "question": "q-7", "tool": "ask",
                 "text": "The disk of jail `web` is full."}),
         ),
         pane(
@@ -155,8 +156,17 @@ pub(crate) fn tasks() -> TaskPage {
                     "usage": {"input": 90_000, "output": 4_000, "cost_usd": 1.25},
                     "updated_at": "2026-11-23T10:00:00Z"}),
             ),
+            task(
+                10,
+                "Read what is new",
+                "queued",
+                json!({"not_before": "2026-11-27T10:00:40Z",
+                    "parked": "an attempt failed; it is tried again at 2026-11-27T10:00:40Z",
+                    "error": "attempt 1 of 3: 503 from the provider: overloaded",
+                    "updated_at": "2026-11-27T10:00:00Z"}),
+            ),
         ],
-        next: Some("11".to_owned()),
+        next: Some("10".to_owned()),
     }
 }
 
@@ -338,6 +348,7 @@ pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Wish> {
                     "down" => Press::Down,
                     "right" => Press::Right,
                     "up" => Press::Up,
+                    "left" => Press::Left,
                     "home" => Press::Home,
                     "end" => Press::End,
                     other => panic!("no key {other}"),

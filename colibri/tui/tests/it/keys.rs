@@ -45,7 +45,7 @@ fn any_press() -> impl Strategy<Value = Press> {
     ];
     prop_oneof![
         3 => proptest::sample::select(named),
-        4 => proptest::sample::select("qjkgGnNrm?12345spxldactfF/+yY ".chars().collect::<Vec<_>>())
+        4 => proptest::sample::select("qjkgGnNRrm?12345spxldactfF/+yY ".chars().collect::<Vec<_>>())
             .prop_map(Press::Char),
         1 => any::<char>().prop_map(Press::Char),
         2 => (0u16..160, 0u16..50).prop_map(|(column, row)| Press::Click { column, row }),
@@ -57,7 +57,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => any_press().prop_map(Step::Press),
         1 => proptest::collection::vec(0usize..6, 0..8).prop_map(Step::Panes),
-        1 => (0usize..8).prop_map(Step::Tasks),
+        1 => (0usize..9).prop_map(Step::Tasks),
         1 => Just(Step::NoAgents),
         1 => Just(Step::Lost),
         1 => Just(Step::Back),

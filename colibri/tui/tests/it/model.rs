@@ -1,7 +1,8 @@
 //! What keys, messages and the clock lead to.
 
 use colibri_protocol::{
-    Change, Command, DismissPane, ListTasks, RemoveJob, Snapshot, StopAgent, TaskPage, TaskStatus,
+    Answer, Change, Command, DismissPane, ListTasks, RemoveJob, RetryTask, Snapshot, StopAgent,
+    TaskPage, TaskStatus,
 };
 use colibri_tui::model::{Ask, Heard, Link, Model, Over, Part, Press, Question, View, Wish};
 use jiff::{SignedDuration, Timestamp};
@@ -90,6 +91,7 @@ fn a_change_asks_for_its_list_and_a_strange_one_for_nothing() {
     assert!(model.hear(Heard::Change(Change::Unknown)).is_empty());
     let lagged = Change::Lagged { missed: 3 };
     assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 5);
+    assert_eq!(loads(&press(&mut model, "R")).len(), 5);
     let task = |id| Change::Task {
         task_id: id,
         title: "t".to_owned(),
@@ -125,13 +127,13 @@ fn tasks_of_an_older_filter_are_not_shown() {
     assert_eq!(which.status, Some(TaskStatus::Queued));
     let page = board::page(&which);
     model.hear(Heard::Tasks { which, page });
-    assert_eq!(model.tasks().len(), 2);
+    assert_eq!(model.tasks().len(), 3);
     press(&mut model, "/JAILS");
     assert_eq!(model.tasks().len(), 1);
     press(&mut model, "<esc>");
-    assert_eq!(model.tasks().len(), 2);
+    assert_eq!(model.tasks().len(), 3);
     press(&mut model, "<esc>");
-    assert_eq!((model.tasks().len(), model.task_status()), (7, None));
+    assert_eq!((model.tasks().len(), model.task_status()), (8, None));
 }
 
 #[test]
@@ -219,6 +221,69 @@ fn a_pane_is_dismissed_only_by_a_yes_and_only_when_its_agent_has_ended() {
     let agent = "anna".parse().unwrap();
     let gone = Change::PaneDismissed { agent };
     assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Panes]);
+}
+
+#[test]
+fn a_blocked_agent_is_answered_to_the_question_that_was_shown() {
+    let mut model = full();
+    assert!(press(&mut model, "r").is_empty());
+    assert_eq!(model.note(), Some("ada asks nothing; p asks it something."));
+    let given = |wishes: &[Wish]| match &deeds(wishes)[..] {
+        [Command::AnswerAgent(given)] => {
+            let question = given.question.as_deref();
+            assert_eq!((given.agent.as_str(), question), ("berta", Some("q-7")));
+            given.answer.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(press(&mut model, "nnr<enter>").is_empty(), "out of habit");
+    let typed = given(&press(&mut model, "Yes, today<enter>"));
+    assert_eq!(typed, Answer::Text("Yes, today".to_owned()));
+    model.hear(Heard::Done {
+        ticket: 1,
+        outcome: Err("agent berta does not wait for the answer to that".to_owned()),
+    });
+    assert!(matches!(model.over(), Over::Form(form) if form.fault.is_some()));
+    // Letters are none of the choices.
+    let chosen = given(&press(&mut model, "<esc>r<right>x<right><enter>"));
+    assert_eq!(chosen, Answer::Text("Always".to_owned()));
+    model.hear(Heard::Done {
+        ticket: 2,
+        outcome: Ok("berta is answered.".to_owned()),
+    });
+    assert_eq!(model.over(), &Over::Nothing);
+    let none = given(&press(&mut model, "<enter>r<left><enter>"));
+    assert_eq!(none, Answer::Cancelled, "from its details, too");
+}
+
+#[test]
+fn a_task_is_tried_again_only_by_a_yes_and_only_when_it_has_ended_or_waits() {
+    let mut model = full();
+    let retry = |at: usize| {
+        let task_id = board::tasks().tasks[at].id;
+        [Command::RetryTask(RetryTask { task_id })]
+    };
+    for (keys, status) in [("2r", "queued"), ("jjr", "started"), ("<end>kr", "done")] {
+        assert!(press(&mut model, keys).is_empty());
+        assert_eq!(model.over(), &Over::Nothing);
+        let note = model.note().unwrap();
+        assert!(note.ends_with(&format!("is {status}.")), "{note}");
+    }
+    assert!(press(&mut model, "kr<enter> ").is_empty());
+    assert!(matches!(
+        model.over(),
+        Over::Question(Question::Retry { waits: false, .. })
+    ));
+    assert!(press(&mut model, "n").is_empty());
+    assert_eq!(model.over(), &Over::Nothing);
+    assert_eq!(deeds(&press(&mut model, "ry")), retry(5));
+    assert_eq!(deeds(&press(&mut model, "kry")), retry(4));
+    press(&mut model, "<end>r");
+    assert!(matches!(
+        model.over(),
+        Over::Question(Question::Retry { waits: true, .. })
+    ));
+    assert_eq!(deeds(&press(&mut model, "y")), retry(7));
 }
 
 #[test]
@@ -311,7 +376,10 @@ fn only_what_can_be_done_is_offered() {
     );
     press(&mut model, "jjt");
     assert!(model.note().unwrap().contains("this one is started"));
-    press(&mut model, "<end>x");
+    press(&mut model, "<end>t");
+    let waits = "It waits for its next attempt; r has it tried now.";
+    assert_eq!(model.note(), Some(waits));
+    press(&mut model, "kx");
     assert_eq!(model.note(), Some("This task has ended: it is done."));
     model.hear(Heard::Tasks {
         which: ListTasks {
@@ -323,7 +391,7 @@ fn only_what_can_be_done_is_offered() {
             next: None,
         },
     });
-    for key in ["t", "x", "<enter>"] {
+    for key in ["t", "x", "r", "<enter>"] {
         assert!(press(&mut model, key).is_empty());
         assert_eq!(model.over(), &Over::Nothing, "{key}");
     }

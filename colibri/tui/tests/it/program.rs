@@ -207,6 +207,11 @@ fn it_shows_what_is_there_takes_keys_and_gives_the_terminal_back() {
     assert!(program.shown().contains('─'), "{}", program.shown());
     program.press("n");
     program.wait_for_text("401 from the provider");
+    program.press("nr");
+    program.wait_for_text("Answer berta");
+    program.press("\x1b[C\r");
+    program.wait_for_text("berta is answered.");
+    assert!(daemon.has_heard("answer-agent"));
     // The wheel, and a click on the second view.
     program.press("\x1b[<64;5;5M\x1b[<0;33;1M\x1b[<0;33;1m");
     program.wait_for_text("Draw the map of all jails");

@@ -41,11 +41,17 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens.insert("panes-next", after("n"));
     screens.insert("panes-only-attention", after("ann"));
     screens.insert("pane-details", after("n<enter>"));
+    screens.insert("asks", after("nn"));
+    screens.insert("asks-details", after("nn<enter>"));
+    screens.insert("answer", after("nnr<right>"));
     screens.insert("log", after("nl"));
     screens.insert("log-above", after("nl<up><up>"));
     screens.insert("tasks", after("<tab>"));
     screens.insert("tasks-filtered", after("2fff/vault"));
     screens.insert("task-details", after("2jj<enter>"));
+    screens.insert("task-waits", after("2<end>"));
+    screens.insert("retry", after("2jjjjr"));
+    screens.insert("retry-now", after("2<end>r"));
     screens.insert("agents", after("3"));
     screens.insert("jobs", after("4j"));
     screens.insert("job-remove", after("4jx"));
