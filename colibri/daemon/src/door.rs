@@ -5,7 +5,7 @@
 //! their agents live.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use colibri_protocol::{ErrorKind, Name, ReplyError};
@@ -79,7 +79,7 @@ impl Doors {
     /// socket, `internal` when the system refuses otherwise.
     pub(crate) fn make(&self, agent: &Name) -> Result<NewDoor, ReplyError> {
         let path = self.folder.join(agent.as_str());
-        // Made with mode 0600 by our umask: for the account that agents run under, which is ours.
+        // Nobody else gets at it before its mode is set: the folder is ours alone.
         let listener = UnixListener::bind(&path).map_err(|error| {
             let (kind, text) = match error.kind() {
                 io::ErrorKind::AddrInUse => (
@@ -101,10 +101,15 @@ impl Doors {
             };
             ReplyError::new(kind, text)
         })?;
-        Ok(NewDoor {
-            listener,
-            socket: SocketFile(path),
-        })
+        let socket = SocketFile(path);
+        // For the account that agents run under, which is ours.
+        std::fs::set_permissions(&socket.0, std::fs::Permissions::from_mode(0o600)).map_err(
+            |error| {
+                let text = format!("cannot set the mode of {}: {error}", socket.0.display());
+                ReplyError::new(ErrorKind::Internal, text)
+            },
+        )?;
+        Ok(NewDoor { listener, socket })
     }
 
     /// Has an agent's socket served.

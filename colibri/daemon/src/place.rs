@@ -72,7 +72,7 @@ impl Place {
     /// What the system refused.
     pub(crate) fn listen(&self, group: &str) -> Result<UnixListener, Failure> {
         let failed = |what| move |error| Failure::io(what, &self.path, error);
-        // Made with mode 0600 by our umask; opened to the group only after
+        // Made with mode 0700 by our umask; opened to the group only after
         // the group is right.
         let listener = UnixListener::bind(&self.path).map_err(failed("listen on"))?;
         self.give_to(group);
