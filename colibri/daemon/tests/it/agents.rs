@@ -96,7 +96,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> (E
 }
 
 /// Processes that have this text in their environment.
-fn processes_with(mark: &str) -> Vec<String> {
+pub(crate) fn processes_with(mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap() {
         let folder = entry.unwrap().path();

@@ -2,12 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use colibri_protocol::{CreateTask, ListTasks};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Home, Raw};
+use crate::agents::{processes_with, spawn, spawning, test_agent, wait};
+use crate::harness::{Home, LONG, Raw};
+
+/// Clients that are at work when the daemon is killed.
+const CLIENTS: usize = 50;
 
 #[test]
 fn twenty_kills_under_load_lose_no_acknowledged_task() {
@@ -16,7 +21,7 @@ fn twenty_kills_under_load_lose_no_acknowledged_task() {
     for life in 0..20_u64 {
         let mut daemon = home.start(&[]);
         std::thread::scope(|scope| {
-            for worker in 0..6 {
+            for worker in 0..CLIENTS {
                 let (home, acknowledged) = (&home, &acknowledged);
                 scope.spawn(move || {
                     let mut raw = Raw::connect(&home.socket());
@@ -36,7 +41,7 @@ fn twenty_kills_under_load_lose_no_acknowledged_task() {
                 });
             }
             // Not always at the same moment of a transaction.
-            std::thread::sleep(Duration::from_millis(40 + life * 7 % 60));
+            std::thread::sleep(Duration::from_millis(100 + life * 7 % 60));
             daemon.signal(Signal::SIGKILL);
             daemon.ended();
         });
@@ -110,10 +115,12 @@ fn transitions_under_kills(lives: u64) {
     let home = Home::new();
     // What was acknowledged last, of each task.
     let acknowledged = Mutex::new(std::collections::HashMap::<String, &'static str>::new());
+    let started = AtomicU64::new(0);
+    test_agent();
     for life in 0..lives {
         let mut daemon = home.start(&["--tick-seconds", "3600"]);
         std::thread::scope(|scope| {
-            for worker in 0..6 {
+            for worker in 0..CLIENTS {
                 let (home, acknowledged) = (&home, &acknowledged);
                 scope.spawn(move || -> Option<()> {
                     let mut raw = Raw::connect(&home.socket());
@@ -168,11 +175,24 @@ fn transitions_under_kills(lives: u64) {
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(60 + life * 7 % 60));
+            // It may be killed in the middle of that, too.
+            let agent = spawning(&format!("a{life}"), &["--rpc", "--children", "3"]);
+            let (home, started) = (&home, &started);
+            scope.spawn(move || {
+                if spawn(home, agent).is_ok() {
+                    started.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            std::thread::sleep(Duration::from_millis(150 + life * 7 % 60));
             daemon.signal(Signal::SIGKILL);
             daemon.ended();
         });
     }
+    assert!(started.into_inner() > 0, "no agent was ever started");
+    let mark = format!("HOME={}", home.path("data/agents/a").display());
+    wait("the end of all agents", LONG, || {
+        processes_with(&mark).is_empty().then_some(())
+    });
 
     let daemon = home.start(&[]);
     daemon.stop(Signal::SIGTERM);
