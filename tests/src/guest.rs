@@ -1,7 +1,10 @@
 //! A guest that runs, and what can be asked of it over ssh.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{self, Read as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -72,6 +75,7 @@ pub struct Guest {
     running: Running,
     log: PathBuf,
     known_hosts: PathBuf,
+    sshd_greeted: OnceCell<()>,
 }
 
 /// How much longer things take here than with KVM on a quiet machine.
@@ -109,6 +113,7 @@ impl Guest {
             running,
             log,
             known_hosts: disk.folder().join("known_hosts"),
+            sshd_greeted: OnceCell::new(),
         }
     }
 
@@ -170,8 +175,26 @@ impl Guest {
         self.running.process_id()
     }
 
+    /// Waits until sshd greets. The login prompt may come before it: an agent starts at the same time.
+    fn wait_for_sshd(&self) {
+        let end = Instant::now() + patient(60);
+        let greets = || -> io::Result<bool> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.running.ssh_port()))?;
+            stream.set_read_timeout(Some(patient(10)))?;
+            let mut greeting = [0; 4];
+            stream.read_exact(&mut greeting)?;
+            Ok(greeting == *b"SSH-")
+        };
+        while !greets().unwrap_or(false) {
+            let log = self.log.display();
+            assert!(Instant::now() < end, "sshd does not greet (console: {log})");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// `ssh` to the guest, as a machine that has nothing of ours configured would call it.
     fn ssh(&self, options: &[&str], login: &str) -> Command {
+        self.sshd_greeted.get_or_init(|| self.wait_for_sshd());
         let mut command = program("ssh", "openssh-client");
         command
             .args([
