@@ -95,10 +95,10 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
         let program = (0o755, b"#!/usr/bin/env node\n".to_vec());
         let path = colibri_protocol::variable::AGENT.into();
         host.disk.borrow_mut().files.insert(path, program);
-        boot(&host);
         host
     };
     let host = with_agent(&setup());
+    boot(&host);
     let environment = host.setting(PROVIDER_ENV).expect("the file");
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN_BINARY=\"/usr/local/bin/pi\"\n"));
@@ -117,6 +117,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
 
     // The key may stand in the file alone: typed in there, or emptied from the seed since.
     let host = with_agent(&emptying());
+    boot(&host);
     assert!(
         !host
             .on_seed("SETUP.TXT")
@@ -135,11 +136,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     assert!(told(&host).contains("the assistant starts with Colibri"));
 
     // As long as nothing of a seed is final, the key that goes takes the switch along.
-    let host = Recording::fresh(Some(&setup()));
-    host.disk.borrow_mut().files.insert(
-        colibri_protocol::variable::AGENT.into(),
-        (0o755, b"#!/usr/bin/env node\n".to_vec()),
-    );
+    let host = with_agent(&setup());
     host.silence.set(u32::MAX);
     boot(&host);
     let environment = host.setting(PROVIDER_ENV).expect("the file");
@@ -153,6 +150,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
 
     // The key lies in a vault, and has not been had from there.
     let host = with_agent(include_str!("../../tests/setup/good/vault.txt"));
+    boot(&host);
     let environment = host.setting(PROVIDER_ENV).expect("the file");
     assert!(!environment.contains("AUTOSPAWN"), "{environment}");
     assert!(told(&host).contains("it needs the key of a model provider"));

@@ -28,6 +28,24 @@ pub(super) fn entry<'a>(table: &'a str, name: &str) -> Option<Vec<&'a str>> {
         .find(|fields| fields[0] == name)
 }
 
+/// The table with the fields of each line of `name` changed; each line ends with a newline then.
+pub(super) fn with_fields<'a>(
+    table: &'a str,
+    name: &str,
+    change: impl Fn(&mut Vec<&'a str>),
+) -> String {
+    let mut text = String::with_capacity(table.len());
+    for line in table.lines() {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        if fields[0] == name {
+            change(&mut fields);
+        }
+        text += &fields.join(":");
+        text.push('\n');
+    }
+    text
+}
+
 /// A shadow field that some password opens: not `!`, `*` or `x`, and no locked hash; the shortest there is, DES, has
 /// 13 characters (crypt(5)).
 fn opens(hash: &str) -> bool {
@@ -94,20 +112,15 @@ impl<P: Processes> Debian<P> {
     pub(super) fn lock_root(&self) -> Result<(), HostError> {
         for (path, field) in [("/etc/shadow", LOCKED), ("/etc/passwd", "x")] {
             let table = self.table(path)?;
-            let mut lines: Vec<String> = Vec::new();
-            let mut found = false;
-            for line in table.lines() {
-                let mut fields: Vec<&str> = line.split(':').collect();
-                if fields[0] == "root" && fields.len() > 1 {
-                    fields[1] = field;
-                    found = true;
+            let has_root = entry(&table, "root").is_some_and(|fields| fields.len() > 1);
+            let mut text = with_fields(&table, "root", |fields| {
+                if let Some(hash) = fields.get_mut(1) {
+                    *hash = field;
                 }
-                lines.push(fields.join(":"));
+            });
+            if !has_root && path == "/etc/shadow" {
+                text.insert_str(0, &format!("root:{LOCKED}:19000:0:99999:7:::\n"));
             }
-            if !found && path == "/etc/shadow" {
-                lines.insert(0, format!("root:{LOCKED}:19000:0:99999:7:::"));
-            }
-            let text = lines.join("\n") + "\n";
             if text != table {
                 self.replace_keeping_owner(path, text.as_bytes(), 0o640)?;
             }

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
-use super::accounts::{COLIBRI_GROUP, entry};
+use super::accounts::{COLIBRI_GROUP, entry, with_fields};
 use super::{Debian, HostError, Processes};
 use crate::host::authorized_keys::Login;
 
@@ -58,21 +58,15 @@ fn whole_shadow(shadow: &str, login: &str) -> String {
 }
 
 /// `/etc/gshadow` with the members of `group` as `/etc/group` has them.
-fn whole_gshadow(gshadow: &str, group: &[&str]) -> String {
+fn whole_gshadow<'a>(gshadow: &'a str, group: &[&'a str]) -> String {
     let (name, members) = (group[0], group.get(3).copied().unwrap_or_default());
     if entry(gshadow, name).is_none() {
         return with_line(gshadow, &format!("{name}:!::{members}"));
     }
-    let mut text = String::new();
-    for line in gshadow.lines() {
-        let mut fields: Vec<&str> = line.split(':').collect();
-        if fields[0] == name {
-            fields.resize(4, "");
-            fields[3] = members;
-        }
-        text = with_line(&text, &fields.join(":"));
-    }
-    text
+    with_fields(gshadow, name, |fields| {
+        fields.resize(4, "");
+        fields[3] = members;
+    })
 }
 
 /// `/etc/subuid` or `/etc/subgid` with a range for `login`, behind all others.
