@@ -446,7 +446,7 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
         ("task", &format!("colibri get-task {task} --json")),
         (
             "made",
-            "root 'cat /var/lib/colibri/agents/pi/work/system.txt'",
+            "root 'cd /var/lib/colibri/agents/pi/work && cat system.txt'",
         ),
     ]);
     let details = json_of(&after, "task");
