@@ -11,14 +11,14 @@ use std::process::{Command, Output};
 use colibri_protocol::ServiceCheck;
 use serde_json::{Value, json};
 
+fn command(socket: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colibri"));
+    command.arg("--socket").arg(socket).args(args).env_clear();
+    command
+}
+
 fn colibri(socket: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_colibri"))
-        .arg("--socket")
-        .arg(socket)
-        .args(args)
-        .env_clear()
-        .output()
-        .unwrap()
+    command(socket, args).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -185,11 +185,8 @@ fn a_log_is_followed_from_where_the_last_answer_ended() {
         json!({"cmd": "agent-log", "agent": "ada", "lines": 5})
     );
 
-    let mut following = Command::new(env!("CARGO_BIN_EXE_colibri"))
-        .arg("--socket")
-        .arg(daemon.dir.path().join("s"))
-        .args(["agent-log", "ada", "--lines", "5", "--follow"])
-        .env_clear()
+    let follow = ["agent-log", "ada", "--lines", "5", "--follow"];
+    let mut following = command(&daemon.dir.path().join("s"), &follow)
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();

@@ -307,6 +307,21 @@ impl Question {
     }
 }
 
+/// The first line that is shown after this press, of those up to `last`; `None` when it does not
+/// move them.
+fn moved(from: usize, press: &Press, last: usize) -> Option<usize> {
+    let to = match press {
+        Press::Up | Press::Char('k') => from.saturating_sub(1),
+        Press::Down | Press::Char('j') => from.saturating_add(1),
+        Press::PageUp => from.saturating_sub(PAGE),
+        Press::PageDown => from.saturating_add(PAGE),
+        Press::Home | Press::Char('g') => 0,
+        Press::End | Press::Char('G') => last,
+        _ => return None,
+    };
+    Some(to.min(last))
+}
+
 /// Which line of a list is selected. It stays with what it was, wherever that moves.
 #[derive(Debug, Clone)]
 struct Spot<K> {
@@ -1078,19 +1093,15 @@ impl Model {
     }
 
     fn press_details(&mut self, from: usize, press: &Press) -> Vec<Wish> {
-        let from = from.min(self.furthest.get());
-        let to = match press {
-            Press::Up | Press::Char('k') => from.saturating_sub(1),
-            Press::Down | Press::Char('j') => from.saturating_add(1),
-            Press::PageUp => from.saturating_sub(PAGE),
-            Press::PageDown => from.saturating_add(PAGE),
-            Press::Home | Press::Char('g') => 0,
-            Press::End | Press::Char('G') => self.furthest.get(),
-            Press::Enter | Press::Escape | Press::Char('q') => return Vec::new(),
-            press => return self.press_view(press),
-        };
-        self.over = Over::Details(to.min(self.furthest.get()));
-        Vec::new()
+        let last = self.furthest.get();
+        if let Some(to) = moved(from.min(last), press, last) {
+            self.over = Over::Details(to);
+            return Vec::new();
+        }
+        match press {
+            Press::Enter | Press::Escape | Press::Char('q') => Vec::new(),
+            press => self.press_view(press),
+        }
     }
 
     fn open_dismiss(&mut self) {
@@ -1111,22 +1122,17 @@ impl Model {
     }
 
     fn press_log(&mut self, agent: Name, up: usize, press: &Press) -> Vec<Wish> {
-        let top = self.furthest.get();
-        let up = up.min(top);
-        let up = match press {
-            Press::Up | Press::Char('k') => up.saturating_add(1),
-            Press::Down | Press::Char('j') => up.saturating_sub(1),
-            Press::PageUp => up.saturating_add(PAGE),
-            Press::PageDown => up.saturating_sub(PAGE),
-            Press::Home | Press::Char('g') => top,
-            Press::End | Press::Char('G') => 0,
-            Press::Enter | Press::Escape | Press::Char('q' | 'l') => return Vec::new(),
-            press => return self.press_view(press),
-        };
-        let up = up.min(top);
-        self.over = Over::Log { agent, up };
-        // Back at the end: what has come meanwhile.
-        self.load_log().into_iter().collect()
+        let last = self.furthest.get();
+        if let Some(to) = moved(last - up.min(last), press, last) {
+            let up = last - to;
+            self.over = Over::Log { agent, up };
+            // Back at the end: what has come meanwhile.
+            return self.load_log().into_iter().collect();
+        }
+        match press {
+            Press::Enter | Press::Escape | Press::Char('q' | 'l') => Vec::new(),
+            press => self.press_view(press),
+        }
     }
 
     fn press_form(&mut self, mut form: Form, press: &Press) -> Vec<Wish> {

@@ -8,9 +8,9 @@ use colibri_model_server::pi::Pi;
 use colibri_model_server::{Script, Server};
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    AgentLog, Command, CreateTask, DismissPane, ErrorKind, LogLines, NoFields, PaneSnapshot,
-    PaneState, Runtime, SendPrompt, SessionBrief, Snapshot, SpawnAgent, StopAgent, Task,
-    TaskDetails, TaskStatus, Usd,
+    AgentLog, CancelTask, Command, CreateTask, DismissPane, ErrorKind, LogLines, NoFields,
+    PaneSnapshot, PaneState, Runtime, SendPrompt, SessionBrief, Snapshot, SpawnAgent, StopAgent,
+    Task, TaskDetails, TaskStatus, Usd,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -37,6 +37,14 @@ pub(crate) fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
     }
 }
 
+/// An agent that is a script of the shell, with these arguments from `$0` on.
+pub(crate) fn shell(name: &str, script: &str, args: &[&str]) -> SpawnAgent {
+    SpawnAgent {
+        program: "/bin/sh".into(),
+        ..spawning(name, &[&["-c", script], args].concat())
+    }
+}
+
 pub(crate) fn spawn(home: &Home, spawn: SpawnAgent) -> Result<PaneSnapshot, ClientError> {
     home.client().ask(Command::SpawnAgent(spawn))
 }
@@ -45,6 +53,14 @@ pub(crate) fn stop(home: &Home, name: &str) -> PaneSnapshot {
     let agent = name.parse().unwrap();
     let stop = Command::StopAgent(StopAgent { agent });
     home.client().ask(stop).unwrap()
+}
+
+pub(crate) fn prompt(home: &Home, name: &str, message: &str) -> Result<PaneSnapshot, ClientError> {
+    let prompt = SendPrompt {
+        agent: name.parse().unwrap(),
+        message: message.to_owned(),
+    };
+    home.client().ask(Command::SendPrompt(prompt))
 }
 
 pub(crate) fn pane(home: &Home, name: &str) -> PaneSnapshot {
@@ -78,6 +94,20 @@ pub(crate) fn stands(
     wait(&format!("{status} for {task:?}"), patience, || {
         Some(details(home, task.id)).filter(|found| found.task.status == status)
     })
+}
+
+pub(crate) fn cancel(home: &Home, task: &Task) {
+    let cancel = CancelTask {
+        task_id: task.id,
+        reason: None,
+    };
+    let _: Task = home.client().ask(Command::CancelTask(cancel)).unwrap();
+}
+
+pub(crate) fn works(home: &Home, agent: &str) {
+    wait("work", LONG, || {
+        (pane(home, agent).state == PaneState::Working).then_some(())
+    });
 }
 
 fn log(home: &Home, name: &str, after: Option<String>) -> Result<LogLines, ClientError> {
@@ -173,7 +203,7 @@ fn an_agent_that_fails_refuses_or_ends_leaves_its_task_where_it_belongs() {
         max_attempts: Some(2),
         ..needing("hopeless", &["code"])
     };
-    let task: Task = home.client().ask(Command::CreateTask(hopeless)).unwrap();
+    let task = home.client().create_task(hopeless).unwrap();
     let failed = stands(&home, &task, TaskStatus::Failed, LONG * 2).task;
     assert_eq!(failed.attempts, 2);
     let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
@@ -244,11 +274,7 @@ fn what_cannot_be_started_is_refused_with_the_reason() {
     let (kind, text) = refusal(spawn(&home, spawning("ada", &["--rpc"])));
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(text.contains("runs already"), "{text}");
-    let prompt = SendPrompt {
-        agent: "bob".parse().unwrap(),
-        message: "Hello".to_owned(),
-    };
-    let (kind, text) = refusal::<PaneSnapshot>(home.client().ask(Command::SendPrompt(prompt)));
+    let (kind, text) = refusal(prompt(&home, "bob", "Hello"));
     assert_eq!(kind, ErrorKind::NotFound);
     assert!(text.contains("`snapshot` shows"), "{text}");
 }
@@ -330,12 +356,7 @@ fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() 
     let _daemon = home.start_command(&mut command);
     let script = "printf '\\033[31m401\\033[0m for %s\\n' \"$OPENAI_API_KEY\" >&2; \
                   read line; echo \"got $line\" >&2; exit 3";
-    let shell = SpawnAgent {
-        program: "/bin/sh".into(),
-        args: Some(vec!["-c".to_owned(), script.to_owned()]),
-        ..spawning("ada", &[])
-    };
-    spawn(&home, shell).unwrap();
+    spawn(&home, shell("ada", script, &[])).unwrap();
     let first = wait("its complaint", LONG, || {
         Some(log(&home, "ada", None).unwrap()).filter(|log| !log.lines.is_empty())
     });
@@ -344,11 +365,7 @@ fn why_an_agent_fails_is_read_in_its_log_without_keys_while_it_runs_and_later() 
     let nothing = log(&home, "ada", Some(first.next.clone())).unwrap();
     assert_eq!((nothing.lines.len(), nothing.cut), (0, false));
 
-    let prompt = SendPrompt {
-        agent: "ada".parse().unwrap(),
-        message: "Hello".to_owned(),
-    };
-    let _: PaneSnapshot = home.client().ask(Command::SendPrompt(prompt)).unwrap();
+    prompt(&home, "ada", "Hello").unwrap();
     let since = wait("its last words", LONG, || {
         let log = log(&home, "ada", Some(first.next.clone())).unwrap();
         Some(log.lines).filter(|lines| !lines.is_empty())
@@ -410,14 +427,8 @@ fn a_task_goes_back_when_its_agent_is_stopped_and_is_called_off_when_the_operato
 
     spawn(&home, spawning("bob", &["--rpc", "--step-ms", "20000"])).unwrap();
     stands(&home, &task, TaskStatus::Started, LONG);
-    wait("work", LONG, || {
-        (pane(&home, "bob").state == PaneState::Working).then_some(())
-    });
-    let cancel = colibri_protocol::CancelTask {
-        task_id: task.id,
-        reason: None,
-    };
-    let _: Task = home.client().ask(Command::CancelTask(cancel)).unwrap();
+    works(&home, "bob");
+    cancel(&home, &task);
     wait("its end", LONG, || {
         (pane(&home, "bob").state != PaneState::Working).then_some(())
     });

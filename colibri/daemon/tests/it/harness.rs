@@ -32,6 +32,10 @@ pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// A directory for one daemon's socket, data and log. Removed at the end.
 pub(crate) struct Home {
     dir: tempfile::TempDir,

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,8 @@ use colibri_protocol::{CreateTask, ServiceCheck};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
-use crate::harness::{Daemon, Home, LONG, Raw};
+use crate::agents::wait;
+use crate::harness::{Daemon, Home, LONG, Raw, set_mode};
 
 /// Whatever is stuck, there is an answer within this time; a client waits for ten seconds.
 const BOUND: Duration = Duration::from_secs(7);
@@ -120,10 +121,9 @@ fn a_socket_that_is_gone_closed_or_somebody_elses_is_told_from_both_sides() {
     std::fs::rename(&aside, home.socket()).unwrap();
     mended(&home);
 
-    let mode = |mode| std::fs::set_permissions(home.socket(), PermissionsExt::from_mode(mode));
-    mode(0o600).unwrap();
+    set_mode(&home.socket(), 0o600);
     tells(&told(&mut inside), "socket", "has mode 0600", &[]);
-    mode(0o660).unwrap();
+    set_mode(&home.socket(), 0o660);
     mended(&home);
 
     daemon.signal(Signal::SIGKILL);
@@ -235,17 +235,12 @@ fn a_damaged_database_is_told_and_a_backup_in_its_place_is_well() {
 /// Has the file hold everything, so that nothing is read from the log.
 fn checkpoint(database: &Path) {
     let other = Connection::open(database).unwrap();
-    let end = Instant::now() + LONG;
-    loop {
+    wait("the checkpoint", LONG, || {
         let busy: i64 = other
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
             .unwrap();
-        if busy == 0 {
-            return;
-        }
-        assert!(Instant::now() < end, "the checkpoint does not come through");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        (busy == 0).then_some(())
+    });
 }
 
 #[test]

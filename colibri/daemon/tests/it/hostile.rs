@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use colibri_protocol::{CreateTask, MAX_LINE};
 
+use crate::agents::wait;
 use crate::harness::{Daemon, Home, LONG, Raw};
 
 /// How much harm is done, and what the honest client may feel of it.
@@ -90,20 +91,17 @@ fn half_lines_of_all_clients_together_have_their_limit() {
     }
     // What is short passes all the time.
     let short = CreateTask {
-        title: "short".to_owned(),
         description: Some("x".repeat(20_000)),
-        ..CreateTask::default()
+        ..CreateTask::titled("short")
     };
     home.client().create_task(short).unwrap();
     check_memory(resident(&daemon));
     // And what is long does when the others are gone.
     drop(hoarders);
     let long = format!("{{\"cmd\":\"status\"{}}}", " ".repeat(half.len()));
-    let begun = Instant::now();
-    while Raw::connect(&home.socket()).ask(&long)["ok"] != true {
-        assert!(begun.elapsed() < LONG, "nothing is given back");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait("room for it", LONG, || {
+        (Raw::connect(&home.socket()).ask(&long)["ok"] == true).then_some(())
+    });
 }
 
 fn besiege(siege: &Siege) {
@@ -160,9 +158,8 @@ fn fill(home: &Home) {
     for number in 0..FILLED {
         home.client()
             .create_task(CreateTask {
-                title: format!("t{number}"),
                 description: Some("x".repeat(50_000)),
-                ..CreateTask::default()
+                ..CreateTask::titled(format!("t{number}"))
             })
             .unwrap();
     }

@@ -2,31 +2,19 @@
 
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
-    Answer, AnswerAgent, CancelTask, Command, ErrorKind, PaneSnapshot, PaneState, RetryTask,
-    Runtime, SendPrompt, SpawnAgent, Task, TaskStatus, TransitionTask,
+    Answer, AnswerAgent, Command, ErrorKind, PaneSnapshot, PaneState, RetryTask, Runtime,
+    SpawnAgent, Task, TaskStatus, TransitionTask,
 };
 use nix::sys::signal::Signal;
 
-use crate::agents::{create, pane, refusal, spawn, spawning, stands, stop, wait};
+use crate::agents::{
+    cancel, create, pane, prompt, refusal, spawn, spawning, stands, stop, wait, works,
+};
 use crate::board::details;
 use crate::harness::{Home, LONG};
 
 /// What the test agent says that one run took, in tokens of input.
 const ONE_RUN: u64 = 100;
-
-fn cancel(home: &Home, task: &Task) {
-    let cancel = CancelTask {
-        task_id: task.id,
-        reason: None,
-    };
-    let _: Task = home.client().ask(Command::CancelTask(cancel)).unwrap();
-}
-
-fn works(home: &Home, agent: &str) {
-    wait("work", LONG, || {
-        (pane(home, agent).state == PaneState::Working).then_some(())
-    });
-}
 
 #[test]
 fn what_a_task_took_is_kept_though_it_is_called_off_or_the_daemon_is_killed() {
@@ -202,11 +190,7 @@ fn a_pi_that_does_not_listen_gets_an_end_of_input_and_no_tasks() {
     let task = create(&home, "Read the note");
     let waits = details(&home, task.id).task;
     assert_eq!(waits.parked.as_deref(), Some("no agent takes tasks"));
-    let prompt = SendPrompt {
-        agent: "ada".parse().unwrap(),
-        message: "Hello".to_owned(),
-    };
-    let (kind, _) = refusal::<PaneSnapshot>(home.client().ask(Command::SendPrompt(prompt)));
+    let (kind, _) = refusal(prompt(&home, "ada", "Hello"));
     assert_eq!(kind, ErrorKind::Conflict);
     spawn(&home, spawning("bob", &["--rpc", "--step-ms", "1"])).unwrap();
     let done = stands(&home, &task, TaskStatus::Done, LONG).task;

@@ -1,6 +1,5 @@
 //! Who may ask. Another account is needed for that, so these run as root.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +7,7 @@ use std::process::Command;
 use colibri_protocol::client::{Client, ClientError};
 use nix::sys::signal::Signal;
 
-use crate::harness::Home;
+use crate::harness::{Home, set_mode};
 
 /// Names the socket to the copy of this program that runs as another account.
 const ASK: &str = "COLIBRI_TEST_ASK";
@@ -25,7 +24,7 @@ pub(crate) fn ask_as(test: &str, home: &Home, socket: &Path, uid: u32, gid: u32)
     let copy = home.path("asker");
     if !copy.exists() {
         std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+        set_mode(&copy, 0o755);
     }
     let output = Command::new(&copy)
         .args(["--exact", test, "--nocapture"])
@@ -63,8 +62,8 @@ pub(crate) fn root() -> bool {
 }
 
 fn everybody_may_connect(home: &Home) {
-    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o755)).unwrap();
-    std::fs::set_permissions(home.socket(), PermissionsExt::from_mode(0o666)).unwrap();
+    set_mode(&home.path(""), 0o755);
+    set_mode(&home.socket(), 0o666);
 }
 
 #[test]
@@ -75,7 +74,7 @@ fn a_stranger_is_refused_by_us_even_when_the_modes_let_it_in() {
     }
     let home = Home::new();
     let daemon = home.start(&["--group", "daemon"]);
-    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    set_mode(&home.path(""), 0o755);
     let words = ask_as(NAME, &home, &home.socket(), NOBODY, NOBODY);
     assert!(words.contains("denied by the system"), "{words}");
 
@@ -98,7 +97,7 @@ fn a_member_of_the_group_is_served_and_acts_under_its_own_name() {
     }
     let home = Home::new();
     let daemon = home.start(&["--group", "daemon"]);
-    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    set_mode(&home.path(""), 0o755);
     let words = ask_as(NAME, &home, &home.socket(), NOBODY, DAEMON_GID);
     assert!(
         words.contains(&format!("answered by {}", daemon.pid())),
@@ -114,7 +113,7 @@ fn the_daemons_own_account_is_served_when_that_is_not_root() {
         return;
     }
     let home = Home::new();
-    std::fs::set_permissions(home.path(""), PermissionsExt::from_mode(0o777)).unwrap();
+    set_mode(&home.path(""), 0o777);
     let program = home.path("colibri-daemon");
     std::fs::copy(env!("CARGO_BIN_EXE_colibri-daemon"), &program).unwrap();
     let plain = home.command(&[]);

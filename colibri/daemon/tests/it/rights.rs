@@ -1,7 +1,6 @@
 //! What an agent may do over its own socket, who else may, and how long the socket lives.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use colibri_protocol::{Command, CostMode, SpawnAgent, Task, TaskStatus};
@@ -10,9 +9,9 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::agents::{pane, spawn, spawning, stands, stop, wait};
+use crate::agents::{pane, shell, spawn, spawning, stands, stop, wait};
 use crate::board::{details, needing};
-use crate::harness::{Home, LONG, Raw, built, mode};
+use crate::harness::{Home, LONG, Raw, built, mode, set_mode};
 use crate::mcp::Mcp;
 use crate::peers::{DAEMON_GID, NOBODY, ask_as, asked, root};
 
@@ -50,18 +49,8 @@ impl Busy {
 
 /// A task that only the agent of this name can do.
 fn task_for(home: &Home, name: &str) -> Task {
-    let new = Command::CreateTask(needing("for ever", &[name]));
-    home.client().ask(new).unwrap()
-}
-
-/// An agent that is a line of shell.
-fn shell(name: &str, script: &str, args: &[&str]) -> SpawnAgent {
-    let args = ["-c", script].into_iter().chain(args.iter().copied());
-    SpawnAgent {
-        program: "/bin/sh".into(),
-        args: Some(args.map(str::to_owned).collect()),
-        ..spawning(name, &[])
-    }
+    let new = needing("for ever", &[name]);
+    home.client().create_task(new).unwrap()
 }
 
 fn ask(raw: &mut Raw, request: &Value) -> Value {
@@ -266,17 +255,14 @@ fn another_account_does_not_get_in_whatever_the_modes_say() {
     let daemon = home.start(&["--group", "daemon"]);
     spawn(&home, spawning("ada", &["--rpc"])).unwrap();
     let path = socket(&home, "ada");
-    let open = |path: &Path, mode| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    open(&home.path(""), 0o755);
+    set_mode(&home.path(""), 0o755);
     // A member of the operators' group as little as a stranger: it has another socket.
     for gid in [NOBODY, DAEMON_GID] {
         let words = ask_as(NAME, &home, &path, NOBODY, gid);
         assert!(words.contains("denied by the system"), "{words}");
     }
-    open(&folder(&home), 0o755);
-    open(&path, 0o666);
+    set_mode(&folder(&home), 0o755);
+    set_mode(&path, 0o666);
     for gid in [NOBODY, DAEMON_GID] {
         let words = ask_as(NAME, &home, &path, NOBODY, gid);
         assert!(words.contains("kind forbidden"), "{words}");

@@ -3,14 +3,13 @@
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
     Command, CompactSession, Compacted, CostMode, CostModeInForce, ErrorKind, GetSession,
-    PaneSnapshot, PaneState, SendPrompt, SessionSnapshot, SetCostMode, SpawnAgent, Status,
-    TaskStatus, Trigger,
+    PaneState, SessionSnapshot, SetCostMode, SpawnAgent, Status, TaskStatus, Trigger,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::agents::{create, pane, refusal, spawn, spawning, stands, stop, wait};
+use crate::agents::{create, pane, prompt, refusal, shell, spawn, spawning, stands, stop, wait};
 use crate::board::details;
 use crate::harness::{Home, LONG, Raw};
 
@@ -243,11 +242,7 @@ fn an_agent_is_asked_one_thing_after_the_other_and_each_end_is_of_the_last() {
         matches!(status, TaskStatus::Started | TaskStatus::Done).then_some(())
     });
     for message in ["And what else?", "Is that all?"] {
-        let prompt = SendPrompt {
-            agent: "ada".parse().unwrap(),
-            message: message.to_owned(),
-        };
-        let _: PaneSnapshot = home.client().ask(Command::SendPrompt(prompt)).unwrap();
+        prompt(&home, "ada", message).unwrap();
     }
     let next = create(&home, "Task 3");
     stands(&home, &next, TaskStatus::Done, LONG);
@@ -317,11 +312,7 @@ fn a_key_that_an_agent_prints_is_in_no_session_no_result_and_no_pane() {
         done"#;
     let home = Home::new();
     let _daemon = home.start_command(home.command(&[]).env("OPENROUTER_API_KEY", KEY));
-    let ada = SpawnAgent {
-        program: "/bin/sh".into(),
-        ..spawning("ada", &["-c", AGENT])
-    };
-    spawn(&home, ada).unwrap();
+    spawn(&home, shell("ada", AGENT, &[])).unwrap();
     let task = create(&home, "Show your environment");
     let done = stands(&home, &task, TaskStatus::Done, LONG).task;
     assert_eq!(done.result.as_deref(), Some("It is (secret)."));
