@@ -13,6 +13,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::Failure;
+use crate::place;
 use crate::rights::AgentIdentity;
 
 /// Makes sockets for agents.
@@ -129,12 +130,8 @@ impl Doors {
 
     /// Removes the folder, once no agent is left.
     pub(crate) fn remove(&self) {
-        match fs_err::remove_dir(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("the folder of agents' sockets stays behind: {error}");
-            }
-            _ => {}
-        }
+        let removed = fs_err::remove_dir(&self.folder);
+        place::note_leftover("the folder of agents' sockets", removed);
     }
 }
 
@@ -147,12 +144,7 @@ impl NewDoor {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        match fs_err::remove_file(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("the socket of an agent stays behind: {error}");
-            }
-            _ => {}
-        }
+        place::note_leftover("the socket of an agent", fs_err::remove_file(&self.0));
     }
 }
 

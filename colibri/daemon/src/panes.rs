@@ -362,11 +362,7 @@ impl Panes {
     pub(crate) async fn set_cost_mode(&self, mode: CostMode) -> Result<(), ReplyError> {
         self.sessions(move |sessions| sessions.set_mode(mode))
             .await?;
-        for seat in self.seats().values() {
-            let (done, _) = oneshot::channel();
-            // Fails when it has ended.
-            let _ = seat.orders.send(Order::Show(done));
-        }
+        self.order(|_| true, || Order::Show);
         Ok(())
     }
 

@@ -92,12 +92,7 @@ impl Place {
     /// Removes the socket, so that the next client is told at once that
     /// nobody is there.
     pub(crate) fn remove(self) {
-        match fs_err::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("the socket stays behind: {error}");
-            }
-            _ => {}
-        }
+        note_leftover("the socket", fs_err::remove_file(&self.path));
     }
 
     /// Under systemd and rc.d the socket has the right group from the start.
@@ -117,6 +112,16 @@ impl Place {
                  account can"
             );
         }
+    }
+}
+
+/// Says what could not be removed; what is gone already need not be.
+pub(crate) fn note_leftover(what: &str, removed: io::Result<()>) {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("{what} stays behind: {error}");
+        }
+        _ => {}
     }
 }
 

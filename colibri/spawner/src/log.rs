@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
@@ -114,19 +114,23 @@ impl Log {
     }
 }
 
-/// Only its owner may read what an agent complains of; and a link that somebody
-/// put there is not followed.
+/// Only its owner may read what an agent complains of.
 fn open(log: &Log) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    let file = open_plain(&mut options, &log.path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Opens a plain file: a link that somebody put there is not followed, and no device waited for.
+pub(crate) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options
         .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
-        .open(&log.path)?;
+        .open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a plain file"));
     }
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     Ok(file)
 }
 

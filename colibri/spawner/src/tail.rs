@@ -3,13 +3,12 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use nix::fcntl::OFlag;
-
 use crate::Log;
+use crate::log::open_plain;
 
 /// A place in a log. It stays the same place when its piece of the log is put aside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -126,19 +125,11 @@ struct Piece {
 impl Piece {
     /// `None` when there is none.
     fn open(path: &Path) -> io::Result<Option<Self>> {
-        // As where it is written: no link is followed, and no device waited for.
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
-            .open(path)
-        {
+        let file = match open_plain(OpenOptions::new().read(true), path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             outcome => outcome?,
         };
         let about = file.metadata()?;
-        if !about.is_file() {
-            return Err(io::Error::other("it is not a plain file"));
-        }
         Ok(Some(Self {
             number: about.ino(),
             size: about.len(),

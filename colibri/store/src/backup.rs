@@ -60,7 +60,8 @@ fn remove(path: &Path) -> std::result::Result<(), String> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The name of a file that SQLite keeps beside this one.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

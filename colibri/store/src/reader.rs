@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::backup::with_suffix;
 use crate::error::While;
 use crate::open::FileId;
 use crate::row::{
@@ -230,14 +231,12 @@ impl Reader {
             .connection
             .pragma_query_value(None, "journal_mode", |row| row.get(0))
             .while_trying_to("read its journal mode")?;
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
         let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |meta| meta.len());
         Ok(DatabaseStatus {
             schema_version: u32::try_from(schema::version(&self.connection)?).unwrap_or(u32::MAX),
             journal_mode,
             size_bytes: size(self.path.clone()),
-            wal_bytes: size(log.into()),
+            wal_bytes: size(with_suffix(&self.path, "-wal")),
         })
     }
 }

@@ -12,6 +12,10 @@ use crate::error::While;
 use crate::row::{get, parsed, time_text};
 use crate::{Batch, Reader, Result};
 
+/// Those whose names come after `?1`, in the order of their names.
+const SKILLS: &str = "SELECT name, description, path, registered_at, updated_at
+                      FROM skills WHERE name > ?1 ORDER BY name";
+
 fn skill(row: &Row<'_>) -> Result<Skill> {
     Ok(Skill {
         name: parsed("name", &get::<String>(row, 0)?)?,
@@ -28,9 +32,7 @@ impl Reader {
     /// # Errors
     /// When SQLite refuses.
     pub fn skills(&self, after: Option<&str>, limit: u32, budget: usize) -> Result<SkillPage> {
-        let sql = "SELECT name, description, path, registered_at, updated_at
-                   FROM skills WHERE name > ?1 ORDER BY name";
-        let (skills, next) = self.named_page(sql, after, limit, budget, skill)?;
+        let (skills, next) = self.named_page(SKILLS, after, limit, budget, skill)?;
         Ok(SkillPage {
             skills,
             next,
@@ -112,9 +114,9 @@ impl Batch<'_> {
     fn all_skills(&self) -> Result<BTreeMap<Name, Skill>> {
         const WHAT: &str = "list skills";
         self.transaction
-            .prepare_cached("SELECT name, description, path, registered_at, updated_at FROM skills")
+            .prepare_cached(SKILLS)
             .while_trying_to(WHAT)?
-            .query_map([], |row| Ok(skill(row)))
+            .query_map([""], |row| Ok(skill(row)))
             .while_trying_to(WHAT)?
             .map(|row| {
                 let skill = row.while_trying_to(WHAT)??;

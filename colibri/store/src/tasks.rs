@@ -576,6 +576,21 @@ mod tests {
                 .change(|b| b.transition_task(to, "uid:0", LEASE, now))
         }
 
+        fn cancel(&mut self, task: &Task, reason: Option<&str>) -> Result<Task> {
+            let cancel = CancelTask {
+                task_id: task.id,
+                reason: reason.map(str::to_owned),
+            };
+            let now = self.now;
+            self.store
+                .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
+        }
+
+        fn retry(&mut self, task: &Task) -> Result<Task> {
+            let (which, now) = (RetryTask { task_id: task.id }, self.now);
+            self.store.change(|b| b.retry_task(&which, "uid:7", now))
+        }
+
         fn spawned(&mut self, agent: &Agent) {
             self.store.change(|b| b.agent_spawned(agent.id)).unwrap();
         }
@@ -782,24 +797,14 @@ mod tests {
                 Err(StoreError::Conflict { .. })
             ));
         }
-        let cancel = |board: &mut Board, id| {
-            let cancel = CancelTask {
-                task_id: id,
-                reason: Some("why".into()),
-            };
-            let now = board.now;
-            board
-                .store
-                .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
-        };
         assert!(matches!(
-            cancel(&mut board, task.id),
+            board.cancel(&task, Some("why")),
             Err(StoreError::Conflict { .. })
         ));
         let other = board.task("", 3);
-        let first = cancel(&mut board, other.id).unwrap();
+        let first = board.cancel(&other, Some("why")).unwrap();
         assert_eq!(first.error.as_deref(), Some("why"));
-        assert_eq!(cancel(&mut board, other.id).unwrap(), first);
+        assert_eq!(board.cancel(&other, Some("why")).unwrap(), first);
     }
 
     #[test]
@@ -950,63 +955,37 @@ mod tests {
         let mut board = Board::new();
         let agent = board.agent("a", "");
         let task = board.task("", 1);
-        let retry = |board: &mut Board| {
-            let (which, now) = (RetryTask { task_id: task.id }, board.now);
-            board.store.change(|b| b.retry_task(&which, "uid:7", now))
-        };
         let failed = fail_for_now(&mut board, &task, &agent);
         assert_eq!(failed.status, TaskStatus::Failed);
-        let again = retry(&mut board).unwrap();
+        let again = board.retry(&task).unwrap();
         assert_eq!(
             (again.status, again.agent_id, again.attempts),
             (TaskStatus::Queued, None, 0)
         );
         assert_eq!(board.reader().task(task.id).unwrap().task, again);
         // The reply was lost; asked again, nothing changes.
-        assert_eq!(retry(&mut board).unwrap(), again);
-        let now = board.now;
-        let cancel = CancelTask {
-            task_id: task.id,
-            reason: None,
-        };
-        board
-            .store
-            .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
-            .unwrap();
-        assert_eq!(retry(&mut board).unwrap().status, TaskStatus::Queued);
+        assert_eq!(board.retry(&task).unwrap(), again);
+        board.cancel(&task, None).unwrap();
+        assert_eq!(board.retry(&task).unwrap().status, TaskStatus::Queued);
 
         // A pause ends with the task, too.
         let other = board.task("", 3);
         fail_for_now(&mut board, &other, &agent);
-        let cancel = CancelTask {
-            task_id: other.id,
-            reason: None,
-        };
-        let cancelled = board
-            .store
-            .change(|b| b.cancel_task(cancel, "uid:7", LEASE, now))
-            .unwrap();
+        let cancelled = board.cancel(&other, None).unwrap();
         assert_eq!(cancelled.not_before, None);
 
         board.claim(&task, &agent).unwrap();
-        let held = retry(&mut board).unwrap_err().to_string();
+        let held = board.retry(&task).unwrap_err().to_string();
         assert!(held.contains("is claimed; only"), "{held}");
         let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
         board.go(to(TaskStatus::Started)).unwrap();
         let done = board.go(to(TaskStatus::Done)).unwrap();
         assert_eq!((done.attempts, &done.error), (1, &None), "{done:?}");
-        assert!(retry(&mut board).is_err());
+        assert!(board.retry(&task).is_err());
 
         let pausing = board.task("", 3);
         fail_for_now(&mut board, &pausing, &agent);
-        let (which, now) = (
-            RetryTask {
-                task_id: pausing.id,
-            },
-            board.now,
-        );
-        let at_once = board.store.change(|b| b.retry_task(&which, "uid:7", now));
-        let at_once = at_once.unwrap();
+        let at_once = board.retry(&pausing).unwrap();
         assert_eq!((at_once.not_before, at_once.attempts), (None, 1));
         board.claim(&pausing, &agent).unwrap();
     }

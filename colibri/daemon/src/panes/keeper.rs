@@ -47,9 +47,10 @@ pub(super) enum Order {
     Look,
     /// This task stands elsewhere than before; look, should it be the agent's.
     Moved(Uuid),
-    /// Show its session anew, which somebody else has changed; answered when that is done.
-    Show(oneshot::Sender<()>),
-    /// The same, and its session was compacted: so is what the agent itself remembers.
+    /// Show its session anew, which somebody else has changed.
+    Show,
+    /// The same, and its session was compacted: so is what the agent itself remembers. Answered when
+    /// the session is shown.
     Compacted(oneshot::Sender<()>),
     /// Ask it this, once it is free; the answer is whether it can be asked.
     Prompt(String, oneshot::Sender<Result<(), String>>),
@@ -279,10 +280,9 @@ impl Keeper {
                             self.look(&input).await;
                         }
                     }
-                    Some(Order::Show(done)) => self.show_session(done),
+                    Some(Order::Show) => self.show_session(),
                     Some(Order::Compacted(done)) => {
-                        self.show_session(done);
-                        self.is_to_compact = true;
+                        self.compacted(done);
                         self.look(&input).await;
                     }
                     Some(Order::Prompt(message, taken)) => {
@@ -369,11 +369,8 @@ impl Keeper {
             };
             match order {
                 Some(Order::Look | Order::Moved(_)) => {}
-                Some(Order::Show(done)) => self.show_session(done),
-                Some(Order::Compacted(done)) => {
-                    self.show_session(done);
-                    self.is_to_compact = true;
-                }
+                Some(Order::Show) => self.show_session(),
+                Some(Order::Compacted(done)) => self.compacted(done),
                 Some(Order::Prompt(_, taken) | Order::Answer(_, taken)) => {
                     let text = format!("agent {} is about to be started again", self.spawn.name);
                     let _ = taken.send(Err(text));
@@ -692,9 +689,15 @@ impl Keeper {
     }
 
     /// Subscribers heard of the change itself before the pane showed it.
-    fn show_session(&mut self, done: oneshot::Sender<()>) {
+    fn show_session(&mut self) {
         self.record.refresh();
         self.show(true);
+    }
+
+    /// Its session was compacted by somebody else.
+    fn compacted(&mut self, done: oneshot::Sender<()>) {
+        self.show_session();
+        self.is_to_compact = true;
         // Whoever asked may be gone.
         let _ = done.send(());
     }
