@@ -441,18 +441,17 @@ impl Panes {
         let Ok((orders, pane)) = self.seat(agent) else {
             return;
         };
+        // An older session of its own is nothing to what it does now.
+        let shown = pane.borrow().session.map(|shown| shown.session);
+        if shown != Some(brief.session) {
+            return;
+        }
         let (done, is_done) = oneshot::channel();
         if orders.send(Order::Compacted(done)).is_ok() && is_done.await.is_ok() {
             return;
         }
         // Its keeper has ended with it, so nobody else writes the pane.
-        pane.send_modify(|pane| {
-            if let Some(shown) = &mut pane.session
-                && shown.session == brief.session
-            {
-                *shown = brief;
-            }
-        });
+        pane.send_modify(|pane| pane.session = Some(brief));
     }
 
     fn order(&self, whom: impl Fn(&Seat) -> bool, order: impl Fn() -> Order) {
