@@ -261,7 +261,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Runs a script of the stage, if it has it; its output is the message when it fails.
+    /// Runs a script of the stage, if it has it. What it says is printed; when it fails, it is the message.
     fn script(&self, name: &str) {
         let script = self.folder.join(name);
         if !script.exists() {
@@ -298,6 +298,7 @@ impl Stage<'_> {
             done.all(),
             String::from_utf8_lossy(&fs_err::read(self.place("result")).unwrap_or_default())
         );
+        print!("{}", String::from_utf8_lossy(&done.stdout));
     }
 
     /// Every secret that was typed lies only where it may, and in nothing that people come to read.
