@@ -38,7 +38,7 @@ pub use change::Change;
 pub use frame::{LineBuffer, LineTooLong, MAX_LINE};
 pub use job::{CreateJob, Job, JobPage, Missed, RemoveJob, Schedule};
 pub use log::{AgentLog, LogLines};
-pub use name::{Capability, Name};
+pub use name::{Capability, Name, RESERVED, TenantId};
 pub use page::{Paging, checked_limit};
 pub use pane::{PaneSnapshot, PaneState, Runtime};
 pub use reply::{ErrorKind, Reply, ReplyError};

@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most characters in a name or a capability.
-const MAX_CHARS: usize = 64;
+/// Names that the platform keeps for itself: no tenant and no host is called so.
+pub const RESERVED: &[&str] = &[
+    "system", "clawdie", "colibri", "ai", "cms", "git", "web", "www", "mail", "root",
+];
 
 /// What an agent, a skill or a job is called: 1 to 64 ASCII letters, digits, `-`, `_` and `.`.
 ///
@@ -21,9 +23,17 @@ pub struct Name(String);
 #[serde(try_from = "String", into = "String")]
 pub struct Capability(String);
 
-/// What both kinds of names have in common.
+/// A tenant: what it is called, and its jail and its collection in the vault.
+///
+/// 2 to 15 lower-case ASCII letters and digits, the first a letter: network interfaces are named after it, and
+/// tools for jails take no hyphen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+/// What these names have in common; `$chars` is how many characters they may have.
 macro_rules! checked_text {
-    ($type:ident, $what:literal, $allowed:expr, $rule:literal) => {
+    ($type:ident, $what:literal, $chars:expr, $allowed:expr, $rule:literal) => {
         impl $type {
             /// The text itself.
             pub fn as_str(&self) -> &str {
@@ -36,10 +46,10 @@ macro_rules! checked_text {
 
             fn try_from(text: String) -> Result<Self, String> {
                 let allowed: fn(&str) -> bool = $allowed;
-                if (1..=MAX_CHARS).contains(&text.len()) && allowed(&text) {
+                if ($chars).contains(&text.len()) && allowed(&text) {
                     return Ok(Self(text));
                 }
-                let shown: String = text.chars().take(MAX_CHARS).collect();
+                let shown: String = text.chars().take(*($chars).end()).collect();
                 Err(format!(concat!("{:?} is no ", $what, ": ", $rule), shown))
             }
         }
@@ -73,8 +83,8 @@ macro_rules! checked_text {
                 schemars::json_schema!({
                     "description": $rule,
                     "type": "string",
-                    "minLength": 1,
-                    "maxLength": MAX_CHARS
+                    "minLength": ($chars).start(),
+                    "maxLength": ($chars).end()
                 })
             }
         }
@@ -84,6 +94,7 @@ macro_rules! checked_text {
 checked_text!(
     Name,
     "name",
+    1..=64,
     |text| {
         // An agent's folder has its name: these two would be other folders.
         let is_folder = matches!(text, "." | "..");
@@ -97,11 +108,25 @@ checked_text!(
 checked_text!(
     Capability,
     "capability",
+    1..=64,
     |text| {
         text.chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.:+/".contains(c))
     },
     "1 to 64 lower-case letters, digits, `-`, `_`, `.`, `:`, `+` or `/`"
+);
+checked_text!(
+    TenantId,
+    "tenant",
+    2..=15,
+    |text| {
+        text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && !RESERVED.contains(&text)
+    },
+    "2 to 15 lower-case letters and digits, the first a letter, and no name that the platform keeps for itself"
 );
 
 #[cfg(test)]
@@ -116,6 +141,21 @@ mod tests {
         for wrong in ["", ".", "..", "a b", "žolna", "a/b", &"x".repeat(65)] {
             let error = wrong.parse::<Name>().unwrap_err();
             assert!(error.contains("1 to 64 letters"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_can_be_a_jail_and_an_interface() {
+        for good in ["main", "a1", "tenant123456789"] {
+            assert_eq!(good.parse::<TenantId>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "", "m", "1a", "my-tenant", "Main", "abcdefghijklmnop", "../../etc", "a/b", "ža",
+        ]
+        .iter()
+        .chain(RESERVED)
+        {
+            assert!(bad.parse::<TenantId>().is_err(), "{bad}");
         }
     }
 

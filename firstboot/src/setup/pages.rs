@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use colibri_protocol::RESERVED;
 use secrecy::SecretString;
 
 use super::decode::FILE_LIMIT;
 use super::lines::{LINE_LIMIT, VALUE_LIMIT};
 use super::rules::Rule;
-use super::rules::names::RESERVED;
 use super::schema::{Applied, Key, OnAdopt, Row, TABLE, Tier};
 
 /// Windows line endings: Notepad is the editor this file is most often opened in.

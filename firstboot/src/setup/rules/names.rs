@@ -1,12 +1,9 @@
 //! Names: of the assistant, the host, the tenant, the operator, places and keyboards.
 
+use colibri_protocol::RESERVED;
+
 use super::{Outcome, RuleError};
 use crate::facts::is_fingerprint;
-
-/// Names the platform keeps for itself, as tenant id or host label.
-pub const RESERVED: &[&str] = &[
-    "system", "clawdie", "colibri", "ai", "cms", "git", "web", "www", "mail", "root",
-];
 
 /// Logins that exist already or mean something to a system, on Debian or FreeBSD.
 const SYSTEM_LOGINS: &[&str] = &[
@@ -202,7 +199,7 @@ fn reserved(value: &str, remedy: &'static str) -> Outcome {
     Ok(())
 }
 
-/// A tenant id.
+/// A tenant id, as [`TenantId`](colibri_protocol::TenantId) takes it; each fault is named where it stands.
 pub fn tenant_id(value: &str) -> Outcome {
     let length = value.chars().count();
     if let Some(at) = value
@@ -321,6 +318,8 @@ pub fn fingerprint(value: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use colibri_protocol::TenantId;
+
     use super::*;
 
     #[test]
@@ -366,9 +365,11 @@ mod tests {
     fn tenants_logins_locales_and_keymaps() {
         for good in ["main", "a1", "tenant12345678"] {
             assert!(tenant_id(good).is_ok(), "{good}");
+            assert!(good.parse::<TenantId>().is_ok(), "{good}");
         }
         for bad in ["m", "1a", "my-tenant", "Main", "system", "abcdefghijklmnop"] {
             assert!(tenant_id(bad).is_err(), "{bad}");
+            assert!(bad.parse::<TenantId>().is_err(), "{bad}");
         }
         for good in ["clawdie", "ada", "a-b_c9"] {
             assert!(login(good).is_ok(), "{good}");
