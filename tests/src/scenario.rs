@@ -298,7 +298,7 @@ impl Stage<'_> {
             done.all(),
             String::from_utf8_lossy(&fs_err::read(self.place("result")).unwrap_or_default())
         );
-        print!("{}", String::from_utf8_lossy(&done.stdout));
+        print!("{}", done.all());
     }
 
     /// Every secret that was typed lies only where it may, and in nothing that people come to read.

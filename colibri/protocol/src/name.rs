@@ -150,7 +150,15 @@ mod tests {
             assert_eq!(good.parse::<TenantId>().unwrap().as_str(), good);
         }
         for bad in [
-            "", "m", "1a", "my-tenant", "Main", "abcdefghijklmnop", "../../etc", "a/b", "ža",
+            "",
+            "m",
+            "1a",
+            "my-tenant",
+            "Main",
+            "abcdefghijklmnop",
+            "../../etc",
+            "a/b",
+            "ža",
         ]
         .iter()
         .chain(RESERVED)
