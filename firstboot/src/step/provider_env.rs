@@ -92,6 +92,7 @@ enum Agent {
     IsTurnedOff,
     HasNoKey,
     IsNotHere,
+    HasNoNode(&'static str),
 }
 
 impl Agent {
@@ -113,10 +114,16 @@ impl Agent {
         let has_key = variable::PROVIDER_KEYS
             .iter()
             .any(|key| value(key).is_some());
+        let node = cx.host.paths().node;
+        let is_here =
+            |program: &str| Ok::<_, StepError>(cx.host.read(Path::new(program))?.is_some());
         Ok(if !has_key {
             Self::HasNoKey
-        } else if cx.host.read(Path::new(variable::AGENT))?.is_none() {
+        } else if !is_here(variable::AGENT)? {
             Self::IsNotHere
+        } else if !is_here(node)? {
+            // The daemon would start it again and again, and nobody would be told why it ends.
+            Self::HasNoNode(node)
         } else {
             Self::Starts
         })
@@ -134,6 +141,9 @@ impl Agent {
                 "no assistant starts yet: this host has no {}",
                 variable::AGENT
             ),
+            Self::HasNoNode(node) => {
+                format!("no assistant starts yet: it runs on Node, and this host has no {node}")
+            }
         }
     }
 }
