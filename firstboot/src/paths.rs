@@ -50,8 +50,6 @@ pub struct Paths {
     pub profiles: &'static str,
     /// Packages, shipped with images of FreeBSD that have some.
     pub packages: &'static str,
-    /// Node, which runs the assistant, as the flavour's own package installs it.
-    pub node: &'static str,
 }
 
 impl Paths {
@@ -78,7 +76,6 @@ impl Paths {
         motd: "/etc/motd",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
         packages: "/usr/local/share/clawdie-iso/packages",
-        node: "/usr/bin/node",
     };
 
     /// FreeBSD 15. `/etc/motd` is generated there, from the template named here.
@@ -104,11 +101,10 @@ impl Paths {
         motd: "/etc/motd.template",
         profiles: "/usr/local/share/clawdie-iso/profiles.toml",
         packages: "/usr/local/share/clawdie-iso/packages",
-        node: "/usr/local/bin/node",
     };
 
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 22] {
+    pub fn all(&self) -> [&'static Path; 21] {
         [
             self.config,
             self.colibri_config,
@@ -131,7 +127,6 @@ impl Paths {
             self.motd,
             self.profiles,
             self.packages,
-            self.node,
         ]
         .map(Path::new)
     }

@@ -98,7 +98,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     let with_agent = |setup: &str| {
         let host = Recording::fresh(Some(setup));
         put_program(&host, colibri_protocol::variable::AGENT);
-        put_program(&host, Paths::DEBIAN.node);
+        put_program(&host, "/usr/bin/node");
         host
     };
     let host = with_agent(&setup());
@@ -1366,13 +1366,13 @@ fn the_agent_waits_for_the_package_that_runs_it() {
     assert_eq!(boot(&host).1, Result::Ended(Ending::Incomplete));
     let environment = host.setting(PROVIDER_ENV).expect("the file");
     assert!(!environment.contains("AUTOSPAWN"), "{environment}");
-    let why = "it runs on Node, and this host has no /usr/bin/node";
+    let why = "it runs on Node, and this host has neither";
     assert!(told(&host).contains(why), "{}", told(&host));
 
     // The next boot tries again, and this time the package comes.
     host.reboot();
     host.broken.borrow_mut().clear();
-    put_program(&host, Paths::DEBIAN.node);
+    put_program(&host, "/usr/local/bin/node");
     assert_eq!(boot(&host).1, Result::Ended(Ending::Complete));
     let environment = host.setting(PROVIDER_ENV).expect("the file");
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));

@@ -12,6 +12,9 @@ use crate::host::Setting;
 use crate::setup::Key;
 use crate::setup::schema::OnAdopt;
 
+/// Where the agent's first line, `env node`, finds Node: a package of FreeBSD's or an admin's own, and Debian's.
+const NODE: [&str; 2] = ["/usr/local/bin/node", "/usr/bin/node"];
+
 pub(super) struct ProviderEnv;
 
 impl Step for ProviderEnv {
@@ -92,7 +95,7 @@ enum Agent {
     IsTurnedOff,
     HasNoKey,
     IsNotHere,
-    HasNoNode(&'static str),
+    HasNoNode,
 }
 
 impl Agent {
@@ -114,16 +117,15 @@ impl Agent {
         let has_key = variable::PROVIDER_KEYS
             .iter()
             .any(|key| value(key).is_some());
-        let node = cx.host.paths().node;
         let is_here =
             |program: &str| Ok::<_, StepError>(cx.host.read(Path::new(program))?.is_some());
         Ok(if !has_key {
             Self::HasNoKey
         } else if !is_here(variable::AGENT)? {
             Self::IsNotHere
-        } else if !is_here(node)? {
+        } else if !is_here(NODE[0])? && !is_here(NODE[1])? {
             // The daemon would start it again and again, and nobody would be told why it ends.
-            Self::HasNoNode(node)
+            Self::HasNoNode
         } else {
             Self::Starts
         })
@@ -141,9 +143,10 @@ impl Agent {
                 "no assistant starts yet: this host has no {}",
                 variable::AGENT
             ),
-            Self::HasNoNode(node) => {
-                format!("no assistant starts yet: it runs on Node, and this host has no {node}")
-            }
+            Self::HasNoNode => format!(
+                "no assistant starts yet: it runs on Node, and this host has neither {} nor {}",
+                NODE[0], NODE[1]
+            ),
         }
     }
 }
