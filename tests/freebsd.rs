@@ -10,8 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use clawdie_image::base::sets::sample::{self, Sample};
-use clawdie_tests::checkout::{Checkout, finish, scratch};
-use clawdie_tests::{Disk, Finished, program, run};
+use clawdie_tests::checkout::{self, Checkout, finish, scratch};
+use clawdie_tests::{Disk, Finished, program, repository, run};
+use serde_json::{Value, json};
 use sha2::Digest as _;
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -25,6 +26,11 @@ const PROGRAMS: [&str; 6] = [
 ];
 /// A release that nobody has pinned.
 const RELEASE: &str = "15.9";
+/// Who others are, for a test that runs as root.
+const NOBODY: u32 = 65534;
+/// The agent's package, and where packages of npm lie.
+const PI: &str = "@earendil-works/pi-coding-agent";
+const MODULES: &str = "/usr/local/lib/node_modules";
 
 /// A pair of sets, stand-ins for our programs, and a checkout that builds from them with a cache of
 /// its own.
@@ -83,7 +89,9 @@ impl House {
             }
             let mut command = program("setpriv", "util-linux");
             command
-                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(format!("--reuid={NOBODY}"))
+                .arg(format!("--regid={NOBODY}"))
+                .arg("--clear-groups")
                 .arg(copy);
             command
         } else {
@@ -97,7 +105,12 @@ impl House {
         command
     }
 
+    /// Without packages.
     fn iso(&self, out: &str, cache: &str) -> Command {
+        self.iso_with(Path::new("none"), out, cache)
+    }
+
+    fn iso_with(&self, packages: &Path, out: &str, cache: &str) -> Command {
         let mut command = self.xtask(cache);
         command
             .args([
@@ -106,8 +119,9 @@ impl House {
                 "--release",
                 RELEASE,
                 "--insecure",
-                "--packages=none",
             ])
+            .arg("--packages")
+            .arg(packages)
             .arg("--sets")
             .arg(self.path("sets"))
             .arg("--programs")
@@ -115,6 +129,23 @@ impl House {
             .arg("--out")
             .arg(self.path(out));
         command
+    }
+
+    /// A cache with the packages of npm that the image under test has: Debian's are the very same.
+    fn cache_with_npm(&self, name: &str) {
+        let from = checkout::cache().join("npm");
+        assert!(
+            from.is_dir(),
+            "`{}` is not there: `cargo xtask iso` fills it",
+            from.display()
+        );
+        let to = self.path(name);
+        fs_err::create_dir(&to).unwrap();
+        succeed(program("cp", "coreutils").arg("-R").arg(&from).arg(&to));
+        if nix::unistd::geteuid().is_root() {
+            let owner = format!("{NOBODY}:{NOBODY}");
+            succeed(program("chown", "coreutils").args(["-R", &owner]).arg(&to));
+        }
     }
 }
 
@@ -132,6 +163,22 @@ fn image(folder: &Path) -> PathBuf {
         .collect();
     assert_eq!(images.len(), 1, "{images:?}");
     images.remove(0)
+}
+
+fn manifest(folder: &Path) -> Value {
+    let text = fs_err::read(folder.join("build-manifest.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The files of the root by their path.
+fn rows(manifest: &Value) -> BTreeMap<&str, &Value> {
+    let root = manifest["partitions"].as_array().unwrap().last().unwrap();
+    root["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["path"].as_str().unwrap(), row))
+        .collect()
 }
 
 /// What a set says of one name.
@@ -214,7 +261,8 @@ fn sleuthkit(name: &'static str, words: &[&str], disk: &Disk) -> Finished {
 #[test]
 fn an_image_holds_what_the_sets_hold_and_is_the_same_twice() {
     let house = House::new();
-    succeed(&mut house.iso("first", "cache-1"));
+    let told = succeed(&mut house.iso("first", "cache-1")).all();
+    assert!(told.contains("and so no agent"), "{told}");
     // From nothing again: the folder of the cache is another one.
     succeed(house.iso("second", "cache-2").arg("--offline"));
     let [first, second] = ["first", "second"].map(|out| house.path(out));
@@ -267,15 +315,9 @@ fn an_image_holds_what_the_sets_hold_and_is_the_same_twice() {
             .arg(&image)
             .arg(&folder),
     );
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&fs_err::read(first.join("build-manifest.json")).unwrap()).unwrap();
-    let root = manifest["partitions"].as_array().unwrap().last().unwrap();
-    let rows: BTreeMap<&str, &serde_json::Value> = root["files"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| (row["path"].as_str().unwrap(), row))
-        .collect();
+    let manifest = manifest(&first);
+    let rows = rows(&manifest);
+    assert!(manifest["npm"].is_null() && !rows.contains_key("/usr/local/bin/pi"));
 
     let ours = ours(&house.checkout.root());
     let entries = entries(&house.path("sets"));
@@ -360,6 +402,73 @@ fn text_of(entry: &Entry) -> String {
         });
     }
     text
+}
+
+#[test]
+fn an_image_with_packages_carries_the_agent_and_what_runs_it() {
+    let house = House::new();
+    house.cache_with_npm("cache");
+    let plan = |packages: &str| -> Value {
+        let mut command = house.xtask("cache");
+        command.args(["iso", "--flavour=freebsd", "--plan", "--json"]);
+        let done = succeed(command.args(["--packages", packages]));
+        serde_json::from_slice(&done.output).unwrap()
+    };
+    let without = plan("none");
+    assert_eq!(without["packages_of_npm"], json!([]));
+    assert!(without["recipe"]["npm"].is_null(), "{without}");
+    assert_eq!(plan("mirror")["recipe"]["npm"]["to"], MODULES);
+
+    let packages = house.path("packages");
+    repository::write(
+        &packages,
+        &[
+            ("bash", &["readline"]),
+            ("icu", &[]),
+            ("node22", &["icu"]),
+            ("pkg", &[]),
+            ("readline", &[]),
+            ("unrelated", &[]),
+        ],
+    );
+    let mut iso = house.iso_with(&packages, "out", "cache");
+    let told = succeed(iso.args(["--offline", "--no-xz"])).all();
+    assert!(!told.contains("no agent"), "{told}");
+    let image = image(&house.path("out"));
+    let told = succeed(house.xtask("cache").arg("verify").arg(&image)).all();
+    assert!(told.contains("root file system in `rootfs`: ok"), "{told}");
+
+    let manifest = manifest(&house.path("out"));
+    let names = |key: &str| -> Vec<&str> {
+        let listed = manifest[key].as_array().unwrap();
+        listed
+            .iter()
+            .map(|one| one["name"].as_str().unwrap())
+            .collect()
+    };
+    let expected = ["bash", "icu", "node22", "pkg", "readline"];
+    assert!(names("packages").ends_with(&expected), "{manifest}");
+    assert!(names("npm").contains(&PI));
+    let rows = rows(&manifest);
+    let script = format!("{MODULES}/{PI}/dist/cli.js");
+    assert_eq!(rows["/usr/local/bin/pi"]["target"], script);
+    assert_eq!(rows[script.as_str()]["mode"], "0755");
+    let native = rows.keys().find(|path| path.ends_with(".node"));
+    assert_eq!(native, None, "made for one system only");
+
+    let disk = Disk::at(&image);
+    let text = |path: &str| {
+        let sector = (disk.range("rootfs").start / 512).to_string();
+        let mut command = program("fcat", "sleuthkit");
+        command.args(["-o", &sector, path]).arg(disk.path());
+        succeed(&mut command).text()
+    };
+    let list = "/usr/local/share/clawdie-iso/packages/install";
+    assert_eq!(text(list), "pkg\nnode22\nbash\n");
+    assert!(text(&script).starts_with("#!/usr/bin/env node\n"));
+    println!(
+        "NOT CHECKED: no FreeBSD runs here, so nobody has seen `pkg` install these packages, nor `pi` start with them"
+    );
 }
 
 #[test]

@@ -93,6 +93,9 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/usr/local/bin/pi", 0o777, 0),
         (format!("{MODULES}/{PI}/dist/cli.js").as_str(), 0o755, 0),
         (format!("{MODULES}/{PI}/package.json").as_str(), 0o644, 0),
+        // They read what our overlay has for them.
+        ("/usr/bin/man", 0o755, 0),
+        ("/usr/share/bash-completion/bash_completion", 0o644, 0),
         ("/etc/colibri", 0o700, 0),
         ("/var/lib/clawdie", 0o700, 0),
         ("/var/lib/colibri", 0o750, 820),

@@ -223,9 +223,10 @@ fn the_late_half_is_bounded_and_renews_the_greeting() {
     has(&words, "ended with 124; see /var/log/clawdie-firstboot.log");
     has(&words, "MOTD quietstart\n");
     has(&words, "exit 0");
+    // FreeBSD's waits for the daemon that was started, and stops it with the rest, unless it is told not to.
     has(
         FIRSTBOOT,
-        "timeout -k 10 300 \"$clawdie_firstboot_program\"",
+        "timeout --foreground -k 10 900 \"$clawdie_firstboot_program\"",
     );
     // Stopping growfs half way would do harm.
     lacks(SEED, "\ttimeout ");

@@ -510,19 +510,25 @@ mod tests {
         assert_eq!(reason(no_node), no_node.trim_end());
     }
 
-    /// The agent of the shipped recipe, and nothing else that somebody chose.
+    /// The agent of the shipped recipes, and nothing else that somebody chose.
     #[test]
-    fn the_shipped_lock_file_pins_the_agent() {
+    fn the_shipped_lock_file_pins_the_agent_and_is_the_same_for_both_flavours() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let text = include_str!("../debian.toml");
-        let recipe = Recipe::parse(text, Path::new("image/debian.toml")).unwrap();
-        let packages = packages(&recipe, &root).unwrap();
-        let program = &recipe.npm.as_ref().unwrap().programs[0];
+        let [debian, freebsd] = [
+            include_str!("../debian.toml"),
+            include_str!("../freebsd.toml"),
+        ]
+        .map(|text| Recipe::parse(text, Path::new("image/x.toml")).unwrap());
+        let packages = packages(&debian, &root).unwrap();
+        let program = &debian.npm.as_ref().unwrap().programs[0];
         let agent = packages.iter().find(|one| one.name == program.package);
         let agent = agent.unwrap();
         let chosen = include_str!("../../pkg-lists/npm.txt");
         let line = format!("{}@{} {}", agent.name, agent.version, agent.integrity);
         assert!(chosen.lines().any(|one| one.starts_with(&line)), "{line}");
+        // One entry of the cache serves both: there is nothing of a system in it.
+        let said = |recipe: &Recipe| serde_json::to_value(&recipe.npm).unwrap();
+        assert_eq!(said(&freebsd), said(&debian));
     }
 
     #[test]

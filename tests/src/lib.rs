@@ -13,6 +13,7 @@ mod disk;
 mod guest;
 pub mod power_cut;
 mod program;
+pub mod repository;
 pub mod scenario;
 
 pub use built::{Built, xtask};

@@ -4,9 +4,9 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
 
-use clawdie_image::base::debian;
+use clawdie_image::base::{Context, Network, debian};
 use clawdie_image::programs::freebsd;
-use clawdie_image::recipe::Flavour;
+use clawdie_image::recipe::{Flavour, Recipe};
 use clawdie_image::tool::Tool;
 use clawdie_image::{Error, ErrorKind, Result, ResultExt as _, checkout, npm};
 
@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     Iso,
     /// Building FreeBSD images.
     Freebsd,
+    /// Downloading the agent of an image.
+    Agent,
     /// Booting them.
     Boot,
     /// Running all tests.
@@ -47,9 +49,10 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Iso,
         Self::Freebsd,
+        Self::Agent,
         Self::Boot,
         Self::Test,
         Self::Bench,
@@ -67,6 +70,7 @@ impl Purpose {
         match self {
             Self::Iso => "iso, fetch --flavour debian",
             Self::Freebsd => "iso, fetch, programs --flavour freebsd",
+            Self::Agent => "iso, fetch, for the agent of both",
             Self::Boot => "boot",
             Self::Test => "test",
             Self::Bench => "bench",
@@ -135,7 +139,7 @@ const NEEDS: &[Need] = &[
         what: What::SubordinateIds,
     },
     Need {
-        purpose: Purpose::Iso,
+        purpose: Purpose::Agent,
         what: What::Tool(npm::NPM),
     },
     tool(
@@ -500,6 +504,17 @@ pub(crate) fn ensure(purpose: Purpose, install: bool) -> Result<()> {
     }
 }
 
+/// The same for what downloads the agent, when the recipe wants one and the cache lacks it.
+pub(crate) fn ensure_agent(recipe: &Recipe, context: &Context<'_>, install: bool) -> Result<()> {
+    if let Some(npm) = &recipe.npm
+        && context.network == Network::Allowed
+        && !npm::is_cached(npm, context)?
+    {
+        ensure(Purpose::Agent, install)?;
+    }
+    Ok(())
+}
+
 fn agreed(needs: &[&Need], commands: &[String]) -> Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
@@ -658,6 +673,7 @@ mod tests {
     fn tests_need_what_building_and_booting_need() {
         assert!(Purpose::Test.includes(Purpose::Iso));
         assert!(Purpose::Test.includes(Purpose::Freebsd));
+        assert!(Purpose::Test.includes(Purpose::Agent));
         assert!(Purpose::Test.includes(Purpose::Boot));
         assert!(!Purpose::Iso.includes(Purpose::Test));
         assert!(!Purpose::Freebsd.includes(Purpose::Iso));

@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         progress: &stages,
     };
     doctor::ensure(doctor::Purpose::of(recipe.flavour), args.install_tools)?;
+    doctor::ensure_agent(&recipe, &context, args.install_tools)?;
     match &recipe.base {
         Base::Archive(archive) => debian_packages(archive, &context)?,
         Base::Sets(sets) => {

@@ -92,8 +92,8 @@ impl ReleaseArgs {
                     recipe.choose_packages(&beside.to_string_lossy())?;
                 } else {
                     tracing::warn!(
-                        "no packages of FreeBSD on the image: `--sets` has no folder `packages` with a \
-                         repository; `--packages mirror` downloads them"
+                        "no packages of FreeBSD on the image, and so no agent: `--sets` has no folder \
+                         `packages` with a repository; `--packages mirror` downloads them"
                     );
                     recipe.choose_packages("none")?;
                 }
@@ -188,6 +188,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if recipe.flavour == Flavour::Debian || order.programs.is_none() {
         doctor::ensure(doctor::Purpose::of(recipe.flavour), args.install_tools)?;
     }
+    doctor::ensure_agent(&recipe, &order.context(), args.install_tools)?;
     let published = pipeline::build(&order)?;
     report(args, &order, &published)
 }
@@ -366,10 +367,13 @@ fn set_lines(order: &Order<'_>, sets: &Sets) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// Why an image without packages has none.
+const NO_AGENT: &str = "it runs on Node, which is one of them";
+
 /// Where FreeBSD's packages come from.
 fn package_line(recipe: &Recipe, lock: Option<&packages::Resolved>) -> String {
     let Some(packages) = &recipe.packages else {
-        return "Packages   none".into();
+        return format!("Packages   none, and so no agent: {NO_AGENT}");
     };
     match (&packages.folder, lock) {
         (Some(folder), _) => format!("Packages   from {}", folder.display()),
@@ -423,6 +427,9 @@ fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
     }
     if order.channel == Channel::Dev && order.checkout.git.modified {
         anstream::println!("Note       the tree has changes that are not committed");
+    }
+    if order.recipe.npm.is_none() {
+        anstream::println!("Note       no packages on the image, and so no agent: {NO_AGENT}");
     }
     anstream::println!();
     anstream::println!("Next:  try it here     cargo xtask boot --seed setup.txt {image}");

@@ -81,6 +81,11 @@ fn a_good_seed_sets_everything_up() {
     );
 }
 
+fn put_program(host: &Recording, path: &str) {
+    let program = (0o755, b"a program".to_vec());
+    host.disk.borrow_mut().files.insert(path.into(), program);
+}
+
 #[test]
 fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     let told = |host: &Recording| flat(&host.on_seed(report::FILE).expect("a report"));
@@ -92,9 +97,8 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
 
     let with_agent = |setup: &str| {
         let host = Recording::fresh(Some(setup));
-        let program = (0o755, b"#!/usr/bin/env node\n".to_vec());
-        let path = colibri_protocol::variable::AGENT.into();
-        host.disk.borrow_mut().files.insert(path, program);
+        put_program(&host, colibri_protocol::variable::AGENT);
+        put_program(&host, "/usr/bin/node");
         host
     };
     let host = with_agent(&setup());
@@ -1349,6 +1353,32 @@ fn packages_that_came_with_the_image_are_installed() {
         at("set packages") < at("Restart colibri-daemon"),
         "{effects:?}"
     );
+}
+
+/// As on FreeBSD, where Node is such a package.
+#[test]
+fn the_agent_waits_for_the_package_that_runs_it() {
+    let told = |host: &Recording| flat(&host.on_seed(report::FILE).expect("a report"));
+    let host = Recording::fresh(Some(&setup()));
+    with_packages(&host);
+    put_program(&host, colibri_protocol::variable::AGENT);
+    host.broken.borrow_mut().push("packages".into());
+    assert_eq!(boot(&host).1, Result::Ended(Ending::Incomplete));
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
+    let why = "it runs on Node, and this host has neither";
+    assert!(told(&host).contains(why), "{}", told(&host));
+
+    // The next boot tries again, and this time the package comes.
+    host.reboot();
+    host.broken.borrow_mut().clear();
+    put_program(&host, "/usr/local/bin/node");
+    assert_eq!(boot(&host).1, Result::Ended(Ending::Complete));
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
+    let restarted = "Restart colibri-daemon".to_owned();
+    assert!(host.effects.borrow().contains(&restarted));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::host::Setting;
 use crate::setup::Key;
 use crate::setup::schema::OnAdopt;
 
+/// Where the agent's first line, `env node`, finds Node: a package of FreeBSD's or an admin's own, and Debian's.
+const NODE: [&str; 2] = ["/usr/local/bin/node", "/usr/bin/node"];
+
 pub(super) struct ProviderEnv;
 
 impl Step for ProviderEnv {
@@ -92,6 +95,7 @@ enum Agent {
     IsTurnedOff,
     HasNoKey,
     IsNotHere,
+    HasNoNode,
 }
 
 impl Agent {
@@ -113,10 +117,15 @@ impl Agent {
         let has_key = variable::PROVIDER_KEYS
             .iter()
             .any(|key| value(key).is_some());
+        let is_here =
+            |program: &str| Ok::<_, StepError>(cx.host.read(Path::new(program))?.is_some());
         Ok(if !has_key {
             Self::HasNoKey
-        } else if cx.host.read(Path::new(variable::AGENT))?.is_none() {
+        } else if !is_here(variable::AGENT)? {
             Self::IsNotHere
+        } else if !is_here(NODE[0])? && !is_here(NODE[1])? {
+            // The daemon would start it again and again, and nobody would be told why it ends.
+            Self::HasNoNode
         } else {
             Self::Starts
         })
@@ -133,6 +142,10 @@ impl Agent {
             Self::IsNotHere => format!(
                 "no assistant starts yet: this host has no {}",
                 variable::AGENT
+            ),
+            Self::HasNoNode => format!(
+                "no assistant starts yet: it runs on Node, and this host has neither {} nor {}",
+                NODE[0], NODE[1]
             ),
         }
     }

@@ -310,6 +310,7 @@ mod tests {
         let late = SEED.replace("# BEFORE: hostname netif NETWORKING\n", "");
         let once = SEED.replace("# KEYWORD: nojail\n", "# KEYWORD: nojail firstboot\n");
         let behind = SEED.replace("# PROVIDE: clawdie_seed\n", "# PROVIDE: clawdie_seed\n\n");
+        let key = format!("OPENROUTER_API_KEY=sk-or-v1-{}\n", "0a".repeat(32));
         for text in [&no_switch, &swap, &no_swap_line] {
             assert_ne!(text, RC_CONF);
         }
@@ -403,6 +404,14 @@ mod tests {
                 &no_swap_line,
                 0o644,
                 "growfs-without-swap: `/etc/rc.conf` does not set".into(),
+            ),
+            (
+                "usr/local/etc/colibri/provider.env",
+                &key,
+                0o600,
+                "no-secrets: `/usr/local/etc/colibri/provider.env` holds what looks like an \
+                 OpenRouter key"
+                    .into(),
             ),
             (
                 sshd,

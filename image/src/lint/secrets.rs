@@ -36,7 +36,7 @@ pub(super) fn none(subject: &Subject<'_>) -> Result<Vec<Fault>> {
         let ours = subject
             .layer
             .is_some_and(|layer| layer.tree.get(path).is_some());
-        let configured = [b"etc/".as_slice(), b"root/", b"home/"]
+        let configured = [b"etc/".as_slice(), b"usr/local/etc/", b"root/", b"home/"]
             .iter()
             .any(|top| path.as_bytes().starts_with(top));
         if !ours && !configured {

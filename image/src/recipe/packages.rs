@@ -58,7 +58,8 @@ impl Packages {
 
 impl Recipe {
     /// Takes what the command line says of packages: `none`, `mirror` for the recipe's mirrors, or a
-    /// folder that holds a repository.
+    /// folder that holds a repository. `none` leaves out those of npm as well: what runs them is such a
+    /// package.
     ///
     /// # Errors
     /// When this flavour has none to choose, or there is no such folder.
@@ -76,6 +77,7 @@ impl Recipe {
         match choice {
             "none" => {
                 self.packages = None;
+                self.npm = None;
                 return Ok(());
             }
             "mirror" => return Ok(()),
@@ -137,8 +139,9 @@ mod tests {
             recipe.packages.as_ref().unwrap().folder.as_deref(),
             Some(dir.path())
         );
+        assert!(recipe.npm.is_some());
         recipe.choose_packages("none").unwrap();
-        assert!(recipe.packages.is_none());
+        assert!(recipe.packages.is_none() && recipe.npm.is_none());
         let error = parse(&shipped("debian"))
             .unwrap()
             .choose_packages("none")

@@ -203,8 +203,8 @@ impl Bench {
             // Nobody has pinned what was just made up.
             sets.supply.insecure = true;
             recipe.choose_release("15.99")?;
-            // They are copied as they are.
-            recipe.packages = None;
+            // Packages are copied as they are.
+            recipe.choose_packages("none")?;
         }
         Ok(Self {
             checkout: Checkout::read(&root)?,

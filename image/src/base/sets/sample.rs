@@ -39,6 +39,13 @@ const NEEDED: &[(&str, u32, &str)] = &[
     ("etc/rc.subr", 0o644, "# none\n"),
     ("etc/defaults/rc.conf", 0o644, "# none\n"),
     ("etc/ssh/sshd_config", 0o644, "#PermitRootLogin no\n"),
+    // Whom it trusts with packages: the signer of `packages/testdata`.
+    (
+        "usr/share/keys/pkg/trusted/sample",
+        0o444,
+        "function: \"sha256\"\n\
+         fingerprint: \"7c282040c9ac9d6220c16f66500859b69ebeeb97173431b253f5b0636106b0c9\"\n",
+    ),
 ];
 
 const FOLDERS: &[(&str, u32)] = &[
@@ -60,6 +67,9 @@ const FOLDERS: &[(&str, u32)] = &[
     ("usr/bin", 0o755),
     ("usr/local", 0o755),
     ("usr/share", 0o755),
+    ("usr/share/keys", 0o755),
+    ("usr/share/keys/pkg", 0o755),
+    ("usr/share/keys/pkg/trusted", 0o755),
     ("var", 0o755),
     ("var/db", 0o755),
     ("var/empty", 0o555),
