@@ -961,10 +961,13 @@ impl Model {
         let Some(agent) = self.named() else { return };
         let asked = self.pane().and_then(|pane| {
             let question = pane.question.clone()?;
-            Some((question, pane.reason.clone().unwrap_or_default()))
+            let asked = pane.told_reason().unwrap_or_default();
+            Some((question, asked, pane.choices.clone()))
         });
         match asked {
-            Some((question, asked)) => self.open(Form::answer(agent, question, asked)),
+            Some((question, asked, choices)) => {
+                self.open(Form::answer(agent, question, asked, &choices));
+            }
             None => self.note = Some(format!("{agent} asks nothing; p asks it something.")),
         }
     }
