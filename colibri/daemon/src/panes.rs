@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
 use crate::notify;
-use crate::rights::AgentIdentity;
+use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 
@@ -325,21 +325,30 @@ impl Panes {
     /// A session of an agent, running or not.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read.
-    pub(crate) async fn session(&self, which: GetSession) -> Result<SessionSnapshot, ReplyError> {
-        self.sessions(move |sessions| sessions.get(which.session))
+    /// `not-found`, `forbidden`, or why its file cannot be read.
+    pub(crate) async fn session(
+        &self,
+        which: GetSession,
+        rights: &Rights,
+    ) -> Result<SessionSnapshot, ReplyError> {
+        let rights = rights.clone();
+        self.sessions(move |sessions| sessions.get(which.session, &rights))
             .await?
     }
 
     /// Summarises all but the newest turns of a session, and tells subscribers.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read or written.
-    pub(crate) async fn compact(&self, which: CompactSession) -> Result<Compacted, ReplyError> {
+    /// `not-found`, `forbidden`, or why its file cannot be read or written.
+    pub(crate) async fn compact(
+        &self,
+        which: CompactSession,
+        rights: &Rights,
+    ) -> Result<Compacted, ReplyError> {
         which.check()?;
-        let session = which.session;
+        let (session, rights) = (which.session, rights.clone());
         let done = self
-            .sessions(move |sessions| sessions.compact(which))
+            .sessions(move |sessions| sessions.compact(which, &rights))
             .await??;
         if done.compacted.entries > 0
             && let Ok(agent) = done.agent.parse::<Name>()
