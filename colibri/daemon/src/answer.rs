@@ -14,8 +14,8 @@ use crate::rights::Rights;
 use crate::server::{CostModeSet, Service};
 use crate::{assign, clockwork, health};
 
-/// Bytes of tasks in one reply; the rest of the line is for what surrounds them.
-const PAGE_BYTES: usize = MAX_LINE - 4096;
+/// Bytes of what is listed in one reply; the rest of the line is for what surrounds it.
+pub(crate) const PAGE_BYTES: usize = MAX_LINE - 4096;
 
 /// What becomes of a line.
 pub(crate) enum Answer {
