@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Command;
+
+use clawdie_terminal::tmux::Tmux;
+use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_clawdie-firstboot");
 const TOKEN: &str = "7712345678:AACANARYx9Y8z7W6v5x9Y8z7W6v5abcdefg";
@@ -13,106 +15,33 @@ const BAD: &str = "OPENROUTER_API_KEY=sk-or-v1-CANARY0123456789abcdef0123456789a
                    ASSISTANT_NAME=Zoë\r\n\
                    # the one in the cellar\r\n";
 
-/// A terminal of 80 by 25 with the program in it.
-struct Terminal {
-    folder: tempfile::TempDir,
+/// Runs a shell command line in a terminal of 80 by 25; `$PROGRAM` and `$FILE` are set.
+fn run(folder: &TempDir, setup: Option<&str>, command: &str) -> Tmux {
+    let file = file(folder);
+    if let Some(setup) = setup {
+        std::fs::write(&file, setup).expect("written");
+    }
+    let variables = [("PROGRAM", Path::new(PROGRAM)), ("FILE", file.as_path())];
+    let socket = folder.path().join("tmux");
+    Tmux::run(socket, (80, 25), &variables, command)
 }
 
-impl Terminal {
-    /// Runs a shell command line there; `$PROGRAM` and `$FILE` are set. Its end is told by `ENDED code`.
-    fn run(setup: Option<&str>, command: &str) -> Self {
-        let terminal = Self {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        };
-        if let Some(setup) = setup {
-            std::fs::write(terminal.file(), setup).expect("written");
-        }
-        let script = format!("{command}; echo ENDED $?; exec cat");
-        let program = format!("PROGRAM={PROGRAM}");
-        let file = format!("FILE={}", terminal.file().display());
-        terminal.tmux(&[
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "80",
-            "-y",
-            "25",
-            "-e",
-            &program,
-            "-e",
-            &file,
-            "sh",
-            "-c",
-            &script,
-        ]);
-        terminal
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("setup.txt")
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let socket = self.folder.path().join("tmux");
-        let output: Output = Command::new("tmux")
-            .arg("-S")
-            .arg(socket)
-            .args(arguments)
-            .env_remove("TMUX")
-            .env("LC_ALL", "C.UTF-8")
-            .output()
-            .expect("tmux (cargo xtask doctor --install-tools)");
-        assert!(output.status.success(), "tmux {arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-
-    fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-
-    fn type_text(&self, text: &str) {
-        self.tmux(&["send-keys", "-l", text]);
-    }
-
-    /// Goes to the way out, and to the button beside it.
-    fn push_save(&self) {
-        self.press(&["Escape"]);
-        // Esc and an arrow at once would be one key.
-        self.wait_for("Nothing is saved yet");
-        self.press(&["Left"]);
-        self.wait_for(">[ Save ]<");
-        self.press(&["Enter"]);
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// Waits until the screen shows a text.
-    #[track_caller]
-    fn wait_for(&self, text: &str) -> String {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            let screen = self.screen();
-            if screen.contains(text) {
-                return screen;
-            }
-            assert!(Instant::now() < end, "no {text:?} on the screen:\n{screen}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux")
-            .arg("-S")
-            .arg(self.folder.path().join("tmux"))
-            .arg("kill-server")
-            .output();
-    }
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("setup.txt")
+}
+
+/// Goes to the way out, and to the button beside it.
+fn push_save(terminal: &Tmux) {
+    terminal.press(&["Escape"]);
+    // Esc and an arrow at once would be one key.
+    terminal.wait_for(&["Nothing is saved yet"]);
+    terminal.press(&["Left"]);
+    terminal.wait_for(&[">[ Save ]<"]);
+    terminal.press(&["Enter"]);
 }
 
 /// Text without line breaks, frames and repeated blanks.
@@ -136,24 +65,25 @@ fn check(file: &Path) -> String {
 
 #[test]
 fn a_wrong_token_is_refused_with_its_reason_and_a_right_one_accepted() {
-    let terminal = Terminal::run(Some(BAD), "$PROGRAM wizard --file $FILE");
-    let screen = terminal.wait_for("To fill in or correct: 1 setting.");
+    let folder = folder();
+    let terminal = run(&folder, Some(BAD), "$PROGRAM wizard --file $FILE");
+    let screen = terminal.wait_for(&["To fill in or correct: 1 setting."]);
     assert!(screen.contains("ASSISTANT_NAME     [Zoë"), "{screen}");
     assert!(!screen.contains("CANARY"), "{screen}");
 
     // Down to the token, and a wrong one.
     terminal.press(&["Down", "Down", "Down"]);
-    terminal.wait_for("> TELEGRAM_BOT_TOKEN");
+    terminal.wait_for(&["> TELEGRAM_BOT_TOKEN"]);
     terminal.type_text("7712345678:short");
     terminal.press(&["Enter"]);
-    terminal.wait_for("> TELEGRAM_ADMIN_ID");
+    terminal.wait_for(&["> TELEGRAM_ADMIN_ID"]);
     // Save leads back to it.
-    terminal.push_save();
-    terminal.wait_for("> TELEGRAM_BOT_TOKEN");
-    let screen = terminal.wait_for("! `TELEGRAM_BOT_TOKEN`");
+    push_save(&terminal);
+    terminal.wait_for(&["> TELEGRAM_BOT_TOKEN"]);
+    let screen = terminal.wait_for(&["! `TELEGRAM_BOT_TOKEN`"]);
 
     // In the very words of the check.
-    let wrong = terminal.folder.path().join("wrong.txt");
+    let wrong = folder.path().join("wrong.txt");
     let text = BAD.replace("<paste your bot's token here>", "7712345678:short");
     std::fs::write(&wrong, text).expect("written");
     let said = check(&wrong);
@@ -171,17 +101,17 @@ fn a_wrong_token_is_refused_with_its_reason_and_a_right_one_accepted() {
     // The right one, seen for a moment.
     terminal.press(&["C-u"]);
     terminal.type_text(TOKEN);
-    terminal.wait_for("Everything that is needed is there");
+    terminal.wait_for(&["Everything that is needed is there"]);
     terminal.press(&["C-r"]);
-    terminal.wait_for(TOKEN);
+    terminal.wait_for(&[TOKEN]);
     terminal.press(&["C-r"]);
-    terminal.push_save();
-    let screen = terminal.wait_for("ENDED 0");
+    push_save(&terminal);
+    let screen = terminal.wait_for(&["ENDED 0"]);
     assert!(screen.contains("setup.old.txt"), "{screen}");
     assert!(screen.contains("all good"), "{screen}");
     assert!(!screen.contains("CANARY"), "{screen}");
 
-    let file = terminal.file();
+    let file = file(&folder);
     let said = check(&file);
     assert!(
         said.contains("all good") && said.ends_with("exit 0"),
@@ -201,31 +131,33 @@ fn a_wrong_token_is_refused_with_its_reason_and_a_right_one_accepted() {
 #[test]
 fn a_new_file_is_typed_in_and_only_its_owner_can_read_it() {
     // A serial line that knows neither its size nor its terminal.
-    let terminal = Terminal::run(
+    let folder = folder();
+    let terminal = run(
+        &folder,
         None,
         "stty rows 0 columns 0; LC_ALL= LANG= TERM=vt100 $PROGRAM wizard --file $FILE",
     );
-    let screen = terminal.wait_for("There is no");
+    let screen = terminal.wait_for(&["There is no"]);
     assert!(screen.contains("+ Note ---"), "{screen}");
     // Another provider, no Telegram.
     terminal.press(&["Right"]);
-    terminal.wait_for("DEEPSEEK_API_KEY");
+    terminal.wait_for(&["DEEPSEEK_API_KEY"]);
     terminal.press(&["Tab"]);
     terminal.type_text("sk-CANARY0123456789abcdef0123456789");
     terminal.press(&["Tab", "Right"]);
-    terminal.wait_for("< none >");
+    terminal.wait_for(&["< none >"]);
     terminal.press(&["Tab"]);
     terminal.type_text("Ada");
-    terminal.push_save();
-    terminal.wait_for("ENDED 0");
-    let said = check(&terminal.file());
+    push_save(&terminal);
+    terminal.wait_for(&["ENDED 0"]);
+    let said = check(&file(&folder));
     assert!(said.ends_with("exit 0"), "{said}");
-    let mode = std::fs::metadata(terminal.file())
+    let mode = std::fs::metadata(file(&folder))
         .expect("there")
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let there = std::fs::read_dir(terminal.folder.path())
+    let there = std::fs::read_dir(folder.path())
         .expect("the folder")
         .count();
     assert_eq!(
@@ -238,19 +170,20 @@ fn a_new_file_is_typed_in_and_only_its_owner_can_read_it() {
 fn leaving_and_being_stopped_change_nothing_and_give_the_terminal_back() {
     for end in ["key", "signal"] {
         // The shell reads a line afterwards: that only works on a terminal that is not raw.
-        let terminal = Terminal::run(
+        let folder = folder();
+        let terminal = run(
+            &folder,
             Some(BAD),
             "sh -c 'echo $$ > $FILE.pid; exec $PROGRAM wizard --file $FILE'; read line; echo \"READ $line\"",
         );
-        terminal.wait_for("To fill in or correct");
+        terminal.wait_for(&["To fill in or correct"]);
         terminal.type_text("x");
         if end == "key" {
             terminal.press(&["C-c"]);
-            terminal.wait_for("Nothing is saved yet");
+            terminal.wait_for(&["Nothing is saved yet"]);
             terminal.press(&["Enter"]);
         } else {
-            let pid = std::fs::read_to_string(terminal.folder.path().join("setup.txt.pid"))
-                .expect("its id");
+            let pid = std::fs::read_to_string(folder.path().join("setup.txt.pid")).expect("its id");
             let pid = pid.trim().parse().expect("a number");
             nix::sys::signal::kill(
                 nix::unistd::Pid::from_raw(pid),
@@ -258,12 +191,12 @@ fn leaving_and_being_stopped_change_nothing_and_give_the_terminal_back() {
             )
             .expect("sent");
         }
-        terminal.wait_for("Nothing was saved.");
+        terminal.wait_for(&["Nothing was saved."]);
         terminal.type_text("hello");
         terminal.press(&["Enter"]);
-        terminal.wait_for("READ hello");
+        terminal.wait_for(&["READ hello"]);
         assert_eq!(
-            std::fs::read_to_string(terminal.file()).expect("the file"),
+            std::fs::read_to_string(file(&folder)).expect("the file"),
             BAD
         );
     }

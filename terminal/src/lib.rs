@@ -2,12 +2,15 @@
 //! people's afterwards.
 //!
 //! [`Screen`] takes the terminal and gives it back, come what may. [`Typed`] is what came from its keyboard. [`Look`]
-//! is what the terminal can show. With the feature `pictures`, `pictures` holds screens against files, for tests.
+//! is what the terminal can show. For tests, features of their names: `pictures` holds screens against files,
+//! `tmux` runs a program in a real terminal.
 
 mod look;
 #[cfg(feature = "pictures")]
 pub mod pictures;
 mod screen;
+#[cfg(feature = "tmux")]
+pub mod tmux;
 mod typed;
 
 pub use look::{BOLD, Look, REVERSED};

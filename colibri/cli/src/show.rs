@@ -377,7 +377,7 @@ fn panes(snapshot: &Snapshot) -> String {
             pane.session.map_or("none".to_owned(), |session| {
                 format!("{} turns, {} kB", session.turns, session.log_bytes / 1000)
             }),
-            shortened(&tame(reason(pane))),
+            shortened(&tame(&reason(pane))),
         ]
     });
     let heads = [
@@ -391,9 +391,10 @@ fn panes(snapshot: &Snapshot) -> String {
 }
 
 /// Why somebody should look; a session that has gaps is less than an agent that has failed.
-fn reason(pane: &PaneSnapshot) -> &str {
-    let why = pane.reason.as_deref();
-    why.or(pane.session_problem.as_deref()).unwrap_or_default()
+fn reason(pane: &PaneSnapshot) -> String {
+    let why = pane.told_reason();
+    why.or_else(|| pane.session_problem.clone())
+        .unwrap_or_default()
 }
 
 /// A pane's state, and that it is stalled or has no process.

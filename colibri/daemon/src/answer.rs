@@ -1,10 +1,9 @@
 //! What each command does.
 
 use colibri_protocol::{
-    Agent, AgentPage, Command, CostModeInForce, CreateTask, ErrorKind, GetSession, GetTask,
-    ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId,
-    SchedulerStatus, SessionSnapshot, SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage,
-    TaskStatus, checked_limit,
+    Agent, AgentPage, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks,
+    MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus,
+    SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
@@ -15,8 +14,8 @@ use crate::rights::Rights;
 use crate::server::{CostModeSet, Service};
 use crate::{assign, clockwork, health};
 
-/// Bytes of tasks in one reply; the rest of the line is for what surrounds them.
-const PAGE_BYTES: usize = MAX_LINE - 4096;
+/// Bytes of what is listed in one reply; the rest of the line is for what surrounds it.
+pub(crate) const PAGE_BYTES: usize = MAX_LINE - 4096;
 
 /// What becomes of a line.
 pub(crate) enum Answer {
@@ -117,12 +116,8 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
         Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
         Command::AnswerAgent(given) => data(service.panes.answer(given).await?),
         Command::AgentLog(which) => data(service.panes.log(which).await?),
-        Command::GetSession(which) => data(get_session(which, rights, service).await?),
-        Command::CompactSession(which) => {
-            let session = which.session;
-            get_session(GetSession { session }, rights, service).await?;
-            data(service.panes.compact(which).await?)
-        }
+        Command::GetSession(which) => data(service.panes.session(which, rights).await?),
+        Command::CompactSession(which) => data(service.panes.compact(which, rights).await?),
         Command::RegisterSkill(new) => {
             new.check()?;
             change(service, move |batch, now| {
@@ -230,16 +225,6 @@ async fn list_agents(
             }
         })
         .await
-}
-
-async fn get_session(
-    which: GetSession,
-    rights: &Rights,
-    service: &Service,
-) -> Result<SessionSnapshot, ReplyError> {
-    let session = service.panes.session(which).await?;
-    rights.reach_session(&session)?;
-    Ok(session)
 }
 
 /// Says of a queued task why it stays queued. Found out when somebody asks, so that it is never

@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
 use crate::notify;
-use crate::rights::AgentIdentity;
+use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::Sessions;
 use crate::stop::Stop;
 
@@ -132,11 +132,12 @@ impl Panes {
         self.refuse_second(&spawn.name)?;
         // Before the process, which is told where its socket is, and to remember where its session does.
         let door = self.doors.make(&spawn.name)?;
+        let program = self.program(&spawn, door.path())?;
+        // A session that is begun for nothing would be the newest from then on.
+        program.check().map_err(|error| refused(error.into()))?;
         let mut record = Record::new(Arc::clone(&self.sessions), spawn.name.clone());
         record.open(mode, spawn.prompt.as_deref());
-        let started = self
-            .start(&spawn, door.path(), record.session(), actor)
-            .await;
+        let started = self.start(&spawn, program, record.session(), actor).await;
         let (program, spawned, agent_id) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -174,11 +175,13 @@ impl Panes {
     async fn start(
         &self,
         spawn: &SpawnAgent,
-        socket: &Path,
+        mut program: Program,
         session: Option<Uuid>,
         actor: &str,
     ) -> Result<(Program, Spawned, Uuid), ReplyError> {
-        let program = self.program(spawn, socket, session)?;
+        if let Some(session) = session {
+            self.remember(&mut program, spawn, session)?;
+        }
         let spawned = self.spawner.spawn(&program).await.map_err(refused)?;
         match self.register(spawn, program.listens, actor).await {
             Ok(agent_id) => Ok((program, spawned, agent_id)),
@@ -325,21 +328,30 @@ impl Panes {
     /// A session of an agent, running or not.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read.
-    pub(crate) async fn session(&self, which: GetSession) -> Result<SessionSnapshot, ReplyError> {
-        self.sessions(move |sessions| sessions.get(which.session))
+    /// `not-found`, `forbidden`, or why its file cannot be read.
+    pub(crate) async fn session(
+        &self,
+        which: GetSession,
+        rights: &Rights,
+    ) -> Result<SessionSnapshot, ReplyError> {
+        let rights = rights.clone();
+        self.sessions(move |sessions| sessions.get(which.session, &rights))
             .await?
     }
 
     /// Summarises all but the newest turns of a session, and tells subscribers.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read or written.
-    pub(crate) async fn compact(&self, which: CompactSession) -> Result<Compacted, ReplyError> {
+    /// `not-found`, `forbidden`, or why its file cannot be read or written.
+    pub(crate) async fn compact(
+        &self,
+        which: CompactSession,
+        rights: &Rights,
+    ) -> Result<Compacted, ReplyError> {
         which.check()?;
-        let session = which.session;
+        let (session, rights) = (which.session, rights.clone());
         let done = self
-            .sessions(move |sessions| sessions.compact(which))
+            .sessions(move |sessions| sessions.compact(which, &rights))
             .await??;
         if done.compacted.entries > 0
             && let Ok(agent) = done.agent.parse::<Name>()
@@ -461,26 +473,10 @@ impl Panes {
         }
     }
 
-    /// What is started. An agent of ours in a folder of its own remembers with its session: when that
-    /// goes on, so does it. (`pi` would go on in the folder of before, wherever it is started.)
-    fn program(
-        &self,
-        spawn: &SpawnAgent,
-        socket: &Path,
-        session: Option<Uuid>,
-    ) -> Result<Program, ReplyError> {
+    /// What is started.
+    fn program(&self, spawn: &SpawnAgent, socket: &Path) -> Result<Program, ReplyError> {
         let home = self.home(&spawn.name);
         let directory = spawn.cwd.clone().unwrap_or_else(|| home.join("work"));
-        let make = |folder: &Path| {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|error| {
-                    let text = format!("cannot make {}: {error}", folder.display());
-                    ReplyError::new(ErrorKind::Internal, text)
-                })
-        };
         make(&home)?;
         if spawn.cwd.is_none() {
             make(&directory)?;
@@ -498,14 +494,26 @@ impl Panes {
         };
         program.listens = colibri_glasspane::listens(spawn.runtime, &args);
         program.args = args.into_iter().map(Into::into).collect();
-        if let (Some(session), None, None) = (session, &spawn.args, &spawn.cwd) {
-            let memory = home.join("memory");
-            make(&memory)?;
-            let file = memory.join(format!("{session}.jsonl"));
-            let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
-            program.args.extend(arguments);
-        }
         Ok(program)
+    }
+
+    /// An agent of ours in a folder of its own remembers with its session: when that goes on, so does
+    /// it. (`pi` would go on in the folder of before, wherever it is started.)
+    fn remember(
+        &self,
+        program: &mut Program,
+        spawn: &SpawnAgent,
+        session: Uuid,
+    ) -> Result<(), ReplyError> {
+        if spawn.args.is_some() || spawn.cwd.is_some() {
+            return Ok(());
+        }
+        let memory = self.home(&spawn.name).join("memory");
+        make(&memory)?;
+        let file = memory.join(format!("{session}.jsonl"));
+        let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
+        program.args.extend(arguments);
+        Ok(())
     }
 
     /// The folder of an agent's own.
@@ -558,6 +566,18 @@ impl Panes {
     fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes a folder that is nobody else's to look into.
+fn make(folder: &Path) -> Result<(), ReplyError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| {
+            let text = format!("cannot make {}: {error}", folder.display());
+            ReplyError::new(ErrorKind::Internal, text)
+        })
 }
 
 /// Where an agent's standard error goes.

@@ -3,7 +3,7 @@
 //! The [`gate`](crate::gate) that a client came through gives it its rights, and every request goes
 //! through [`Rights::admit`] before anything is done.
 
-use colibri_protocol::{Command, ErrorKind, Name, ReplyError, SessionSnapshot, Task};
+use colibri_protocol::{Command, ErrorKind, Name, ReplyError, Task};
 use uuid::Uuid;
 
 /// The rights of a client.
@@ -66,15 +66,14 @@ impl Rights {
         }
     }
 
-    /// Whether a session may be shown: to an agent its own.
+    /// Whether this session, which is that agent's, may be shown: to an agent its own.
     ///
     /// # Errors
     /// `forbidden`.
-    pub(crate) fn reach_session(&self, session: &SessionSnapshot) -> Result<(), ReplyError> {
+    pub(crate) fn reach_session(&self, session: Uuid, of: &str) -> Result<(), ReplyError> {
         match self.only() {
-            Some(agent) if session.agent != agent.name.as_str() => {
-                let id = session.session;
-                Err(agent.refused(&format!("see session {id}, which is another's")))
+            Some(agent) if of != agent.name.as_str() => {
+                Err(agent.refused(&format!("see session {session}, which is another's")))
             }
             _ => Ok(()),
         }

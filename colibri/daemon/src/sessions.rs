@@ -18,6 +18,8 @@ use colibri_session::{Action, Limits, NewSession, Session, SessionError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::rights::Rights;
+
 /// All sessions of this daemon's agents.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -119,17 +121,21 @@ impl Sessions {
     /// A session as it stands.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read.
-    pub(crate) fn get(&self, id: Uuid) -> Result<SessionSnapshot, ReplyError> {
-        self.with(id, |book| Ok(book.snapshot()))
+    /// `not-found`, `forbidden`, or why its file cannot be read.
+    pub(crate) fn get(&self, id: Uuid, rights: &Rights) -> Result<SessionSnapshot, ReplyError> {
+        self.with(id, rights, |book| Ok(book.snapshot()))
     }
 
     /// Summarises all but the newest turns.
     ///
     /// # Errors
-    /// `not-found`, or why its file cannot be read or written.
-    pub(crate) fn compact(&self, which: CompactSession) -> Result<ByHand, ReplyError> {
-        self.with(which.session, |book| {
+    /// `not-found`, `forbidden`, or why its file cannot be read or written.
+    pub(crate) fn compact(
+        &self,
+        which: CompactSession,
+        rights: &Rights,
+    ) -> Result<ByHand, ReplyError> {
+        self.with(which.session, rights, |book| {
             Ok(ByHand {
                 compacted: book.session.compact(&book.limits, which.summary)?,
                 agent: book.session.agent().to_owned(),
@@ -145,25 +151,27 @@ impl Sessions {
         }
     }
 
+    /// Does something with a session that these rights reach. Whose it is stands in its file, which
+    /// is read once for both.
     fn with<T>(
         &self,
         id: Uuid,
+        rights: &Rights,
         work: impl FnOnce(&mut Book) -> Result<T, SessionError>,
     ) -> Result<T, ReplyError> {
+        let reached = |book: &mut Book| {
+            rights.reach_session(id, book.session.agent())?;
+            work(book).map_err(refused)
+        };
         // Held to the end: an agent that starts meanwhile must find its session free.
         let open = self.open();
-        let outcome = match open.get(&id) {
-            Some(book) => work(&mut lock(book)),
-            None => Session::open(&self.find(id)?)
-                .and_then(|session| work(&mut Book::new(session, self.limits))),
-        };
-        outcome.map_err(|error| {
-            let kind = match error {
-                SessionError::InUse { .. } => ErrorKind::Conflict,
-                _ => ErrorKind::Internal,
-            };
-            ReplyError::new(kind, error.to_string())
-        })
+        match open.get(&id) {
+            Some(book) => reached(&mut lock(book)),
+            None => {
+                let session = Session::open(&self.find(id)?).map_err(refused)?;
+                reached(&mut Book::new(session, self.limits))
+            }
+        }
     }
 
     /// The file of a session that is not open.
@@ -277,6 +285,14 @@ pub(crate) fn lock(shared: &Mutex<Book>) -> MutexGuard<'_, Book> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn refused(error: SessionError) -> ReplyError {
+    let kind = match error {
+        SessionError::InUse { .. } => ErrorKind::Conflict,
+        _ => ErrorKind::Internal,
+    };
+    ReplyError::new(kind, error.to_string())
+}
+
 fn file_of(folder: &Path, id: Uuid) -> PathBuf {
     folder.join(format!("{id}.jsonl"))
 }
@@ -343,6 +359,9 @@ fn begin(folder: &Path, agent: &Name, mode: CostMode, prefix: String) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rights::AgentIdentity;
+
+    const OPERATOR: Rights = Rights::Operator { uid: 0 };
 
     fn ada() -> Name {
         "ada".parse().unwrap()
@@ -371,9 +390,12 @@ mod tests {
         assert!(second != first && mode == CostMode::Fast);
         assert!(sessions.open().is_empty());
         // Both can be asked for though none is open.
-        assert_eq!(sessions.get(first).unwrap().cost_mode, CostMode::Max);
-        assert_eq!(sessions.get(second).unwrap().agent, "ada");
-        let error = sessions.get(Uuid::nil()).unwrap_err();
+        assert_eq!(
+            sessions.get(first, &OPERATOR).unwrap().cost_mode,
+            CostMode::Max
+        );
+        assert_eq!(sessions.get(second, &OPERATOR).unwrap().agent, "ada");
+        let error = sessions.get(Uuid::nil(), &OPERATOR).unwrap_err();
         assert_eq!(error.kind, ErrorKind::NotFound);
     }
 
@@ -399,6 +421,36 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_reaches_its_own_session_and_no_other_also_when_none_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
+        let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
+        let shared = shared.unwrap();
+        for turn in 0..9 {
+            lock(&shared).write(|session, _| session.ask(format!("turn {turn}")));
+        }
+        let session = lock(&shared).brief().session;
+        sessions.leave(shared);
+        let agent = |name: &str| {
+            Rights::Agent(AgentIdentity {
+                id: Uuid::nil(),
+                name: name.parse().unwrap(),
+            })
+        };
+        let compact = |rights: &Rights| {
+            let summary = None;
+            sessions.compact(CompactSession { session, summary }, rights)
+        };
+        let before = sessions.get(session, &agent("ada")).unwrap();
+        let error = compact(&agent("bob")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Forbidden);
+        let error = sessions.get(session, &agent("bob")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Forbidden);
+        assert_eq!(sessions.get(session, &OPERATOR).unwrap(), before);
+        assert!(compact(&agent("ada")).unwrap().compacted.entries > 0);
+    }
+
+    #[test]
     fn a_session_that_is_damaged_or_cannot_be_made_stops_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
@@ -408,7 +460,8 @@ mod tests {
         sessions.leave(shared);
         let path = file_of(&dir.path().join("ada/sessions"), first);
         std::fs::write(&path, "not a session\n").unwrap();
-        assert_eq!(sessions.get(first).unwrap_err().kind, ErrorKind::Internal);
+        let error = sessions.get(first, &OPERATOR).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
         let shared = sessions.enter(&ada(), CostMode::Fast, String::new());
         assert_ne!(lock(&shared.unwrap()).brief().session, first);
 

@@ -67,6 +67,8 @@ pub(crate) enum Event {
     Asked {
         id: String,
         question: String,
+        /// What it may be answered; empty when that is free.
+        choices: Vec<String>,
         /// Milliseconds after which it decides by itself.
         timeout: Option<u64>,
     },

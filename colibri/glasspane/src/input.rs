@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use colibri_protocol::Runtime;
+use colibri_protocol::{Answer, Runtime};
 use serde_json::{Map, Value, json};
 
 /// The arguments with which an agent listens on its standard input. The one
@@ -75,19 +75,8 @@ pub enum Input<'a> {
         /// The id in [`crate::Change::Asked`].
         question: &'a str,
         /// What is answered.
-        answer: Answer<'a>,
+        answer: &'a Answer,
     },
-}
-
-/// An answer to an agent's question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer<'a> {
-    /// A text, or one of the choices.
-    Text(&'a str),
-    /// Yes or no.
-    Confirmed(bool),
-    /// None will come.
-    Cancelled,
 }
 
 impl Input<'_> {
@@ -186,22 +175,22 @@ mod tests {
 
     #[test]
     fn answers_are_of_the_kind_that_was_asked_for() {
-        let answer = |answer| Input::Answer {
-            question: "q",
-            answer,
-        };
+        fn answer(answer: &Answer) -> Input<'_> {
+            let question = "q";
+            Input::Answer { question, answer }
+        }
         assert_eq!(
-            read(answer(Answer::Text("Allow")), Runtime::Pi),
+            read(answer(&Answer::Text("Allow".to_owned())), Runtime::Pi),
             json!({"type": "extension_ui_response", "id": "q", "value": "Allow"})
         );
         assert_eq!(
-            read(answer(Answer::Confirmed(false)), Runtime::Pi)["confirmed"],
+            read(answer(&Answer::Confirmed(false)), Runtime::Pi)["confirmed"],
             false
         );
         assert_eq!(
-            read(answer(Answer::Cancelled), Runtime::Local)["cancelled"],
+            read(answer(&Answer::Cancelled), Runtime::Local)["cancelled"],
             true
         );
-        assert_eq!(answer(Answer::Cancelled).line(Runtime::Zot), None);
+        assert_eq!(answer(&Answer::Cancelled).line(Runtime::Zot), None);
     }
 }

@@ -35,5 +35,5 @@ mod pi;
 mod text;
 mod zot;
 
-pub use input::{Answer, Input, listens, model_arguments, rpc_arguments, session_arguments};
+pub use input::{Input, listens, model_arguments, rpc_arguments, session_arguments};
 pub use pane::{Change, DEFAULT_STALL_AFTER, End, Pane, SETTLES_AFTER};

@@ -85,6 +85,7 @@ pub(crate) fn event(kind: &str, line: &Fields<'_>) -> Outcome {
         "blocked" => line.event(|asked: Named| Event::Asked {
             id: asked.id,
             question: asked.reason,
+            choices: Vec::new(),
             timeout: None,
         }),
         "unblocked" => line.event(|asked: Named| Event::Unblocked { id: asked.id }),

@@ -19,6 +19,9 @@ pub const SETTLES_AFTER: Duration = Duration::from_secs(5);
 /// Most tools and most questions that are remembered at once.
 const MOST: usize = 64;
 
+/// Longest choices of a question together, in bytes.
+const LONGEST_CHOICES: usize = 2048;
+
 /// Longest name of a question or a tool's call, in bytes; those in use have 40.
 const LONGEST_ID: usize = 1024;
 
@@ -110,6 +113,7 @@ enum Run {
 struct Question {
     id: String,
     text: String,
+    choices: Vec<String>,
     /// When it was asked, and how long the agent waits.
     asked: Timestamp,
     patience: Option<Duration>,
@@ -352,6 +356,10 @@ impl Pane {
                 None => self.reason.clone(),
             },
             question: self.question().map(str::to_owned),
+            choices: match self.questions.last() {
+                Some(question) => question.choices.clone(),
+                None => Vec::new(),
+            },
             pid: self.pid,
             // Whoever keeps the agent's session knows.
             session: None,
@@ -502,6 +510,7 @@ impl Pane {
             Event::Asked {
                 id,
                 question,
+                choices,
                 timeout,
             } => {
                 if id.len() > LONGEST_ID {
@@ -512,6 +521,7 @@ impl Pane {
                 let asked = Question {
                     id: id.clone(),
                     text: text.clone(),
+                    choices: whole_or_none(choices),
                     asked: now,
                     patience: timeout.map(Duration::from_millis),
                 };
@@ -605,6 +615,17 @@ fn push<T>(list: &mut Vec<T>, item: T) {
         list.remove(0);
     }
     list.push(item);
+}
+
+/// A question's choices, if they are few and short enough to be kept. Half of them would pass for
+/// all; where there are none, any of them can still be typed.
+fn whole_or_none(choices: Vec<String>) -> Vec<String> {
+    let bytes: usize = choices.iter().map(String::len).sum();
+    if choices.len() <= MOST && bytes <= LONGEST_CHOICES {
+        choices
+    } else {
+        Vec::new()
+    }
 }
 
 /// Whether so much time has passed. A clock that was set back makes it longer.

@@ -267,12 +267,10 @@ fn asked(dialog: Dialog) -> Event {
     }
     let texts = [dialog.title, dialog.message];
     let texts: Vec<String> = texts.into_iter().flatten().collect();
-    let choices = dialog
-        .options
-        .map(|options| format!(" [{}]", options.join(" | ")));
     Event::Asked {
         id: dialog.id,
-        question: texts.join(": ") + &choices.unwrap_or_default(),
+        question: texts.join(": "),
+        choices: dialog.options.unwrap_or_default(),
         timeout: dialog.timeout,
     }
 }
@@ -330,6 +328,7 @@ mod tests {
             Event::Asked {
                 id: "q-1".into(),
                 question: "Clear session?: All will be lost.".into(),
+                choices: Vec::new(),
                 timeout: Some(5000)
             }
         );
@@ -339,7 +338,8 @@ mod tests {
             event(select),
             Event::Asked {
                 id: "q-3".into(),
-                question: "Allow it? [Once | Always]".into(),
+                question: "Allow it?".into(),
+                choices: vec!["Once".into(), "Always".into()],
                 timeout: None
             }
         );

@@ -1,13 +1,17 @@
 //! The real program, spoken to in the lines of the protocol, with a daemon played by the test.
 
+mod client;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use colibri_protocol::{ErrorKind, Reply, ReplyError, Request};
 use serde_json::{Value, json};
+
+use client::Mcp;
 
 /// Answers like a daemon that knows little, and remembers what it was asked.
 struct Daemon {
@@ -46,90 +50,25 @@ impl Daemon {
     }
 }
 
-/// The program, after its greeting.
-struct Mcp {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    last: u64,
-}
-
 fn program(socket: &Path) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_colibri-mcp"));
-    program
-        .env_clear()
-        .env("COLIBRI_MCP_SOCKET", socket)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+    program.env_clear().env("COLIBRI_MCP_SOCKET", socket);
     program
 }
 
-impl Mcp {
-    fn start(mut program: Command) -> Self {
-        let mut child = program.spawn().expect("started");
-        let input = child.stdin.take().expect("its input");
-        let output = BufReader::new(child.stdout.take().expect("its output"));
-        let mut mcp = Self {
-            child,
-            input,
-            output,
-            last: 0,
-        };
-        let greeting = mcp.ask(
-            "initialize",
-            json!({"protocolVersion": "2025-06-18", "capabilities": {},
-                "clientInfo": {"name": "test", "version": "1"}}),
-        );
-        let info = &greeting["result"];
-        assert_eq!(info["protocolVersion"], "2025-06-18", "{greeting}");
-        assert_eq!(info["serverInfo"]["name"], "colibri-mcp");
-        assert!(info["capabilities"]["tools"].is_object(), "{greeting}");
-        mcp.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-        mcp
-    }
-
-    fn send(&mut self, message: &Value) {
-        writeln!(self.input, "{message}").expect("it reads");
-    }
-
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        self.last += 1;
-        let request =
-            json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
-        self.send(&request);
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it answers");
-        let answer: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(answer["id"], self.last, "{answer}");
-        answer
-    }
-
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
-        assert!(answer.get("error").is_none(), "{answer}");
-        answer["result"].clone()
-    }
-
-    fn tools(&mut self) -> Vec<String> {
-        let answer = self.ask("tools/list", json!({}));
-        let tools = answer["result"]["tools"].as_array().expect("a list");
-        let name = |tool: &Value| tool["name"].as_str().expect("a name").to_owned();
-        tools.iter().map(name).collect()
-    }
-
-    /// Its input ends; so does it.
-    fn end(mut self) {
-        drop(self.input);
-        assert!(self.child.wait().expect("it ends").success());
-    }
+fn tools(mcp: &mut Mcp) -> Vec<String> {
+    let answer = mcp.ask("tools/list", json!({}));
+    let tools = answer["result"]["tools"].as_array().expect("a list");
+    let name = |tool: &Value| tool["name"].as_str().expect("a name").to_owned();
+    tools.iter().map(name).collect()
 }
 
 #[test]
 fn without_write_it_looks_and_no_more() {
     let daemon = Daemon::start();
-    let mut mcp = Mcp::start(program(&daemon.socket()));
+    let mut mcp = Mcp::start(&mut program(&daemon.socket()));
     assert_eq!(
-        mcp.tools(),
+        tools(&mut mcp),
         [
             "colibri_status",
             "colibri_service_check",
@@ -143,14 +82,13 @@ fn without_write_it_looks_and_no_more() {
             "colibri_agent_log",
         ]
     );
-    let result = mcp.call(
+    let listed = mcp.call(
         "colibri_list_tasks",
         json!({"status": "queued", "limit": 5}),
     );
-    assert_eq!(result["structuredContent"]["answered"], "list-tasks");
+    assert_eq!(listed, Ok(json!({"answered": "list-tasks"})));
     let refused = mcp.call("colibri_create_task", json!({"title": "t"}));
-    assert_eq!(refused["isError"], true);
-    let text = refused["content"][0]["text"].as_str().expect("a text");
+    let text = refused.expect_err("refused");
     assert!(text.contains("without --write"), "{text}");
     mcp.end();
     let asked = daemon.asked.lock().expect("no panic");
@@ -166,16 +104,15 @@ fn with_write_it_changes_and_tells_what_went_wrong() {
     let daemon = Daemon::start();
     let mut changed = program(&daemon.socket());
     changed.env("COLIBRI_MCP_WRITE", "Yes");
-    let mut mcp = Mcp::start(changed);
-    assert_eq!(mcp.tools().len(), 25);
+    let mut mcp = Mcp::start(&mut changed);
+    assert_eq!(tools(&mut mcp).len(), 25);
     let made = mcp.call("colibri_create_task", json!({"title": "Back up the vault"}));
-    assert_eq!(made["structuredContent"]["answered"], "create-task");
+    assert_eq!(made, Ok(json!({"answered": "create-task"})));
     let id = "0198a000-0000-7000-8000-000000000001";
     let lost = mcp.call("colibri_claim_task", json!({"task_id": id, "agent_id": id}));
-    assert_eq!(lost["isError"], true);
-    assert_eq!(lost["content"][0]["text"], "conflict: another was faster");
+    assert_eq!(lost, Err("conflict: another was faster".to_owned()));
     let wrong = mcp.call("colibri_create_task", json!({"titel": "t"}));
-    let text = wrong["content"][0]["text"].as_str().expect("a text");
+    let text = wrong.expect_err("refused");
     assert!(text.contains("unknown field `titel`"), "{text}");
     let unknown = mcp.ask(
         "tools/call",
@@ -190,10 +127,9 @@ fn with_write_it_changes_and_tells_what_went_wrong() {
 fn without_a_daemon_it_begins_and_each_call_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("none");
-    let mut mcp = Mcp::start(program(&socket));
-    let result = mcp.call("colibri_status", json!({}));
-    assert_eq!(result["isError"], true);
-    let text = result["content"][0]["text"].as_str().expect("a text");
+    let mut mcp = Mcp::start(&mut program(&socket));
+    let status = mcp.call("colibri_status", json!({}));
+    let text = status.expect_err("no daemon");
     assert!(text.contains("there is no socket at"), "{text}");
     mcp.end();
 }

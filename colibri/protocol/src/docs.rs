@@ -342,6 +342,7 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         malformed: 0,
         reason: None,
         question: None,
+        choices: Vec::new(),
         pid: Some(4711),
         session: Some(SessionBrief {
             session: session.session,

@@ -139,6 +139,9 @@ pub struct PaneSnapshot {
     /// Names the question that it waits for an answer to; see `answer-agent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What can be answered to it, where it names that; empty when any text may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
     /// Its process, while it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -154,6 +157,16 @@ impl PaneSnapshot {
     /// Whether somebody should look: it failed, waits for an answer, or is stalled.
     pub fn needs_attention(&self) -> bool {
         self.stalled || matches!(self.state, PaneState::Error | PaneState::Blocked)
+    }
+
+    /// The reason as a person reads it: a question with its choices, as in
+    /// `Allow it? [Once | Always]`.
+    pub fn told_reason(&self) -> Option<String> {
+        let reason = self.reason.clone()?;
+        if self.choices.is_empty() {
+            return Some(reason);
+        }
+        Some(format!("{reason} [{}]", self.choices.join(" | ")))
     }
 }
 
@@ -177,13 +190,31 @@ mod tests {
         );
     }
 
-    #[test]
-    fn attention_is_for_the_failed_the_blocked_and_the_stalled() {
+    /// A pane with no more than it must have.
+    fn pane() -> PaneSnapshot {
         let least = json!({
             "id": "s-1", "agent": "anna", "runtime": "pi", "state": "working", "stalled": false,
             "since": "2026-01-02T03:04:05Z", "turns": 0, "events": 0, "malformed": 0,
         });
-        let mut pane: PaneSnapshot = serde_json::from_value(least).unwrap();
+        serde_json::from_value(least).unwrap()
+    }
+
+    #[test]
+    fn a_question_is_told_with_its_choices() {
+        let mut pane = pane();
+        assert_eq!(pane.told_reason(), None);
+        pane.reason = Some("Allow it?".to_owned());
+        assert_eq!(pane.told_reason().as_deref(), Some("Allow it?"));
+        pane.choices = vec!["Once".to_owned(), "Always".to_owned()];
+        assert_eq!(
+            pane.told_reason().as_deref(),
+            Some("Allow it? [Once | Always]")
+        );
+    }
+
+    #[test]
+    fn attention_is_for_the_failed_the_blocked_and_the_stalled() {
+        let mut pane = pane();
         let attention = PaneState::ALL.map(|state| {
             pane.state = state;
             pane.needs_attention()

@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use colibri_glasspane::{Answer, Change, End, Input, Pane, rpc_arguments};
-use colibri_protocol::{PaneState, Runtime};
+use colibri_glasspane::{Change, End, Input, Pane, rpc_arguments};
+use colibri_protocol::{Answer, PaneState, Runtime};
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -140,7 +140,7 @@ fn it_asks_and_goes_on_when_it_is_answered() {
     assert_eq!(agent.pane.state(), PaneState::Blocked);
     agent.tell(Input::Answer {
         question: "q-1",
-        answer: Answer::Confirmed(true),
+        answer: &Answer::Confirmed(true),
     });
     agent.until(|change| *change == Change::Finished);
 }

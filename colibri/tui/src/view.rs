@@ -274,8 +274,8 @@ fn pane_title(pane: &PaneSnapshot, model: &Model) -> String {
 /// Why a pane stands as it does, and below the end of what its agent said.
 fn tail(pane: &PaneSnapshot, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(reason) = &pane.reason {
-        let all = wrap(&line(reason), columns);
+    if let Some(reason) = pane.told_reason() {
+        let all = wrap(&line(&reason), columns);
         // The text below must not vanish behind a long reason; Enter shows all of it.
         lines.extend(all.into_iter().take((rows / 2).max(1)));
         lines.push(String::new());

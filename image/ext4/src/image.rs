@@ -46,10 +46,7 @@ impl Plan for Layout {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt as _;
-
-    use clawdie_runs::MOST_DIFFERENCES;
+    use clawdie_runs::testing;
     use clawdie_tree::{Meta, Node, Tree};
 
     use super::*;
@@ -87,79 +84,21 @@ mod tests {
         layout(&tree, &options).unwrap()
     }
 
-    fn flip(file: &File, at: u64) {
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
-    }
-
     #[test]
     fn a_flipped_byte_is_found_in_every_structure() {
         let layout = planned();
         let file = tempfile::tempfile().unwrap();
         layout.write(&file, 0, &mut |_| {}).unwrap();
         assert_eq!(layout.compare(&file, 0).unwrap(), []);
-
-        // Many at once, but of each structure one.
-        let mut kinds = std::collections::HashSet::new();
-        for part in 0..3 {
-            let mut places: Vec<(u64, u64, Structure)> = Vec::new();
-            layout
-                .metadata(&mut |region| {
-                    let last = region.len - 1;
-                    let offset = [0, last.min(region.bytes.len() as u64 / 2), last][part];
-                    let (structure, range) = layout.structure_at(&region.what, offset);
-                    let place = (region.at + offset, offset - range.start, structure);
-                    if places.iter().all(|(.., other)| *other != place.2) {
-                        places.push(place);
-                    }
-                    Ok(())
-                })
-                .unwrap();
-            let contents = layout.files().filter(|(_, content, _)| !content.is_empty());
-            for (path, content, runs) in contents {
-                let structure = Structure::Content { path: path.clone() };
-                // The first byte after its end; the next test is about those before.
-                let at = runs[0].start * BLOCK + content.len();
-                places.push((at, content.len(), structure));
-            }
-            let at = layout.len() - 1 - part as u64 * BLOCK;
-            let block = at / BLOCK;
-            places.push((at, BLOCK - 1, Structure::Free { block }));
-
-            for (at, ..) in &places {
-                flip(&file, *at);
-            }
-            let mut found: Vec<_> = layout
-                .compare(&file, 0)
-                .unwrap()
-                .into_iter()
-                .map(|found| (found.at, found.byte, found.structure))
-                .collect();
-            found.sort_by_key(|(at, ..)| *at);
-            places.sort_by_key(|(at, ..)| *at);
-            assert_eq!(found, places);
-            for (at, _, structure) in &places {
-                flip(&file, *at);
-                kinds.insert(std::mem::discriminant(structure));
-            }
-        }
-        assert_eq!(kinds.len(), 14, "each kind there is");
+        let unused = [0, 1, 2].map(|block| layout.len() - 1 - block * BLOCK);
+        let kinds = testing::every_flip_is_found(&layout, &file, &[], unused);
+        assert_eq!(kinds, 14, "each kind there is");
         assert_eq!(layout.compare(&file, 0).unwrap(), []);
     }
 
     #[test]
     fn a_changed_content_is_named_by_its_path() {
-        let layout = planned();
-        let file = tempfile::tempfile().unwrap();
-        layout.write(&file, 1 << 20, &mut |_| {}).unwrap();
-        let start = layout
-            .files()
-            .find(|(path, ..)| path.as_bytes() == b"file")
-            .map(|(.., runs)| runs[0].start * BLOCK)
-            .unwrap();
-        flip(&file, (1 << 20) + start + 4999);
-        let found = layout.compare(&file, 1 << 20).unwrap();
+        let found = testing::with_changed_content(&planned(), "file", 4999);
         assert_eq!(found.len(), 1);
         assert!(
             found[0].to_string().starts_with("content of `/file`"),
@@ -170,12 +109,6 @@ mod tests {
 
     #[test]
     fn another_image_altogether_has_an_end() {
-        let layout = planned();
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(layout.len()).unwrap();
-        let found = layout.compare(&file, 0).unwrap();
-        assert!(found.len() > 300 && found.len() <= MOST_DIFFERENCES);
-        file.set_len(layout.len() / 2).unwrap();
-        assert!(layout.compare(&file, 0).is_err());
+        testing::another_image_has_an_end(&planned());
     }
 }

@@ -2,12 +2,15 @@
 //! which contents lie is written into an image ([`Plan::write`]), an image is held against it ([`Plan::compare`]), and the
 //! contents of an image are hashed where they lie ([`hash`]).
 //!
-//! The unit of a run is 4 KiB: a block of our ext4, a fragment of our UFS2.
+//! The unit of a run is 4 KiB: a block of our ext4, a fragment of our UFS2. With the feature `testing`, `testing` has
+//! what the tests of both share.
 
 mod compare;
 mod contents;
 mod parallel;
 mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod write;
 
 use std::borrow::Cow;

@@ -50,10 +50,7 @@ impl Plan for Layout {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::os::unix::fs::FileExt as _;
-
-    use clawdie_runs::MOST_DIFFERENCES;
+    use clawdie_runs::testing;
     use clawdie_tree::{Meta, Node, Tree};
 
     use super::*;
@@ -89,94 +86,33 @@ mod tests {
         layout(&tree, &options).unwrap()
     }
 
-    fn flip(file: &File, at: u64) {
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
-    }
-
     #[test]
     fn a_flipped_byte_is_found_in_every_structure() {
         let layout = planned();
         let file = tempfile::tempfile().unwrap();
         layout.write(&file, 0, &mut |_| {}).unwrap();
-        let unlike: Vec<_> = layout.compare(&file, 0).unwrap();
         // The holes were not made of zeros.
-        assert_eq!(unlike.len(), 1);
-        let large = unlike[0].clone();
+        let known = layout.compare(&file, 0).unwrap();
+        assert_eq!(known.len(), 1);
         assert!(
-            large.to_string().starts_with("content of `/large`"),
-            "{large}"
+            known[0].to_string().starts_with("content of `/large`"),
+            "{}",
+            known[0]
         );
-
-        // Many at once, but of each structure one.
-        let mut kinds = std::collections::HashSet::new();
-        for part in 0..3 {
-            let mut places: Vec<(u64, u64, Structure)> = Vec::new();
-            layout
-                .metadata(&mut |region| {
-                    let last = region.len - 1;
-                    let offset = [0, last.min(region.bytes.len() as u64 / 2), last][part];
-                    let (structure, range) = layout.structure_at(&region.what, offset);
-                    let place = (region.at + offset, offset - range.start, structure);
-                    if places.iter().all(|(.., other)| *other != place.2) {
-                        places.push(place);
-                    }
-                    Ok(())
-                })
-                .unwrap();
-            let contents = layout
-                .files()
-                .filter(|(path, content, _)| !content.is_empty() && path.as_bytes() != b"large");
-            for (path, content, runs) in contents {
-                let structure = Structure::Content { path: path.clone() };
-                // The first byte after its end; the next test is about those before.
-                let at = runs[0].start * FRAG + content.len();
-                places.push((at, content.len(), structure));
-            }
-            let ends = [
-                layout.len(),
-                (GROUP + SUPER_COPY) * FRAG,
-                (layout.left_over[0].start + 1) * FRAG,
-            ];
-            let at = ends[part] - 1;
-            let fragment = at / FRAG;
-            places.push((at, FRAG - 1, Structure::Free { fragment }));
-
-            for (at, ..) in &places {
-                flip(&file, *at);
-            }
-            let mut found: Vec<_> = layout
-                .compare(&file, 0)
-                .unwrap()
-                .into_iter()
-                .filter(|found| *found != large)
-                .map(|found| (found.at, found.byte, found.structure))
-                .collect();
-            found.sort_by_key(|(at, ..)| *at);
-            places.sort_by_key(|(at, ..)| *at);
-            assert_eq!(found, places);
-            for (at, _, structure) in &places {
-                flip(&file, *at);
-                kinds.insert(std::mem::discriminant(structure));
-            }
-        }
-        assert_eq!(kinds.len(), 12, "each kind there is");
-        assert_eq!(layout.compare(&file, 0).unwrap(), [large]);
+        let ends = [
+            layout.len(),
+            (GROUP + SUPER_COPY) * FRAG,
+            (layout.left_over[0].start + 1) * FRAG,
+        ];
+        let unused = ends.map(|end| end - 1);
+        let kinds = testing::every_flip_is_found(&layout, &file, &known, unused);
+        assert_eq!(kinds, 12, "each kind there is");
+        assert_eq!(layout.compare(&file, 0).unwrap(), known);
     }
 
     #[test]
     fn a_changed_content_is_named_by_its_path() {
-        let layout = planned();
-        let file = tempfile::tempfile().unwrap();
-        layout.write(&file, 1 << 20, &mut |_| {}).unwrap();
-        let start = layout
-            .files()
-            .find(|(path, ..)| path.as_bytes() == b"file")
-            .map(|(.., runs)| runs[0].start * FRAG)
-            .unwrap();
-        flip(&file, (1 << 20) + start + 4999);
-        let found = layout.compare(&file, 1 << 20).unwrap();
+        let found = testing::with_changed_content(&planned(), "file", 4999);
         assert_eq!(found.len(), 2);
         assert!(
             found[0].to_string().starts_with("content of `/file`"),
@@ -187,12 +123,6 @@ mod tests {
 
     #[test]
     fn another_image_altogether_has_an_end() {
-        let layout = planned();
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(layout.len()).unwrap();
-        let found = layout.compare(&file, 0).unwrap();
-        assert!(found.len() > 300 && found.len() <= MOST_DIFFERENCES);
-        file.set_len(layout.len() / 2).unwrap();
-        assert!(layout.compare(&file, 0).is_err());
+        testing::another_image_has_an_end(&planned());
     }
 }

@@ -6,10 +6,11 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use colibri_protocol::place::{RESTART_SERVICE, SHOW_HOLDERS, SHOW_LOG};
-use colibri_protocol::{Check, MAX_LINE, ServiceCheck};
+use colibri_protocol::{Check, ServiceCheck};
 use colibri_store::Fault;
 
 use super::{Disk, LIMIT, PanesSeen, READ, Seen, Trouble, Write};
+use crate::answer::PAGE_BYTES;
 use crate::board::Step;
 
 /// The age from which the last beat means that the loop hangs.
@@ -313,17 +314,15 @@ fn intake(seen: &Seen) -> Verdict {
 }
 
 fn snapshot(panes: &PanesSeen) -> Verdict {
-    // The rest of a line is for what surrounds it.
-    const LONGEST: usize = MAX_LINE - 4096;
     if !panes.unkept.is_empty() {
         return Verdict::Broken(format!(
             "nobody looks after the process of {}: `{SHOW_LOG}` says why, stop it and start it again",
             panes.unkept.join(", ")
         ));
     }
-    if panes.bytes > LONGEST {
+    if panes.bytes > PAGE_BYTES {
         return Verdict::Broken(format!(
-            "{} agents make an answer of {} bytes, and {LONGEST} fit into a line: run fewer",
+            "{} agents make an answer of {} bytes, and {PAGE_BYTES} fit into a line: run fewer",
             panes.agents, panes.bytes
         ));
     }
@@ -646,7 +645,7 @@ mod tests {
         };
         tells(seen, &["snapshot"], &[], "the process of ada, eve");
         let big = PanesSeen {
-            bytes: MAX_LINE,
+            bytes: PAGE_BYTES + 1,
             ..well().panes
         };
         let seen = Seen {

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colibri_glasspane::{Answer as Reply, Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
+use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    Answer, AnswerAgent, Change, Heartbeat, ListTasks, PaneSnapshot, PaneState, SpawnAgent, Task,
+    AnswerAgent, Change, Heartbeat, ListTasks, PaneSnapshot, PaneState, SpawnAgent, Task,
     TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
@@ -634,14 +634,9 @@ impl Keeper {
             .or(shown)
             .filter(|question| self.pane.asks(question))
             .ok_or_else(|| format!("agent {name} does not wait for the answer to that"))?;
-        let answer = match &given.answer {
-            Answer::Text(text) => Reply::Text(text),
-            Answer::Confirmed(yes) => Reply::Confirmed(*yes),
-            Answer::Cancelled => Reply::Cancelled,
-        };
         let said = Said::Answer {
             question: &question,
-            answer,
+            answer: &given.answer,
         };
         let line = said
             .line(self.spawn.runtime)

@@ -1,85 +1,33 @@
 //! A model's whole way: `colibri-mcp` with the daemon and an agent.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+#[path = "../../../mcp/tests/client/mod.rs"]
+mod client;
 
-use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use client::Mcp;
 
 use crate::agents::{test_agent, wait};
 use crate::harness::{Home, LONG, built};
 
-/// The program, and a client that speaks its protocol.
-pub(crate) struct Mcp {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    last: u64,
-}
-
-impl Mcp {
-    /// Starts it for the daemon, or the agent, that has this socket.
-    pub(crate) fn start(socket: &Path, flags: &[&str]) -> Self {
-        let mut child = Command::new(built("colibri-mcp"))
+/// The tools of the daemon, or the agent, that has this socket.
+pub(crate) fn tools(socket: &Path, flags: &[&str]) -> Mcp {
+    Mcp::start(
+        Command::new(built("colibri-mcp"))
             .args(flags)
             .env_clear()
-            .env("COLIBRI_DAEMON_SOCKET", socket)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut mcp = Self {
-            input: child.stdin.take().unwrap(),
-            output: BufReader::new(child.stdout.take().unwrap()),
-            child,
-            last: 0,
-        };
-        mcp.ask(
-            "initialize",
-            json!({"protocolVersion": "2025-06-18", "capabilities": {},
-                "clientInfo": {"name": "test", "version": "1"}}),
-        );
-        mcp.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-        mcp
-    }
-
-    fn send(&mut self, message: &Value) {
-        writeln!(self.input, "{message}").unwrap();
-    }
-
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        self.last += 1;
-        let request =
-            json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
-        self.send(&request);
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(answer["id"], self.last, "{answer}");
-        answer["result"].clone()
-    }
-
-    /// What a tool answers, or the text of its fault.
-    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, String> {
-        let result = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
-        if result["isError"] == true {
-            return Err(result["content"][0]["text"].as_str().unwrap().to_owned());
-        }
-        Ok(result["structuredContent"].clone())
-    }
-
-    /// Its input ends; so does it.
-    pub(crate) fn end(mut self) {
-        drop(self.input);
-        assert!(self.child.wait().unwrap().success());
-    }
+            .env("COLIBRI_DAEMON_SOCKET", socket),
+    )
 }
 
 #[test]
 fn a_model_gives_work_reads_why_an_agent_fails_and_clears_it_away() {
     let home = Home::new();
     let _daemon = home.start(&[]);
-    let mut mcp = Mcp::start(&home.socket(), &["--write"]);
+    let mut mcp = tools(&home.socket(), &["--write"]);
     let spawn = |name: &str, args: &[&str]| json!({"name": name, "runtime": "local", "program": test_agent(), "args": args});
     let started = mcp
         .call(

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::agents::{pane, shell, spawn, spawning, stands, stop, wait};
 use crate::board::{details, needing};
 use crate::harness::{Home, LONG, Raw, built, mode, set_mode};
-use crate::mcp::Mcp;
+use crate::mcp::tools;
 use crate::peers::{DAEMON_GID, NOBODY, ask_as, asked, root};
 
 fn folder(home: &Home) -> PathBuf {
@@ -299,7 +299,7 @@ fn the_tools_of_a_model_work_over_the_agents_socket() {
     let home = Home::new();
     let _daemon = home.start(&[]);
     spawn(&home, spawning("ada", &["--rpc"])).unwrap();
-    let mut mcp = Mcp::start(&socket(&home, "ada"), &[]);
+    let mut mcp = tools(&socket(&home, "ada"), &[]);
     let seen = mcp.call("colibri_list_agents", json!({})).unwrap();
     assert_eq!(seen["agents"][0]["name"], "ada", "{seen}");
     let refused = mcp.call("colibri_status", json!({})).unwrap_err();

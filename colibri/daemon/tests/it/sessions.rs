@@ -208,6 +208,25 @@ fn a_session_goes_on_after_a_restart_with_the_same_prefix_to_the_byte() {
     assert_ne!(other.session, id);
 }
 
+#[test]
+fn a_program_that_cannot_run_begins_no_session() {
+    let home = Home::new();
+    let _daemon = home.start(&[]);
+    let id = begin(&home, &[]);
+    stop(&home, "ada");
+    let mistyped = SpawnAgent {
+        program: "/usr/local/bin/no-such-agent".into(),
+        prompt: Some("Be brief.".to_owned()),
+        ..spawning("ada", &["--rpc"])
+    };
+    let (kind, text) = refusal(spawn(&home, mistyped));
+    assert_eq!(kind, ErrorKind::BadRequest);
+    assert!(text.contains("does not exist"), "{text}");
+    let kept = std::fs::read_dir(home.path("data/agents/ada/sessions"));
+    assert_eq!(kept.unwrap().count(), 1);
+    assert_eq!(begin(&home, &[]), id, "it goes on with what it had");
+}
+
 /// What was asked, and that it was answered, as the session's file has it.
 fn spoken(home: &Home, session: Uuid) -> Vec<String> {
     let entries = lines(home, session).into_iter().map(|line| read(&line));

@@ -107,6 +107,29 @@ fn a_question_blocks_until_it_is_answered_or_its_time_is_over() {
 }
 
 #[test]
+fn a_question_has_its_choices_as_they_were_written_or_none() {
+    let mut pane = pane(Runtime::Pi);
+    let mut asked = |options: &[&str]| {
+        let ask = serde_json::json!({
+            "type": "extension_ui_request", "id": "q-1", "method": "select", "title": "Which?",
+            "options": options,
+        });
+        pane.feed(format!("{ask}\n").as_bytes(), START);
+        let seen = pane.snapshot(START);
+        assert_eq!(seen.reason.as_deref(), Some("Which?"));
+        pane.answered("q-1", START);
+        assert_eq!(pane.snapshot(START).choices, [""; 0]);
+        seen.choices
+    };
+    assert_eq!(asked(&["a | b", " c\td"]), ["a | b", " c\td"]);
+    assert_eq!(asked(&["x"; MOST]), ["x"; MOST]);
+    assert_eq!(asked(&["x"; MOST + 1]), [""; 0]);
+    let long = "x".repeat(LONGEST_CHOICES);
+    assert_eq!(asked(&[&long]), [long.as_str()]);
+    assert_eq!(asked(&[&long, "y"]), [""; 0]);
+}
+
+#[test]
 fn a_process_that_ends_in_its_work_has_failed_at_it() {
     let ended = |fed: &[u8], end| {
         let mut pane = pane(Runtime::Local);
@@ -292,7 +315,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         "session",
         "of-the-future",
     ];
-    const FIELDS: [&str; 16] = [
+    const FIELDS: [&str; 17] = [
         r#""willRetry":true"#,
         r#""willRetry":false"#,
         r#""willRetry":[]"#,
@@ -300,6 +323,7 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         r#""error":"why""#,
         r#""id":"1""#,
         r#""method":"confirm","timeout":1000"#,
+        r#""method":"select","options":["a","b"]"#,
         r#""toolCallId":"1","toolName":"read","name":"read""#,
         r#""delta":"so\u001b[2J""#,
         r#""message":{"role":"assistant","stopReason":"error","errorMessage":"no"}"#,
@@ -334,6 +358,7 @@ fn is_bounded(pane: &Pane, now: Timestamp) -> bool {
         && pane.questions.len() <= MOST
         && seen.text.len() <= 4096
         && seen.reason.is_none_or(|reason| reason.len() < 2000)
+        && seen.choices.len() <= MOST
         && !seen.text.contains('\u{1b}')
 }
 

@@ -274,9 +274,10 @@ impl Form {
         Self::new(Purpose::Prompt { agent }, title, vec![field])
     }
 
-    pub(super) fn answer(agent: Name, question: String, asked: String) -> Self {
+    /// `asked` is what is shown above it, and these are the choices that it leaves.
+    pub(super) fn answer(agent: Name, question: String, asked: String, choices: &[String]) -> Self {
         let title = format!("Answer {agent}");
-        let answers = answers_to(&asked);
+        let answers = answers_to(choices);
         let words = answers.iter().map(|(word, _)| word.clone()).collect();
         let fields = vec![
             Field::choice(
@@ -548,16 +549,16 @@ impl Form {
     }
 }
 
-/// What can be answered to a question, by the words that stand for it.
-fn answers_to(asked: &str) -> Vec<(String, Option<Answer>)> {
-    let choices = choices(asked);
+/// What can be answered to a question with these choices, by the words that stand for it.
+fn answers_to(choices: &[String]) -> Vec<(String, Option<Answer>)> {
     let mut offered = vec![(TYPED, None)];
     if choices.is_empty() {
         offered.push(("yes", Some(Answer::Confirmed(true))));
         offered.push(("no", Some(Answer::Confirmed(false))));
     }
-    let chosen = |choice: &str| Some(Answer::Text(choice.to_owned()));
-    offered.extend(choices.into_iter().map(|choice| (choice, chosen(choice))));
+    let chosen = |choice: &String| Some(Answer::Text(choice.clone()));
+    let choices = choices.iter();
+    offered.extend(choices.map(|choice| (choice.as_str(), chosen(choice))));
     offered.push(("no answer", Some(Answer::Cancelled)));
     let mut answers: Vec<(String, Option<Answer>)> = Vec::new();
     for (word, answer) in offered {
@@ -567,32 +568,6 @@ fn answers_to(asked: &str) -> Vec<(String, Option<Answer>)> {
         }
     }
     answers
-}
-
-/// The choices that stand in brackets behind a question, as in `Allow it? [Once | Always]`. None
-/// where the question is too long to be known to its end: then they can still be typed.
-fn choices(asked: &str) -> Vec<&str> {
-    let Some(asked) = asked.strip_suffix(']') else {
-        return Vec::new();
-    };
-    // A choice may have brackets of its own.
-    let mut open = 1;
-    let start = asked.rfind(|letter: char| {
-        match letter {
-            ']' => open += 1,
-            '[' => open -= 1,
-            _ => {}
-        }
-        open == 0
-    });
-    let inside = start.map_or("", |start| &asked[start + 1..]);
-    let choices: Vec<_> = inside.split(" | ").collect();
-    // One alone is more likely a remark.
-    if choices.len() > 1 {
-        choices
-    } else {
-        Vec::new()
-    }
 }
 
 #[cfg(test)]
@@ -653,9 +628,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_what_was_chosen_or_typed() {
-        let question = |asked: &str| {
+        let question = |asked: &str, choices: &[&str]| {
             let agent = "ada".parse().unwrap();
-            Form::answer(agent, "q-1".to_owned(), asked.to_owned())
+            let choices: Vec<String> = choices.iter().map(|&choice| choice.to_owned()).collect();
+            Form::answer(agent, "q-1".to_owned(), asked.to_owned(), &choices)
         };
         let answer = |form: &Form| -> Result<(Answer, String), String> {
             let (command, said) = form.command()?;
@@ -664,7 +640,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        let mut form = question("May I?");
+        let mut form = question("May I?", &[]);
         let fault = answer(&form).unwrap_err();
         form.blame(fault);
         assert_eq!(
@@ -690,31 +666,12 @@ mod tests {
         assert_eq!(none, Answer::Cancelled);
         assert_eq!(said, "ada is told that no answer comes.");
         // Where it is a choice, `yes` is a word like others.
-        let mut form = question("Go on? [yes | never | yes]");
+        let mut form = question("Go on?", &["yes", "never", "yes"]);
         form.press(&Press::Right);
         assert_eq!(answer(&form).unwrap().0, Answer::Text("yes".to_owned()));
         form.press(&Press::Right);
         form.press(&Press::Right);
         assert_eq!(answer(&form).unwrap().0, Answer::Cancelled);
-    }
-
-    #[test]
-    fn choices_stand_at_the_end_in_brackets() {
-        assert_eq!(choices("Allow it? [Once | Always]"), ["Once", "Always"]);
-        assert_eq!(
-            choices("[a] b? [Keep [x] | [y] | z]"),
-            ["Keep [x]", "[y]", "z"]
-        );
-        for none in [
-            "",
-            "]",
-            "Why?",
-            "Go on? [y/N]",
-            "Long? [Once | Al…",
-            "a | b]",
-        ] {
-            assert_eq!(choices(none), [""; 0], "{none}");
-        }
     }
 
     #[test]

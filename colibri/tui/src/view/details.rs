@@ -98,7 +98,7 @@ impl Page<'_> {
         self.field("State", format!("{}{stalled}", pane.state));
         match &pane.question {
             Some(question) => {
-                self.optional("Asks", pane.reason.as_deref());
+                self.optional("Asks", pane.told_reason());
                 self.field("Question", format!("{question}; r answers it"));
             }
             None => self.optional("Why", pane.reason.as_deref()),

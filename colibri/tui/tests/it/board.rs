@@ -71,8 +71,8 @@ pub(crate) fn snapshot() -> Snapshot {
         pane(
             "berta",
             "blocked",
-            json!({"reason": "May I remove /var/cache/pkg (1.2 GB)? [Once | Always | Never]",
-                "question": "q-7", "tool": "ask",
+            json!({"reason": "May I remove /var/cache/pkg (1.2 GB)?",
+                "question": "q-7", "choices": ["Once", "Always", "Never"], "tool": "ask",
                 "text": "The disk of jail `web` is full."}),
         ),
         pane(

@@ -1,13 +1,12 @@
 //! What the tests share: trees, images and other people's tools.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clawdie_ext4::{Layout, Options, Plan as _, layout};
-use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
-use sha2::{Digest, Sha256};
+use clawdie_ext4::{Layout, Options, layout};
+pub(crate) use clawdie_runs::testing::{Pack, bytes, write};
+use clawdie_tree::{Content, Kind, LinkGroup, Meta, Node, Tree, TreePath};
 use tempfile::TempDir;
 
 pub(crate) const EPOCH: i64 = 1_700_000_000;
@@ -35,58 +34,6 @@ pub(crate) fn meta(mode: u16) -> Meta {
 
 pub(crate) fn tree() -> Tree {
     Tree::new(meta(0o755))
-}
-
-/// Bytes that differ from block to block and from file to file.
-pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect()
-}
-
-/// A pack: contents one after the other, each from a multiple of 4096 on.
-pub(crate) struct Pack {
-    path: PathBuf,
-    file: File,
-    end: u64,
-    placed: Vec<(u64, u64, [u8; 32])>,
-}
-
-impl Pack {
-    pub(crate) fn new(dir: &Path) -> Self {
-        let path = dir.join("pack");
-        let file = File::create(&path).unwrap();
-        Self {
-            path,
-            file,
-            end: 0,
-            placed: Vec::new(),
-        }
-    }
-
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
-        use std::os::unix::fs::FileExt as _;
-        self.file.write_all_at(bytes, self.end).unwrap();
-        let len = bytes.len() as u64;
-        self.placed
-            .push((self.end, len, Sha256::digest(bytes).into()));
-        self.end = (self.end + len).next_multiple_of(4096);
-        self.file.set_len(self.end).unwrap();
-    }
-
-    pub(crate) fn contents(self) -> Vec<Content> {
-        let file = ContentFile::open(&self.path).unwrap();
-        self.placed
-            .into_iter()
-            .map(|(offset, len, sha256)| Content::extent(file.clone(), offset, len, sha256))
-            .collect()
-    }
 }
 
 /// A tree with everything in it.
@@ -206,16 +153,6 @@ pub(crate) fn image(tree: &Tree, options: &Options) -> Image {
     let path = dir.path().join("image");
     write(&layout, &path);
     Image { dir, path, layout }
-}
-
-pub(crate) fn write(layout: &Layout, path: &Path) {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .unwrap();
-    layout.write(&file, 0, &mut |_| {}).unwrap();
 }
 
 /// Runs a tool of e2fsprogs.

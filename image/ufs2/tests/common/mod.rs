@@ -5,9 +5,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use clawdie_tree::{Content, ContentFile, Kind, LinkGroup, Meta, Node, Tree, TreePath};
-use clawdie_ufs2::{Layout, Options, Plan as _, layout};
-use sha2::{Digest, Sha256};
+pub(crate) use clawdie_runs::testing::{Pack, bytes, write};
+use clawdie_tree::{Content, Kind, LinkGroup, Meta, Node, Tree, TreePath};
+use clawdie_ufs2::{Layout, Options, layout};
 use tempfile::TempDir;
 
 pub(crate) const EPOCH: i64 = 1_700_000_000;
@@ -51,20 +51,6 @@ pub(crate) fn file(bytes: &[u8]) -> Node {
     Node::file(Content::bytes(bytes), meta(0o644))
 }
 
-/// Bytes that differ from block to block and from file to file.
-pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
-}
-
 /// A content of `len` bytes that is zero but for a few bytes at some places; it takes no room where
 /// it lies, and the places between may be holes.
 pub(crate) fn sparse(path: &Path, len: u64, marks: &[u64]) -> Content {
@@ -88,45 +74,6 @@ pub(crate) fn holes(len: u64, marks: &[u64]) -> Vec<Range<u64>> {
     holes.push(next..len);
     holes.retain(|hole| !hole.is_empty());
     holes
-}
-
-/// A pack: contents one after the other, each from a multiple of 4096 on.
-pub(crate) struct Pack {
-    path: PathBuf,
-    file: File,
-    end: u64,
-    placed: Vec<(u64, u64, [u8; 32])>,
-}
-
-impl Pack {
-    pub(crate) fn new(dir: &Path) -> Self {
-        let path = dir.join("pack");
-        let file = File::create_new(&path).unwrap();
-        Self {
-            path,
-            file,
-            end: 0,
-            placed: Vec::new(),
-        }
-    }
-
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
-        use std::os::unix::fs::FileExt as _;
-        self.file.write_all_at(bytes, self.end).unwrap();
-        let len = bytes.len() as u64;
-        self.placed
-            .push((self.end, len, Sha256::digest(bytes).into()));
-        self.end = (self.end + len).next_multiple_of(FRAG);
-        self.file.set_len(self.end).unwrap();
-    }
-
-    pub(crate) fn contents(self) -> Vec<Content> {
-        let file = ContentFile::open(&self.path).unwrap();
-        self.placed
-            .into_iter()
-            .map(|(offset, len, sha256)| Content::extent(file.clone(), offset, len, sha256))
-            .collect()
-    }
 }
 
 /// Lengths around a fragment, a block, and the twelve blocks that an inode lists.
@@ -247,16 +194,6 @@ pub(crate) fn image(tree: &Tree, options: &Options) -> Image {
     let path = dir.path().join("image");
     write(&layout, &path);
     Image { dir, path, layout }
-}
-
-pub(crate) fn write(layout: &Layout, path: &Path) {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .unwrap();
-    layout.write(&file, 0, &mut |_| {}).unwrap();
 }
 
 /// Nothing in an image contradicts itself.
