@@ -321,6 +321,9 @@ fn snapshot(panes: &PanesSeen) -> Verdict {
             panes.unkept.join(", ")
         ));
     }
+    if let Some(missing) = &panes.missing {
+        return Verdict::Broken(missing.clone());
+    }
     if panes.bytes > LONGEST {
         return Verdict::Broken(format!(
             "{} agents make an answer of {} bytes, and {LONGEST} fit into a line: run fewer",
@@ -376,6 +379,7 @@ mod tests {
                 attention: 1,
                 bytes: 1000,
                 unkept: Vec::new(),
+                missing: None,
             },
         }
     }
@@ -645,6 +649,15 @@ mod tests {
             ..well()
         };
         tells(seen, &["snapshot"], &[], "the process of ada, eve");
+        let keyless = PanesSeen {
+            missing: Some("agent pi was not started".to_owned()),
+            ..well().panes
+        };
+        let seen = Seen {
+            panes: keyless,
+            ..well()
+        };
+        tells(seen, &["snapshot"], &[], "agent pi was not started");
         let big = PanesSeen {
             bytes: MAX_LINE,
             ..well().panes
