@@ -27,7 +27,8 @@ pub fn files(command: &Command, section: &str) -> io::Result<BTreeMap<PathBuf, V
     let mut files = BTreeMap::new();
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
-    let pages = std::iter::once(&built).chain(built.get_subcommands());
+    let verbs = built.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let pages = std::iter::once(&built).chain(verbs);
     for one in pages {
         let page = Man::new(one.clone()).section(section);
         let path = format!("man/man{section}/{}", page.get_filename());
