@@ -30,8 +30,8 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_LIMITS_FAST      --limits-fast
   COLIBRI_LIMITS_SMART     --limits-smart
   COLIBRI_LIMITS_MAX       --limits-max
-  COLIBRI_AUTOSPAWN        whether an agent is started with the daemon
-                           [default: no]
+  COLIBRI_AUTOSPAWN        whether an agent is started with the daemon; pi and
+                           zot only with a model provider's key [default: no]
   COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
   COLIBRI_AUTOSPAWN_ARGS   its arguments, parted by spaces [default: those with
                            which it listens for prompts; pi also gets

@@ -74,4 +74,13 @@ mod tests {
         assert_eq!(names, [AUTOSPAWN, "COLIBRI_AUTOSPAWN_PI"]);
         assert_eq!(names_of(PROVIDER).collect::<Vec<_>>(), [PROVIDER]);
     }
+
+    #[test]
+    fn people_are_told_of_every_old_name() {
+        let page = include_str!("../../../docs/operator.md");
+        for (old, now) in RENAMED {
+            let row = format!("\n| `{old}` | `{now}` |\n");
+            assert!(page.contains(&row), "{row}");
+        }
+    }
 }

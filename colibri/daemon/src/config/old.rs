@@ -72,7 +72,7 @@ pub(super) fn renew(variables: &mut Vec<(String, OsString)>) -> Vec<String> {
     }
     for (old, instead) in GONE {
         if take(variables, old).is_some() {
-            told.push(format!("`{old}` has no effect any more: {instead}"));
+            told.push(format!("`{old}` has no effect on the daemon: {instead}"));
         }
     }
     told
@@ -85,6 +85,7 @@ fn take(variables: &mut Vec<(String, OsString)>, name: &str) -> Option<OsString>
 
 #[cfg(test)]
 mod tests {
+    use super::super::known;
     use super::*;
 
     #[test]
@@ -99,7 +100,6 @@ mod tests {
             assert!(!told[0].contains("s3cret"), "{told:?}");
             let left: Vec<_> = variables.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(left, Vec::from_iter(now), "{old}");
-            let known = || super::super::known();
             assert!(!known().any(|name| name == old), "{old} is read as it is");
             assert!(now.is_none_or(|now| known().any(|name| name == now)));
         }
