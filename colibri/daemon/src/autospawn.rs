@@ -1,8 +1,10 @@
 //! The agent that comes with the daemon, as `COLIBRI_AUTOSPAWN` says.
 //!
-//! Without the key of a model provider an agent that talks to a model would end as soon as it is
-//! started, again and again. So it is not started, which the log says once and `service-check` for as
-//! long as the agent is not there.
+//! Without the key of a model provider an agent that talks to a model ends as soon as it is started
+//! (`pi`: "No models available"), again and again. So it is not started, which the log says once and
+//! `service-check` for as long as the agent is not there.
+
+use std::path::Path;
 
 use colibri_protocol::variable::{AUTOSPAWN, PROVIDER_KEYS};
 use colibri_protocol::{Runtime, Snapshot, SpawnAgent, place};
@@ -13,6 +15,9 @@ use crate::server::Service;
 /// Where `pi` finds a provider without any variable, below its home: what its `/login` has left, and
 /// providers of the operator's own.
 const OWN_PROVIDERS: [&str; 2] = [".pi/agent/auth.json", ".pi/agent/models.json"];
+
+/// The size of such a file with nothing in it: `pi` makes an `auth.json` of `{}` at each start.
+const EMPTY: u64 = "{}\n".len() as u64;
 
 /// Starts it. Without it the board works all the same.
 pub(crate) async fn start(service: &Service) {
@@ -61,10 +66,18 @@ fn lacks_key(config: &Config, spawn: &SpawnAgent) -> bool {
         .join(spawn.name.as_str());
     match spawn.runtime {
         _ if config.has_provider_key => false,
-        Runtime::Pi => !OWN_PROVIDERS.iter().any(|file| home.join(file).exists()),
+        Runtime::Pi => !has_own_provider(&home),
         Runtime::Zot => true,
         Runtime::Local => false,
     }
+}
+
+/// Whether there is more than nothing in one of [`OWN_PROVIDERS`]. What it is, `pi` alone knows.
+fn has_own_provider(home: &Path) -> bool {
+    OWN_PROVIDERS
+        .iter()
+        .filter_map(|file| std::fs::metadata(home.join(file)).ok())
+        .any(|file| file.len() > EMPTY)
 }
 
 fn no_key() -> String {
@@ -80,7 +93,6 @@ fn no_key() -> String {
 mod tests {
     use super::*;
     use crate::config::Flags;
-    use std::path::Path;
 
     fn lacks(data: &Path, program: &str, variables: &[(&str, &str)]) -> bool {
         let given = [
@@ -114,8 +126,11 @@ mod tests {
         for file in OWN_PROVIDERS {
             let file = dir.path().join("agents/pi").join(file);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(&file, "{}").unwrap();
-            assert!(!lacks(dir.path(), "/bin/pi", &[]), "{}", file.display());
+            for (content, needs) in [("{}", true), (r#"{"own":{"type":"api_key"}}"#, false)] {
+                std::fs::write(&file, content).unwrap();
+                let found = lacks(dir.path(), "/bin/pi", &[]);
+                assert_eq!(found, needs, "{}: {content}", file.display());
+            }
             std::fs::remove_file(&file).unwrap();
         }
         assert!(no_key().contains("OPENROUTER_API_KEY"));
