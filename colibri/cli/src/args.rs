@@ -1,5 +1,7 @@
 //! The command line.
 
+mod old;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use colibri_protocol::{
 };
 use jiff::Timestamp;
 use uuid::Uuid;
+
+use self::old::{OldAgent, OldJail, OldSkill};
 
 const AFTER: &str = "\
 Examples:
@@ -60,7 +64,8 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// What to ask. The names are those of the protocol; the last three are this program's own.
+/// What to ask. The names are those of the protocol; the last three that are shown are this program's
+/// own.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
     /// Show what the daemon is, where its things lie, and what it holds
@@ -221,6 +226,9 @@ pub(crate) enum Verb {
         /// The folder; must exist
         folder: PathBuf,
     },
+    /// Old name of stop-agent
+    #[command(name = "stop", alias = "kill", hide = true)]
+    OldStop(Stop),
 }
 
 /// What a task consists of.
@@ -339,8 +347,8 @@ pub(crate) struct Cancel {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct NewAgent {
     /// Its name; a known name keeps its id and has the rest updated
-    #[arg(long, value_name = "NAME")]
-    name: Name,
+    #[arg(long, value_name = "NAME", required = true)]
+    name: Option<Name>,
 
     /// What it can do; may be given several times
     #[arg(long = "capability", value_name = "NAME")]
@@ -353,6 +361,9 @@ pub(crate) struct NewAgent {
     /// Most tasks that the scheduler lets it hold at once, 0 to 64 [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
     slots: Option<u32>,
+
+    #[command(flatten)]
+    old: OldAgent,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -396,6 +407,9 @@ pub(crate) struct Local {
     /// Its arguments
     #[arg(value_name = "ARGS", last = true)]
     args: Vec<String>,
+
+    #[command(flatten)]
+    old: OldJail,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -530,8 +544,8 @@ pub(crate) struct Compact {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct NewSkill {
     /// Its name; a known name has the rest updated
-    #[arg(long, value_name = "NAME")]
-    name: Name,
+    #[arg(long, value_name = "NAME", required = true)]
+    name: Option<Name>,
 
     /// What it is good for, at most 1000 characters
     #[arg(long, value_name = "TEXT")]
@@ -540,6 +554,9 @@ pub(crate) struct NewSkill {
     /// Where it is written
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
+
+    #[command(flatten)]
+    old: OldSkill,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -687,9 +704,10 @@ impl Verb {
             }
             Self::RetryTask(OneTask { task_id }) => Command::RetryTask(RetryTask { task_id }),
             Self::RegisterAgent(new) => {
+                let capabilities = new.capabilities.into_iter().chain(new.old.csv);
                 let new = RegisterAgent {
-                    name: new.name,
-                    capabilities: new.capabilities.into_iter().collect(),
+                    name: new.old.bare.or(new.name)?,
+                    capabilities: capabilities.collect(),
                     host: new.host,
                     slots: new.slots,
                 };
@@ -703,7 +721,9 @@ impl Verb {
             Self::Snapshot => Command::Snapshot(NoFields {}),
             Self::SpawnAgent(spawn) => Command::SpawnAgent(spawn.what.request(spawn.runtime)?),
             Self::SpawnLocal(local) => Command::SpawnAgent(local.request(Runtime::Local)?),
-            Self::StopAgent(Stop { agent }) => Command::StopAgent(StopAgent { agent }),
+            Self::StopAgent(Stop { agent }) | Self::OldStop(Stop { agent }) => {
+                Command::StopAgent(StopAgent { agent })
+            }
             Self::DismissPane(Dismiss { agent }) => Command::DismissPane(DismissPane { agent }),
             Self::SendPrompt(Prompt { agent, message }) => {
                 let prompt = SendPrompt { agent, message };
@@ -744,7 +764,7 @@ impl Verb {
             }
             Self::RegisterSkill(new) => {
                 let new = RegisterSkill {
-                    name: new.name,
+                    name: new.old.bare.or(new.name)?,
                     description: new.description,
                     path: new.path,
                 };
@@ -825,6 +845,7 @@ mod tests {
         let command = Args::command();
         let verbs: Vec<_> = command
             .get_subcommands()
+            .filter(|verb| !verb.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
         let (own, asked): (Vec<_>, Vec<_>) = verbs

@@ -29,6 +29,7 @@ const DENIED: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    tell_old_spellings(&args);
     let client = args.client();
     let outcome = match (args.verb.command(), &args.verb) {
         (Ok(Some(Command::Subscribe(_))), _) => follow(&args, &client),
@@ -43,6 +44,18 @@ fn main() -> ExitCode {
     match outcome {
         Ok(data) => answered(&args, &data),
         Err(error) => failed(&args, &error),
+    }
+}
+
+/// Says how that is spelt now which was spelt as before.
+fn tell_old_spellings(args: &Args) {
+    for now in args.verb.old_spellings() {
+        let message = format!("old spelling, which works for this release only: {now}");
+        if args.json {
+            eprintln!("{}", json!({ "warning": { "message": message } }));
+        } else {
+            eprintln!("colibri: {message}");
+        }
     }
 }
 

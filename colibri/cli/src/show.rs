@@ -44,6 +44,7 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
         Verb::SpawnAgent(_)
         | Verb::SpawnLocal(_)
         | Verb::StopAgent(_)
+        | Verb::OldStop(_)
         | Verb::DismissPane(_)
         | Verb::SendPrompt(_)
         | Verb::AnswerAgent(_) => {

@@ -276,6 +276,31 @@ fn a_new_task_is_sent_as_it_was_typed() {
 }
 
 #[test]
+fn an_old_spelling_works_and_says_once_on_stderr_how_it_is_spelt_now() {
+    let daemon = Answering::new(json!({"ok": true, "data": {
+        "id": "0198a000-0000-7000-8000-000000000004", "name": "atlas", "capabilities": ["gpu"],
+        "host": "h", "slots": 1, "status": "idle", "holds": 0,
+        "registered_at": "2026-11-21T15:00:00Z", "last_seen": "2026-11-21T15:00:00Z"}}));
+    let asked = json!({"cmd": "register-agent", "name": "atlas", "capabilities": ["gpu"]});
+    let now = ["register-agent", "--name", "atlas", "--capability", "gpu"];
+    let old = ["register-agent", "atlas", "--capability", "gpu"];
+    let [output, quiet] = [daemon.run(&old), daemon.run(&now)];
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, quiet.stdout);
+    let words = text(&output.stderr);
+    assert!(words.contains("`--name`"), "{words}");
+    assert_eq!(words.lines().count(), 1, "{words}");
+    assert_eq!(text(&quiet.stderr), "");
+    let output = daemon.run(&[&old[..], &["--json"]].concat());
+    let warning: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let words = warning["warning"]["message"].as_str().unwrap();
+    assert!(words.contains("`--name`"), "{words}");
+    for _ in 0..3 {
+        assert_eq!(daemon.requests.recv().unwrap(), asked);
+    }
+}
+
+#[test]
 fn refusals_are_1_permission_is_4_and_nonsense_is_2() {
     for (kind, code) in [
         ("busy", 1),

@@ -1,5 +1,7 @@
 //! What the daemon is told: flags first, then the environment, then defaults.
 
+mod old;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +9,9 @@ use std::time::Duration;
 use clap::Parser;
 use colibri_glasspane::DEFAULT_STALL_AFTER;
 use colibri_protocol::variable::{self, AGENT, AUTOSPAWN};
-use colibri_protocol::{Capability, CostMode, Runtime, SpawnAgent, Thresholds, place, switch};
+use colibri_protocol::{
+    Capability, CostMode, Runtime, SpawnAgent, Thresholds, nearest, place, switch,
+};
 use colibri_session::{Limits, ModeLimits};
 use colibri_store::Lease;
 
@@ -26,8 +30,8 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_LIMITS_FAST      --limits-fast
   COLIBRI_LIMITS_SMART     --limits-smart
   COLIBRI_LIMITS_MAX       --limits-max
-  COLIBRI_AUTOSPAWN        whether an agent is started with the daemon
-                           [default: no]
+  COLIBRI_AUTOSPAWN        whether an agent is started with the daemon; pi and
+                           zot only with a model provider's key [default: no]
   COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
   COLIBRI_AUTOSPAWN_ARGS   its arguments, parted by spaces [default: those with
                            which it listens for prompts; pi also gets
@@ -157,6 +161,8 @@ pub(crate) struct Config {
     pub(crate) patience: Patience,
     /// The agent that is started with the daemon.
     pub(crate) autospawn: Option<SpawnAgent>,
+    /// Whether a key of a model provider is in the environment.
+    pub(crate) has_provider_key: bool,
 }
 
 /// The variables this program has a use for.
@@ -191,17 +197,20 @@ const AUTOSPAWN_DETAILS: [&str; 3] = [
 const MAX_SOCKET_PATH: usize = 103;
 
 impl Config {
-    /// Puts flags, environment and defaults together, and says what looks wrong.
+    /// Puts flags, environment and defaults together. What looks wrong and does no harm goes to
+    /// `warnings`, whatever else is found: it may be what explains a fault.
     ///
     /// # Errors
     /// Every fault at once.
     pub(crate) fn resolve(
         flags: Flags,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<(Self, Vec<String>), Failure> {
-        let environment = Environment::of(variables);
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        let mut environment = Environment::of(variables);
+        warnings.extend(old::renew(&mut environment.ours));
+        warnings.extend(environment.strangers());
         let mut faults = Vec::new();
-        let mut warnings = environment.warnings();
 
         let mut absolute = |path: PathBuf| match std::path::absolute(&path) {
             Ok(path) => path,
@@ -248,7 +257,7 @@ impl Config {
                  at most 253"
             ));
         }
-        let host = given.unwrap_or_else(|| own_host_name(&mut warnings));
+        let host = given.unwrap_or_else(|| own_host_name(warnings));
 
         let mode = flags
             .cost_mode
@@ -307,7 +316,7 @@ impl Config {
         if !faults.is_empty() {
             return Err(Failure::Config { faults });
         }
-        let config = Self {
+        Ok(Self {
             data_dir,
             db_path,
             socket,
@@ -326,8 +335,8 @@ impl Config {
                 write: flags.write_timeout,
             },
             autospawn,
-        };
-        Ok((config, warnings))
+            has_provider_key: environment.has_provider_key,
+        })
     }
 
     /// What a cost mode allows on this host.
@@ -336,22 +345,38 @@ impl Config {
     }
 }
 
-/// The `COLIBRI_*` variables that are set and not empty.
-struct Environment(Vec<(String, OsString)>);
+/// Every variable that this program reads.
+fn known() -> impl Iterator<Item = &'static str> {
+    READ.into_iter().chain([AUTOSPAWN]).chain(AUTOSPAWN_DETAILS)
+}
+
+/// What is set and not empty.
+#[derive(Default)]
+struct Environment {
+    /// The `COLIBRI_*` variables.
+    ours: Vec<(String, OsString)>,
+    /// Whether one of those of [`variable::PROVIDER_KEYS`] is there.
+    has_provider_key: bool,
+}
 
 impl Environment {
     fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self(
-            variables
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-                .filter(|(name, value)| name.starts_with("COLIBRI_") && !value.is_empty())
-                .collect(),
-        )
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            match name.into_string() {
+                Ok(_) if value.is_empty() => {}
+                Ok(name) if name.starts_with("COLIBRI_") => environment.ours.push((name, value)),
+                Ok(name) if variable::PROVIDER_KEYS.contains(&name.as_str()) => {
+                    environment.has_provider_key = true;
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        environment
     }
 
     fn get(&self, name: &str) -> Option<&OsString> {
-        self.0
+        self.ours
             .iter()
             .find_map(|(known, value)| (known == name).then_some(value))
     }
@@ -405,28 +430,20 @@ impl Environment {
         Some(spawn)
     }
 
-    /// A line for each variable that has no effect. Values are never shown:
+    /// A line for each variable that nobody knows. Values are never shown:
     /// nobody knows what was put under a misspelt name.
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let known = || READ.into_iter().chain([AUTOSPAWN]).chain(AUTOSPAWN_DETAILS);
-        for (name, _) in &self.0 {
-            if known().any(|known| known == name) {
-                continue;
-            }
-            let nearest = known()
-                .map(|known| (strsim::damerau_levenshtein(known, name), known))
-                .min()
-                .filter(|(distance, _)| *distance <= 4);
-            let hint = nearest.map_or(String::new(), |(_, known)| {
-                format!("; did you mean `{known}`?")
-            });
-            warnings.push(format!(
-                "`{name}` is not a variable of this daemon and is ignored{hint}"
-            ));
-        }
-        warnings.sort();
-        warnings
+    fn strangers(&self) -> Vec<String> {
+        let names = self.ours.iter().map(|(name, _)| name.as_str());
+        let mut lines: Vec<String> = names
+            .filter(|name| !known().any(|known| known == *name))
+            .map(|name| {
+                let hint = nearest(name, known())
+                    .map_or(String::new(), |known| format!("; did you mean `{known}`?"));
+                format!("`{name}` is not a variable of this daemon and is ignored{hint}")
+            })
+            .collect();
+        lines.sort();
+        lines
     }
 }
 
@@ -488,12 +505,11 @@ mod tests {
         variables: &[(&str, &str)],
     ) -> Result<(Config, Vec<String>), Failure> {
         let flags = Flags::try_parse_from(std::iter::once(&"colibri-daemon").chain(flags)).unwrap();
-        Config::resolve(
-            flags,
-            variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        )
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let mut warnings = Vec::new();
+        Config::resolve(flags, variables, &mut warnings).map(|config| (config, warnings))
     }
 
     fn faults(variables: &[(&str, &str)]) -> Vec<String> {
@@ -616,6 +632,46 @@ mod tests {
                 .any(|w| w.contains("LISTEN_ADDR") && !w.contains("did you mean"))
         );
         assert!(!warnings.concat().contains("s3cret"));
+    }
+
+    #[test]
+    fn what_a_variable_was_called_before_still_counts_and_is_told() {
+        let variables = [
+            ("COLIBRI_AUTOSPAWN_PI", "yes"),
+            ("COLIBRI_PI_BINARY", "/opt/pi"),
+            ("COLIBRI_AUTOSPAWN_PI_ARGS", "--mode rpc"),
+            ("COLIBRI_AUTOSPAWN_RPC_PROMPT", "Say hello."),
+        ];
+        let (config, warnings) = resolve(&["--host", "h"], &variables).unwrap();
+        let agent = config.autospawn.unwrap();
+        assert_eq!(agent.program, Path::new("/opt/pi"));
+        assert_eq!(agent.args.unwrap(), ["--mode", "rpc"]);
+        assert_eq!(agent.prompt.as_deref(), Some("Say hello."));
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
+        let now = "`COLIBRI_AUTOSPAWN_RPC_PROMPT` is called `COLIBRI_AUTOSPAWN_PROMPT` now";
+        assert!(warnings.iter().any(|warning| warning.starts_with(now)));
+
+        // What is wrong is told of the new name, and so the old one is told as well.
+        let variables = [("COLIBRI_AUTOSPAWN_PI", "maybe")];
+        let mut warnings = Vec::new();
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let refused = Config::resolve(Flags::default(), variables, &mut warnings);
+        assert!(matches!(refused, Err(Failure::Config { .. })));
+        assert!(warnings[0].starts_with("`COLIBRI_AUTOSPAWN_PI`"));
+    }
+
+    #[test]
+    fn a_provider_s_key_is_there_when_it_is_not_empty() {
+        let has_key = |variables: &[(&str, &str)]| {
+            let (config, warnings) = resolve(&["--host", "h"], variables).unwrap();
+            assert!(warnings.is_empty(), "{warnings:?}");
+            config.has_provider_key
+        };
+        for name in variable::PROVIDER_KEYS {
+            assert!(has_key(&[(name, "sk-1")]), "{name}");
+            assert!(!has_key(&[(name, "")]), "{name}");
+        }
+        assert!(!has_key(&[("PI_PROVIDER", "openrouter")]));
     }
 
     #[test]

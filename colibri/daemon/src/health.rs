@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use self::verdict::Verdict;
+use crate::autospawn;
 use crate::board::Step;
 use crate::place::{Identity, SOCKET_MODE};
 use crate::scheduler::{self, RoundsSeen};
@@ -182,6 +183,8 @@ struct PanesSeen {
     /// Length of the answer in bytes.
     bytes: usize,
     unkept: Vec<String>,
+    /// That the agent which comes with the daemon is not there, and why.
+    missing: Option<String>,
 }
 
 async fn look(service: &Service) -> Seen {
@@ -364,5 +367,6 @@ fn panes(service: &Service) -> PanesSeen {
         attention: snapshot.attention,
         bytes: json!(snapshot).to_string().len(),
         unkept: unkept.iter().map(ToString::to_string).collect(),
+        missing: autospawn::missing(service, &snapshot),
     }
 }

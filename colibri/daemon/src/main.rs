@@ -6,13 +6,14 @@
 //! [`connection`] (clients, with the memory that [`budget`] lets them take),
 //! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
 //! [`scheduler`] (with [`assign`], [`clock`] and [`clockwork`], which only
-//! reckon), [`panes`] (the agents that it runs), [`door`] (their sockets),
-//! [`sessions`] (what these said and did) and [`skills`] (what they can read),
-//! [`health`].
+//! reckon), [`panes`] (the agents that it runs), [`autospawn`] (the one that
+//! comes with it), [`door`] (their sockets), [`sessions`] (what these said and
+//! did) and [`skills`] (what they can read), [`health`].
 
 mod accounts;
 mod answer;
 mod assign;
+mod autospawn;
 mod board;
 mod budget;
 mod clock;
@@ -78,10 +79,12 @@ fn start(flags: Flags) -> Result<(), Failure> {
     // Whatever this program makes is for its own account; the socket alone
     // is opened to its group, explicitly.
     umask(Mode::from_bits_truncate(0o077));
-    let (config, warnings) = Config::resolve(flags, std::env::vars_os())?;
+    let mut warnings = Vec::new();
+    let config = Config::resolve(flags, std::env::vars_os(), &mut warnings);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    let config = config?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -132,7 +135,7 @@ async fn run(config: Config) -> Result<(), Failure> {
         Ok(()) => {
             tracing::info!(socket = %service.config.socket.display(), "ready");
             notify::ready();
-            autospawn(&service).await;
+            autospawn::start(&service).await;
         }
         Err(_) if stop.is_asked() => {}
         Err(failure) => {
@@ -162,19 +165,6 @@ async fn finish(running: [(&str, JoinHandle<()>); 3], place: Place, service: &Se
     }
     service.panes.close().await;
     service.board.close().await;
-}
-
-/// Starts the agent that comes with the daemon. Without it the board works all the same.
-async fn autospawn(service: &Service) {
-    let Some(spawn) = service.config.autospawn.clone() else {
-        return;
-    };
-    let name = spawn.name.clone();
-    let mode = service.cost_mode().mode;
-    match service.panes.spawn(spawn, "daemon", mode).await {
-        Ok(_) => tracing::info!(agent = %name, "started, as COLIBRI_AUTOSPAWN says"),
-        Err(error) => tracing::error!(agent = %name, "COLIBRI_AUTOSPAWN: {error}"),
-    }
 }
 
 /// The cost mode that was set for good. A daemon that cannot read it works with the configured one.

@@ -1,7 +1,7 @@
 //! Clients coming in, and everything they share.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use colibri_protocol::client::Client;
@@ -48,6 +48,8 @@ pub(crate) struct Service {
     pub(crate) started_at: Timestamp,
     pub(crate) started: Instant,
     pub(crate) last_tick: LastTick,
+    /// Why the agent that comes with the daemon was not started; empty when nothing hindered it.
+    pub(crate) not_started: OnceLock<String>,
     cost_mode: Mutex<CostModeSet>,
     /// Held by the client that gets a copy of the database.
     pub(crate) backing_up: tokio::sync::Mutex<()>,
@@ -85,6 +87,7 @@ impl Service {
             started_at: Timestamp::now(),
             started: Instant::now(),
             last_tick: LastTick::default(),
+            not_started: OnceLock::new(),
             cost_mode: Mutex::new(CostModeSet {
                 mode: kept_mode.unwrap_or(config.cost_mode),
                 kept: kept_mode,

@@ -3,6 +3,9 @@
 //! The images and `cargo xtask stage` take them from an overlay, where they lie as files: a program
 //! built for another system cannot be run to print them. A test of each program holds its files
 //! against its definition ([`check`]), and renews them when `COLIBRI_BLESS` is set.
+//!
+//! A verb that is hidden has no page. Completions know hidden ones all the same: `clap_complete` has no
+//! way to leave them out.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,8 +21,9 @@ const SHARE: &str = concat!(
     "/../../overlays/common/usr/local/share"
 );
 
-/// Every file of a program, by its path below `share`: a page for it and one for each verb, in this
-/// section of the manual, and the completions of bash, zsh and fish where these look for them.
+/// Every file of a program, by its path below `share`: a page for it and one for each verb that is
+/// shown, in this section of the manual, and the completions of bash, zsh and fish where these look
+/// for them.
 ///
 /// # Errors
 /// When a page cannot be rendered.
@@ -27,7 +31,8 @@ pub fn files(command: &Command, section: &str) -> io::Result<BTreeMap<PathBuf, V
     let mut files = BTreeMap::new();
     let mut built = command.clone().disable_help_subcommand(true);
     built.build();
-    let pages = std::iter::once(&built).chain(built.get_subcommands());
+    let verbs = built.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let pages = std::iter::once(&built).chain(verbs);
     for one in pages {
         let page = Man::new(one.clone()).section(section);
         let path = format!("man/man{section}/{}", page.get_filename());
@@ -96,7 +101,8 @@ mod tests {
         let command = Command::new("try")
             .about("Tries things")
             .version("1")
-            .subcommand(Command::new("fly").arg(Arg::new("how").long("high")));
+            .subcommand(Command::new("fly").arg(Arg::new("how").long("high")))
+            .subcommand(Command::new("flutter").hide(true));
         let files = files(&command, "8").unwrap();
         let paths: Vec<_> = files.keys().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(

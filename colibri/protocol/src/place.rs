@@ -23,6 +23,9 @@ pub const DATABASE: &str = "colibri.sqlite";
 /// The folder of skills within the data directory: each skill is `NAME/SKILL.md` in it.
 pub const SKILLS: &str = "skills";
 
+/// The folder of agents within the data directory: each has one of its name in it, which is its home.
+pub const AGENTS: &str = "agents";
+
 /// The UNIX group whose members may use the socket.
 pub const GROUP: &str = "colibri";
 

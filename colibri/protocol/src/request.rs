@@ -10,7 +10,7 @@ use crate::{
     AgentLog, AnswerAgent, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask,
     DismissPane, ErrorKind, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging,
     RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask, SendPrompt, SetCostMode,
-    SpawnAgent, StopAgent, TransitionTask,
+    SpawnAgent, StopAgent, TransitionTask, nearest,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -260,14 +260,8 @@ fn refuse(id: Option<RequestId>, message: impl Into<String>) -> Refused {
 fn unknown_command(name: &str) -> ReplyError {
     // A name of a megabyte would come back in the message.
     let shown: String = name.chars().take(40).collect();
-    let nearest = Command::NAMES
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, &shown), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let hint = nearest.map_or(String::new(), |(_, known)| {
-        format!(" Did you mean `{known}`?")
-    });
+    let meant = nearest(&shown, Command::NAMES.iter().copied());
+    let hint = meant.map_or(String::new(), |known| format!(" Did you mean `{known}`?"));
     ReplyError::new(
         ErrorKind::UnknownCommand,
         format!(

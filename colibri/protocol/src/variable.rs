@@ -38,6 +38,21 @@ pub const AUTOSPAWN_ARGS: &str = "COLIBRI_AUTOSPAWN_ARGS";
 /// What it is asked first.
 pub const AUTOSPAWN_PROMPT: &str = "COLIBRI_AUTOSPAWN_PROMPT";
 
+/// What some of these were called before, each with what it is called now. The old names work for
+/// one release.
+pub const RENAMED: [(&str, &str); 4] = [
+    ("COLIBRI_AUTOSPAWN_PI", AUTOSPAWN),
+    ("COLIBRI_PI_BINARY", AUTOSPAWN_BINARY),
+    ("COLIBRI_AUTOSPAWN_PI_ARGS", AUTOSPAWN_ARGS),
+    ("COLIBRI_AUTOSPAWN_RPC_PROMPT", AUTOSPAWN_PROMPT),
+];
+
+/// Every name under which a variable is read: its own, then those of before.
+pub fn names_of(name: &'static str) -> impl Iterator<Item = &'static str> {
+    let before = RENAMED.into_iter().filter(move |(_, now)| *now == name);
+    std::iter::once(name).chain(before.map(|(old, _)| old))
+}
+
 /// Where the agent of a host lies.
 pub const AGENT: &str = "/usr/local/bin/pi";
 
@@ -47,4 +62,25 @@ pub fn handed_on() -> impl Iterator<Item = &'static str> {
         .into_iter()
         .chain([PROVIDER, MODEL])
         .chain(OTHER_MODELS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_read_under_its_own_name_first() {
+        let names: Vec<_> = names_of(AUTOSPAWN).collect();
+        assert_eq!(names, [AUTOSPAWN, "COLIBRI_AUTOSPAWN_PI"]);
+        assert_eq!(names_of(PROVIDER).collect::<Vec<_>>(), [PROVIDER]);
+    }
+
+    #[test]
+    fn people_are_told_of_every_old_name() {
+        let page = include_str!("../../../docs/operator.md");
+        for (old, now) in RENAMED {
+            let row = format!("\n| `{old}` | `{now}` |\n");
+            assert!(page.contains(&row), "{row}");
+        }
+    }
 }

@@ -119,6 +119,23 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     assert!(told(&host).contains("the assistant is turned off there"));
     assert!(!told(&host).contains("AUTOSPAWN"));
 
+    // So does one that was turned off under the names of before: a new one would win over them.
+    let host = with_agent(&setup());
+    boot(&host);
+    host.reboot();
+    let before = environment
+        .replace("COLIBRI_AUTOSPAWN=\"YES\"", "COLIBRI_AUTOSPAWN_PI=\"NO\"")
+        .replace("COLIBRI_AUTOSPAWN_BINARY=", "COLIBRI_PI_BINARY=");
+    let place = PROVIDER_ENV.to_owned();
+    host.disk
+        .borrow_mut()
+        .settings
+        .insert(place, before.clone());
+    host.edit_seed(&(setup() + "KEYMAP=de\n"));
+    boot(&host);
+    assert_eq!(host.setting(PROVIDER_ENV), Some(before));
+    assert!(told(&host).contains("the assistant is turned off there"));
+
     // The key may stand in the file alone: typed in there, or emptied from the seed since.
     let host = with_agent(&emptying());
     boot(&host);

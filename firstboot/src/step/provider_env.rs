@@ -44,7 +44,10 @@ impl Step for ProviderEnv {
                 (variable::AUTOSPAWN, "YES"),
                 (variable::AUTOSPAWN_BINARY, variable::AGENT),
             ] {
-                variables.push((name.to_owned(), value.into()));
+                // A new name would win over an old one that somebody has set.
+                if set(&all, name).is_none() {
+                    variables.push((name.to_owned(), value.into()));
+                }
             }
         }
         let content = match here {
@@ -80,6 +83,17 @@ impl Step for ProviderEnv {
     }
 }
 
+/// What a variable is set to, under its name or one of before. An empty value is none.
+fn set<'a>(environment: &'a [(String, SecretString)], name: &'static str) -> Option<&'a str> {
+    variable::names_of(name).find_map(|wanted| {
+        environment
+            .iter()
+            .filter(|(name, _)| name == wanted)
+            .map(|(_, value)| value.expose_secret())
+            .find(|value| !value.is_empty())
+    })
+}
+
 fn variables_of(setting: &Setting) -> Vec<(String, SecretString)> {
     match setting {
         Setting::SecretFile { content, .. } => environment::read(content.expose_secret()),
@@ -101,24 +115,21 @@ enum Agent {
 impl Agent {
     /// By what the daemon's environment says already, else by what an agent needs.
     fn of(cx: &Context, environment: &[(String, SecretString)]) -> Result<Self, StepError> {
-        let value = |wanted: &str| {
-            environment
-                .iter()
-                .filter(|(name, _)| name == wanted)
-                .map(|(_, value)| value.expose_secret())
-                .find(|value| !value.is_empty())
-        };
-        if let Some(text) = value(variable::AUTOSPAWN) {
+        if let Some(text) = set(environment, variable::AUTOSPAWN) {
             return Ok(match switch(text) {
                 Ok(true) => Self::Starts,
                 _ => Self::IsTurnedOff,
             });
         }
         let has_key = variable::PROVIDER_KEYS
-            .iter()
-            .any(|key| value(key).is_some());
-        let is_here =
-            |program: &str| Ok::<_, StepError>(cx.host.read(Path::new(program))?.is_some());
+            .into_iter()
+            .any(|key| set(environment, key).is_some());
+        // Looked for, not read: Node is a hundred megabytes.
+        let is_here = |program: &str| {
+            let (folder, name) = program.rsplit_once('/').unwrap_or_default();
+            let names = cx.host.list(Path::new(folder))?;
+            Ok::<_, StepError>(names.iter().any(|there| there == name))
+        };
         Ok(if !has_key {
             Self::HasNoKey
         } else if !is_here(variable::AGENT)? {

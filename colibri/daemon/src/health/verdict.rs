@@ -320,6 +320,9 @@ fn snapshot(panes: &PanesSeen) -> Verdict {
             panes.unkept.join(", ")
         ));
     }
+    if let Some(missing) = &panes.missing {
+        return Verdict::Broken(missing.clone());
+    }
     if panes.bytes > PAGE_BYTES {
         return Verdict::Broken(format!(
             "{} agents make an answer of {} bytes, and {PAGE_BYTES} fit into a line: run fewer",
@@ -375,6 +378,7 @@ mod tests {
                 attention: 1,
                 bytes: 1000,
                 unkept: Vec::new(),
+                missing: None,
             },
         }
     }
@@ -644,6 +648,15 @@ mod tests {
             ..well()
         };
         tells(seen, &["snapshot"], &[], "the process of ada, eve");
+        let keyless = PanesSeen {
+            missing: Some("agent pi was not started".to_owned()),
+            ..well().panes
+        };
+        let seen = Seen {
+            panes: keyless,
+            ..well()
+        };
+        tells(seen, &["snapshot"], &[], "agent pi was not started");
         let big = PanesSeen {
             bytes: PAGE_BYTES + 1,
             ..well().panes

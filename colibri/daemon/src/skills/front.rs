@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use colibri_protocol::nearest;
+
 /// The keys that are read.
 const READ: [&str; 2] = ["name", "description"];
 
@@ -250,10 +252,10 @@ impl<'a> Field<'a> {
         if known().any(|known| known == self.key) {
             return None;
         }
-        let nearest = known().find(|known| strsim::damerau_levenshtein(known, self.key) <= 2)?;
+        let meant = nearest(self.key, known())?;
         Some(fault(
             self.line,
-            format!("`{}` is not known; did you mean `{nearest}`?", self.key),
+            format!("`{}` is not known; did you mean `{meant}`?", self.key),
         ))
     }
 }

@@ -239,6 +239,50 @@ fn the_agent_of_the_environment_starts_with_the_daemon_and_again_when_it_ends() 
 }
 
 #[test]
+fn an_agent_of_the_environment_that_lacks_a_key_is_not_started_and_is_missed() {
+    let home = Home::new();
+    let program = home.path("pi");
+    std::os::unix::fs::symlink(test_agent(), &program).unwrap();
+    let start = |key: &str| {
+        let mut command = home.command(&[]);
+        command
+            .env("COLIBRI_AUTOSPAWN", "yes")
+            .env("COLIBRI_PI_BINARY", &program)
+            .env("COLIBRI_AUTOSPAWN_ARGS", "--rpc --step-ms 1")
+            .env("OPENAI_API_KEY", key);
+        home.start_command(&mut command)
+    };
+    let part = || {
+        let check = home.client().service_check().unwrap();
+        let mut parts = check.checks.into_iter();
+        parts.find(|part| part.name == "snapshot").unwrap()
+    };
+    let panes = || {
+        let snapshot: Snapshot = home.client().ask(Command::Snapshot(NoFields {})).unwrap();
+        snapshot.panes
+    };
+
+    let daemon = start("");
+    let told = wait("that it is missed", LONG, || {
+        Some(part()).filter(|part| !part.ok)
+    });
+    let words = "agent pi was not started with the daemon: no key of a model provider";
+    assert!(told.detail.starts_with(words), "{told:?}");
+    assert!(panes().is_empty());
+    let log = home.log();
+    assert_eq!(log.matches("no key of a model provider").count(), 1);
+    assert!(
+        log.contains("`COLIBRI_PI_BINARY` is called `COLIBRI_AUTOSPAWN_BINARY` now"),
+        "{log}"
+    );
+    daemon.stop(Signal::SIGTERM);
+
+    let _daemon = start("sk-1");
+    wait("the agent", LONG, || (panes().len() == 1).then_some(()));
+    assert!(part().ok, "{:?}", part());
+}
+
+#[test]
 fn what_a_service_cannot_see_is_said_to_be_hidden() {
     let home = Home::new();
     let in_a_home = || SpawnAgent {
