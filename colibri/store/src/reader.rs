@@ -441,6 +441,8 @@ mod tests {
             (crate::tasks::CLAIM.to_owned(), "sqlite_autoindex_tasks_1"),
             (crate::tasks::EXPIRED.to_owned(), "tasks_by_lease"),
             (crate::tasks::EXTEND.to_owned(), "tasks_held"),
+            (crate::tasks::RENEW.to_owned(), "tasks_by_lease"),
+            (crate::tasks::SHORTEN_PAUSES.to_owned(), "tasks_pausing"),
             (crate::tasks::HELD.to_owned(), "tasks_held"),
             (crate::agents::AGENTS.to_owned(), "tasks_held"),
             (crate::agents::COUNTS.to_owned(), "tasks_held"),
