@@ -192,7 +192,7 @@ mod tests {
             pragma(&store.connection, "journal_size_limit"),
             "Integer(67108864)"
         );
-        assert_eq!(pragma(&store.connection, "user_version"), "Integer(4)");
+        assert_eq!(pragma(&store.connection, "user_version"), "Integer(5)");
     }
 
     #[test]

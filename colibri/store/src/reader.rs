@@ -447,6 +447,12 @@ mod tests {
             (crate::agents::AGENTS.to_owned(), "tasks_held"),
             (crate::agents::COUNTS.to_owned(), "tasks_held"),
             (crate::jobs::DUE.to_owned(), "jobs_by_time"),
+            (crate::retention::ENDED.to_owned(), "tasks_ended"),
+            (
+                crate::retention::EVENTS_OF_NO_TASK.to_owned(),
+                "events_by_task",
+            ),
+            (crate::retention::AGENTS.to_owned(), "tasks_by_agent "),
         ];
         for (sql, index) in queries {
             let plan = plan(&reader, &sql);
