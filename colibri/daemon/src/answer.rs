@@ -2,7 +2,7 @@
 
 use colibri_protocol::{
     Agent, AgentPage, Command, CostModeInForce, CreateTask, ErrorKind, GetSession, GetTask,
-    ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId,
+    ListTasks, MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, Retention,
     SchedulerStatus, SessionSnapshot, SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage,
     TaskStatus, checked_limit,
 };
@@ -309,11 +309,12 @@ pub(crate) fn host_name(host: &str) -> Result<Name, ReplyError> {
 async fn status(service: &Service) -> Result<Status, ReplyError> {
     let config = &service.config;
     let alive_since = config.lease.alive_since(Timestamp::now());
-    let (tasks, database, agents, (_, jobs)) = service
+    let (tasks, (removed, removed_usage), database, agents, (_, jobs)) = service
         .board
         .read(move |reader| {
             Ok((
                 reader.task_counts()?,
+                reader.removed()?,
                 reader.database_status()?,
                 reader.agent_counts(alive_since)?,
                 reader.coming_jobs()?,
@@ -344,6 +345,12 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         clients: service.clients(),
         max_clients: config.max_clients,
         tasks,
+        retention: Retention {
+            task_days: config.keep_tasks.days(),
+            session_days: config.keep_sessions.days(),
+            removed,
+            removed_usage,
+        },
         database,
     })
 }

@@ -6,7 +6,7 @@
 //! [`connection`] (clients, with the memory that [`budget`] lets them take),
 //! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
 //! [`scheduler`] (with [`assign`], [`clock`] and [`clockwork`], which only
-//! reckon), [`panes`] (the agents that it runs), [`door`] (their sockets),
+//! reckon, and [`retention`]), [`panes`] (the agents that it runs), [`door`] (their sockets),
 //! [`sessions`] (what these said and did) and [`skills`] (what they can read),
 //! [`health`].
 
@@ -27,6 +27,7 @@ mod lock;
 mod notify;
 mod panes;
 mod place;
+mod retention;
 mod rights;
 mod scheduler;
 mod server;

@@ -38,7 +38,7 @@ use crate::door::Doors;
 use crate::failure::Failure;
 use crate::notify;
 use crate::rights::AgentIdentity;
-use crate::sessions::Sessions;
+use crate::sessions::{MEMORY, Sessions, file_of};
 use crate::stop::Stop;
 
 /// The word with which this program is a leash: `colibri-daemon leash …`.
@@ -355,6 +355,20 @@ impl Panes {
         Ok(done.compacted)
     }
 
+    /// Removes sessions into which nothing was written since then, at most so many; of no agent the
+    /// newest. Gives back how many.
+    ///
+    /// # Errors
+    /// `internal`, when the daemon itself is at fault.
+    pub(crate) async fn remove_sessions(
+        &self,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<usize, ReplyError> {
+        self.sessions(move |sessions| sessions.remove_old(before, most as usize))
+            .await
+    }
+
     /// Gives the session of every running agent this mode.
     ///
     /// # Errors
@@ -499,9 +513,8 @@ impl Panes {
         program.listens = colibri_glasspane::listens(spawn.runtime, &args);
         program.args = args.into_iter().map(Into::into).collect();
         if let (Some(session), None, None) = (session, &spawn.args, &spawn.cwd) {
-            let memory = home.join("memory");
-            make(&memory)?;
-            let file = memory.join(format!("{session}.jsonl"));
+            make(&home.join(MEMORY))?;
+            let file = file_of(&home.join(MEMORY), session);
             let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
             program.args.extend(arguments);
         }

@@ -1,5 +1,7 @@
 //! What has ended long ago is removed: a little at a time, and nothing that an open task needs.
 
+use std::ops::AddAssign;
+
 use colibri_protocol::{TaskCounts, TaskStatus, Usage, Usd};
 use jiff::Timestamp;
 use rusqlite::params;
@@ -47,6 +49,14 @@ pub struct Removed {
     pub events: usize,
     /// Agents that nothing was heard of any more, and of which no task is left.
     pub agents: usize,
+}
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, more: Self) {
+        self.tasks += more.tasks;
+        self.events += more.events;
+        self.agents += more.agents;
+    }
 }
 
 impl Batch<'_> {
