@@ -203,6 +203,31 @@ impl Batch<'_> {
         Ok(task)
     }
 
+    /// Ends an attempt at a task, as [`Batch::transition_task`] does. One that is not the task's present
+    /// one any more ends nothing: the task was taken back meanwhile, and given out again.
+    ///
+    /// # Errors
+    /// As [`Batch::transition_task`]; [`StoreError::Conflict`] also for an attempt that is over.
+    pub fn end_attempt(
+        &mut self,
+        to: TransitionTask,
+        attempt: u32,
+        operator: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Task> {
+        let task = task_by_id(&self.transaction, to.task_id)?;
+        if task.attempts != attempt {
+            return Err(StoreError::Conflict {
+                problem: format!(
+                    "attempt {attempt} at task {} is over; it is at attempt {} by now",
+                    task.id, task.attempts
+                ),
+            });
+        }
+        self.transition_task(to, operator, lease, now)
+    }
+
     /// Calls a task off. One that is called off already stays as it is.
     ///
     /// # Errors
@@ -947,6 +972,28 @@ mod tests {
         );
         let error = failed.error.as_deref();
         assert_eq!(error, Some("attempt 3 of 3: 503 no capacity"));
+    }
+
+    #[test]
+    fn an_attempt_that_is_over_ends_nothing() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 3);
+        fail_for_now(&mut board, &task, &agent);
+        board.later(10);
+        board.claim(&task, &agent).unwrap();
+        let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
+        board.go(to(TaskStatus::Started)).unwrap();
+        let now = board.now;
+        let mut end = |attempt| {
+            let done = to(TaskStatus::Done);
+            board
+                .store
+                .change(|b| b.end_attempt(done, attempt, "uid:0", LEASE, now))
+        };
+        let late = end(1).unwrap_err();
+        assert!(matches!(&late, StoreError::Conflict { .. }), "{late}");
+        assert_eq!(end(2).unwrap().status, TaskStatus::Done);
     }
 
     #[test]
