@@ -126,9 +126,9 @@ impl Batch<'_> {
         task.status = TaskStatus::Claimed;
         task.not_before = None;
         task.agent_id = Some(agent.id);
-        task.lease_until = Some(as_kept(until)?);
+        task.lease_until = Some(as_kept(until));
         task.attempts += 1;
-        task.updated_at = as_kept(now)?;
+        task.updated_at = as_kept(now);
         let actor = decided_by.unwrap_or(&by_itself);
         self.moved(&task, TaskStatus::Queued, actor, note.as_deref(), now)?;
         Ok(task)
@@ -194,7 +194,7 @@ impl Batch<'_> {
         }
         task.status = to.status;
         task.lease_until = if to.status.is_held() {
-            Some(as_kept(lease.until(now))?)
+            Some(as_kept(lease.until(now)))
         } else {
             None
         };
@@ -450,7 +450,7 @@ impl Batch<'_> {
             task.status = TaskStatus::Queued;
             task.agent_id = None;
             let until = |pause: Duration| now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            task.not_before = pause.map(until).map(as_kept).transpose()?;
+            task.not_before = pause.map(until).map(as_kept);
         }
         self.keep(&mut task, from, now)?;
         self.moved(&task, from, actor, Some(&attempt), now)?;
@@ -459,7 +459,7 @@ impl Batch<'_> {
 
     /// Writes what can change of a task that stood at `from`.
     fn keep(&mut self, task: &mut Task, from: TaskStatus, now: Timestamp) -> Result<()> {
-        task.updated_at = as_kept(now)?;
+        task.updated_at = as_kept(now);
         let usage = task.usage;
         let kept = self
             .transaction
@@ -517,7 +517,6 @@ impl Batch<'_> {
             to: Some(task.status),
             note: note.map(|note| note.chars().take(NOTE).collect()),
         };
-        let detail = serde_json::to_value(&detail).unwrap_or_default();
         self.record(now, actor, &kind, Some(task.id), &detail)?;
         self.tell_task(task);
         Ok(())
