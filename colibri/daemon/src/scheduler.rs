@@ -205,7 +205,8 @@ async fn follow_clock(service: &Service, left: &mut Left, now: Moment) -> Result
     } else if left.has_failed {
         service
             .board
-            .change(move |batch| batch.renew_leases(lease, now.wall))
+            // It may have waited for the database once more.
+            .change(move |batch| batch.renew_leases(lease, Timestamp::now()))
             .await?;
     }
     left.last = now;
