@@ -37,7 +37,7 @@ fn what_ended_long_ago_goes_and_is_counted_and_what_is_open_stays() {
     let open = create(&home, "Task 3");
     daemon.stop(Signal::SIGTERM);
 
-    // A task of a year ago that has ended, as the daemon would have written it; and one that has not.
+    // A task of long ago that has ended, as the daemon would have written it; and one that has not.
     let database = Connection::open(home.database()).unwrap();
     let long_ago = "2020-01-01T00:00:00.000Z";
     let (old, waits) = (Uuid::from_u128(1), Uuid::from_u128(2));
