@@ -121,7 +121,8 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.busy_timeout(BUSY).into_diagnostic()?;
     connection
         .execute_batch(
-            "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on;",
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = on;
+             PRAGMA temp_store = memory;",
         )
         .into_diagnostic()?;
     Ok(connection)

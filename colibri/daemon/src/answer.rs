@@ -2,13 +2,13 @@
 
 use colibri_protocol::{
     Agent, AgentPage, Command, CostModeInForce, CreateTask, ErrorKind, GetTask, ListTasks,
-    MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, SchedulerStatus,
-    SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus, checked_limit,
+    MAX_LINE, Name, NoFields, Paging, Reply, ReplyError, Request, RequestId, Retention,
+    SchedulerStatus, SetCostMode, SkillPage, Status, Task, TaskDetails, TaskPage, TaskStatus,
+    checked_limit,
 };
 use colibri_store::{Batch, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::rights::Rights;
 use crate::server::{CostModeSet, Service};
@@ -38,12 +38,18 @@ pub(crate) async fn to_line(line: &[u8], rights: &Rights, service: &Service) -> 
         },
         Err(refused) => (refused.id, Err(refused.error)),
     };
-    Answer::Line(reply_line(id, outcome))
+    Answer::Line(match outcome {
+        Ok(data) => data(id),
+        Err(error) => reply_line::<()>(id, Err(error)),
+    })
 }
 
 /// A reply that fits into a line, whatever it takes.
-pub(crate) fn reply_line(id: Option<RequestId>, outcome: Result<Value, ReplyError>) -> Vec<u8> {
-    match Reply::new(id.clone(), outcome).to_line() {
+pub(crate) fn reply_line<T: Serialize>(
+    id: Option<RequestId>,
+    outcome: Result<T, ReplyError>,
+) -> Vec<u8> {
+    match Reply::with(id.clone(), outcome).to_line() {
         Ok(line) if line.len() <= MAX_LINE + 1 => line,
         made => {
             tracing::error!(
@@ -56,7 +62,14 @@ pub(crate) fn reply_line(id: Option<RequestId>, outcome: Result<Value, ReplyErro
     }
 }
 
-async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<Value, ReplyError> {
+/// A good reply that lacks only its request's `id`. It becomes JSON once, as a line.
+type Data = Box<dyn FnOnce(Option<RequestId>) -> Vec<u8> + Send>;
+
+fn data(data: impl Serialize + Send + 'static) -> Result<Data, ReplyError> {
+    Ok(Box::new(move |id| reply_line(id, Ok(data))))
+}
+
+async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<Data, ReplyError> {
     let actor = rights.actor();
     let lease = service.config.lease;
     match command {
@@ -156,7 +169,7 @@ async fn create_task(
     new: CreateTask,
     actor: String,
     service: &Service,
-) -> Result<Value, ReplyError> {
+) -> Result<Data, ReplyError> {
     new.check()?;
     let made = move |batch: &mut Batch<'_>, now| batch.create_task(new, &actor, now);
     change(service, made).await
@@ -166,7 +179,7 @@ async fn create_task(
 async fn change<T: Serialize + Send + 'static>(
     service: &Service,
     change: impl FnOnce(&mut Batch<'_>, Timestamp) -> Result<T, StoreError> + Send + 'static,
-) -> Result<Value, ReplyError> {
+) -> Result<Data, ReplyError> {
     data(
         service
             .board
@@ -294,11 +307,12 @@ pub(crate) fn host_name(host: &str) -> Result<Name, ReplyError> {
 async fn status(service: &Service) -> Result<Status, ReplyError> {
     let config = &service.config;
     let alive_since = config.lease.alive_since(Timestamp::now());
-    let (tasks, database, agents, (_, jobs)) = service
+    let (tasks, (removed, removed_usage), database, agents, (_, jobs)) = service
         .board
         .read(move |reader| {
             Ok((
                 reader.task_counts()?,
+                reader.removed()?,
                 reader.database_status()?,
                 reader.agent_counts(alive_since)?,
                 reader.coming_jobs()?,
@@ -329,13 +343,12 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
         clients: service.clients(),
         max_clients: config.max_clients,
         tasks,
+        retention: Retention {
+            task_days: config.keep_tasks.days(),
+            session_days: config.keep_sessions.days(),
+            removed,
+            removed_usage,
+        },
         database,
-    })
-}
-
-fn data(value: impl Serialize) -> Result<Value, ReplyError> {
-    serde_json::to_value(value).map_err(|error| {
-        tracing::error!("a reply cannot be written: {error}");
-        ReplyError::new(ErrorKind::Internal, "the reply cannot be written as JSON")
     })
 }

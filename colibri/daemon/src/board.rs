@@ -282,12 +282,6 @@ fn write_together(
             Err(error),
         ),
     };
-    let outcome = outcome.map(|changes| {
-        for change in changes {
-            // Fails when nobody listens.
-            let _ = told.send(change);
-        }
-    });
     if let Err(error) = &outcome {
         tracing::error!("{error}");
     }
@@ -295,8 +289,13 @@ fn write_together(
     if !matches!(&outcome, Err(error) if error.fault() == Fault::Locked) {
         progress.enter(Step::Waiting);
     }
+    // First those who wait for it, then those who only listen.
     for acknowledge in acknowledgements {
-        acknowledge(outcome.as_ref().copied());
+        acknowledge(outcome.as_ref().map(|_| ()));
+    }
+    for change in outcome.unwrap_or_default() {
+        // Fails when nobody listens.
+        let _ = told.send(change);
     }
 }
 

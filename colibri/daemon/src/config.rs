@@ -16,6 +16,7 @@ use colibri_session::{Limits, ModeLimits};
 use colibri_store::Lease;
 
 use crate::failure::Failure;
+use crate::retention::Keep;
 
 const EXAMPLES: &str = "\
 Environment (a flag wins; an empty value counts as unset):
@@ -30,6 +31,8 @@ Environment (a flag wins; an empty value counts as unset):
   COLIBRI_LIMITS_FAST      --limits-fast
   COLIBRI_LIMITS_SMART     --limits-smart
   COLIBRI_LIMITS_MAX       --limits-max
+  COLIBRI_TASK_DAYS        --task-days
+  COLIBRI_SESSION_DAYS     --session-days
   COLIBRI_AUTOSPAWN        whether an agent is started with the daemon; pi and
                            zot only with a model provider's key [default: no]
   COLIBRI_AUTOSPAWN_BINARY its program [default: /usr/local/bin/pi]
@@ -107,6 +110,16 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "BYTES,TURNS,RESULT")]
     limits_max: Option<ModeLimits>,
 
+    /// Days that a task is kept after its end, and agents that are not heard
+    /// of; `off`: for ever [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    task_days: Option<Keep>,
+
+    /// Days that a session is kept after it was last written into, but for
+    /// each agent's newest; `off`: for ever [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    session_days: Option<Keep>,
+
     /// Seconds before an agent that is to run for good is started again; after
     /// each further short run twice as many, up to 300
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
@@ -155,6 +168,10 @@ pub(crate) struct Config {
     pub(crate) stall_after: Duration,
     /// What sessions may use in each cost mode.
     pub(crate) limits: Limits,
+    /// How long a task is kept after its end.
+    pub(crate) keep_tasks: Keep,
+    /// How long a session is kept into which nothing is written any more.
+    pub(crate) keep_sessions: Keep,
     pub(crate) restart_pause: Duration,
     pub(crate) group: String,
     pub(crate) max_clients: u32,
@@ -166,7 +183,7 @@ pub(crate) struct Config {
 }
 
 /// The variables this program has a use for.
-const READ: [&str; 11] = [
+const READ: [&str; 13] = [
     "COLIBRI_DAEMON_DATA_DIR",
     "COLIBRI_DB_PATH",
     place::SOCKET_VARIABLE,
@@ -178,6 +195,8 @@ const READ: [&str; 11] = [
     "COLIBRI_LIMITS_FAST",
     "COLIBRI_LIMITS_SMART",
     "COLIBRI_LIMITS_MAX",
+    "COLIBRI_TASK_DAYS",
+    "COLIBRI_SESSION_DAYS",
 ];
 
 /// Seconds between two rounds of the scheduler.
@@ -311,6 +330,20 @@ impl Config {
             faults.push(format!("{error} (COLIBRI_LIMITS_FAST, _SMART and _MAX)"));
         }
 
+        let mut keep = |flag: Option<Keep>, name| {
+            let text = environment.text(name, &mut faults);
+            match (flag, text.as_deref().map(str::parse::<Keep>)) {
+                (Some(keep), _) | (None, Some(Ok(keep))) => keep,
+                (None, None) => Keep::default(),
+                (None, Some(Err(error))) => {
+                    faults.push(format!("`{name}` {error}"));
+                    Keep::default()
+                }
+            }
+        };
+        let keep_tasks = keep(flags.task_days, "COLIBRI_TASK_DAYS");
+        let keep_sessions = keep(flags.session_days, "COLIBRI_SESSION_DAYS");
+
         let autospawn = environment.autospawn(&mut faults);
 
         if !faults.is_empty() {
@@ -326,6 +359,8 @@ impl Config {
             lease: Lease(lease),
             stall_after,
             limits,
+            keep_tasks,
+            keep_sessions,
             restart_pause: flags.restart_seconds,
             group: flags.group.unwrap_or_else(|| place::GROUP.to_owned()),
             max_clients: flags.max_clients,
@@ -584,6 +619,22 @@ mod tests {
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].contains(said), "{faults:?}");
         }
+    }
+
+    #[test]
+    fn what_has_ended_is_kept_for_ninety_days_unless_told_otherwise() {
+        let (config, _) = resolve(&["--host", "h"], &[]).unwrap();
+        let days = |config: &Config| (config.keep_tasks.days(), config.keep_sessions.days());
+        assert_eq!(days(&config), (Some(90), Some(90)));
+        let variables = [("COLIBRI_TASK_DAYS", "off"), ("COLIBRI_SESSION_DAYS", "7")];
+        let (config, warnings) = resolve(&["--host", "h"], &variables).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(days(&config), (None, Some(7)));
+        let flags = ["--host", "h", "--task-days", "30", "--session-days", "0"];
+        let (config, _) = resolve(&flags, &variables).unwrap();
+        assert_eq!(days(&config), (Some(30), None));
+        let faults = faults(&[("COLIBRI_HOST", "h"), ("COLIBRI_TASK_DAYS", "90d")]);
+        assert!(faults[0].contains("`COLIBRI_TASK_DAYS` must"), "{faults:?}");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use colibri_protocol::{
     BackedUp, Change, ErrorKind, LineBuffer, MAX_LINE, Reply, ReplyError, RequestId,
 };
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::broadcast;
@@ -180,15 +179,15 @@ impl Connection {
         // A copy takes room beside the database for as long as its client takes.
         let Ok(_turn) = service.backing_up.try_lock() else {
             let busy = ReplyError::new(ErrorKind::Busy, "another backup is under way; try again");
-            return self.send(&answer::reply_line(id, Err(busy))).await;
+            return self.send(&answer::reply_line::<()>(id, Err(busy))).await;
         };
         let folder = service.config.data_dir.clone();
         let mut copy = match service.board.read(move |r| r.back_up(&folder)).await {
             Ok(copy) => copy,
-            Err(error) => return self.send(&answer::reply_line(id, Err(error))).await,
+            Err(error) => return self.send(&answer::reply_line::<()>(id, Err(error))).await,
         };
         let size_bytes = copy.metadata()?.len();
-        let reply = answer::reply_line(id, Ok(json!(BackedUp { size_bytes })));
+        let reply = answer::reply_line(id, Ok(BackedUp { size_bytes }));
         self.send(&reply).await?;
         loop {
             let (piece, rest) = tokio::task::spawn_blocking(|| read_piece(copy)).await??;
@@ -212,7 +211,7 @@ impl Connection {
         let mut change = Change::Subscribed;
         let mut chunk = [0; 4096];
         loop {
-            let line = answer::reply_line(id.clone(), Ok(json!(change)));
+            let line = answer::reply_line(id.clone(), Ok(&change));
             if self.send(&line).await.is_err() {
                 return;
             }

@@ -6,9 +6,9 @@
 //! [`connection`] (clients, with the memory that [`budget`] lets them take),
 //! [`gate`] and [`rights`] (who may do what), [`answer`] (commands),
 //! [`scheduler`] (with [`assign`], [`clock`] and [`clockwork`], which only
-//! reckon), [`panes`] (the agents that it runs), [`autospawn`] (the one that
-//! comes with it), [`door`] (their sockets), [`sessions`] (what these said and
-//! did) and [`skills`] (what they can read), [`health`].
+//! reckon, and [`retention`]), [`panes`] (the agents that it runs), [`autospawn`]
+//! (the one that comes with it), [`door`] (their sockets), [`sessions`] (what
+//! these said and did) and [`skills`] (what they can read), [`health`].
 
 mod accounts;
 mod answer;
@@ -28,6 +28,7 @@ mod lock;
 mod notify;
 mod panes;
 mod place;
+mod retention;
 mod rights;
 mod scheduler;
 mod server;

@@ -38,7 +38,7 @@ use crate::door::Doors;
 use crate::failure::Failure;
 use crate::notify;
 use crate::rights::{AgentIdentity, Rights};
-use crate::sessions::Sessions;
+use crate::sessions::{MEMORY, Sessions, file_of};
 use crate::stop::Stop;
 
 /// The word with which this program is a leash: `colibri-daemon leash …`.
@@ -367,6 +367,20 @@ impl Panes {
         Ok(done.compacted)
     }
 
+    /// Removes sessions into which nothing was written since then, at most so many; of no agent the
+    /// newest. Gives back how many.
+    ///
+    /// # Errors
+    /// `internal`, when the daemon itself is at fault.
+    pub(crate) async fn remove_sessions(
+        &self,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<usize, ReplyError> {
+        self.sessions(move |sessions| sessions.remove_old(before, most as usize))
+            .await
+    }
+
     /// Gives the session of every running agent this mode.
     ///
     /// # Errors
@@ -508,9 +522,9 @@ impl Panes {
         if spawn.args.is_some() || spawn.cwd.is_some() {
             return Ok(());
         }
-        let memory = self.home(&spawn.name).join("memory");
+        let memory = self.home(&spawn.name).join(MEMORY);
         make(&memory)?;
-        let file = memory.join(format!("{session}.jsonl"));
+        let file = file_of(&memory, session);
         let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
         program.args.extend(arguments);
         Ok(())

@@ -1,6 +1,6 @@
 //! The scheduler: makes the tasks of jobs that are due, takes tasks back from agents that are gone,
-//! ends the pauses of those that are to be tried again, and gives queued tasks to agents that can do
-//! them.
+//! ends the pauses of those that are to be tried again, gives queued tasks to agents that can do them,
+//! and has removed what ended long ago.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use crate::clock::Moment;
+use crate::retention::Sweep;
 use crate::server::Service;
 use crate::stop::Stop;
 use crate::{assign, clockwork};
@@ -102,14 +103,28 @@ impl LastTick {
     }
 }
 
+/// What one round leaves for the next.
+#[derive(Debug)]
+struct Left {
+    /// When the clock was last looked at.
+    last: Moment,
+    /// The round came to nothing, and so perhaps did what others had to say meanwhile.
+    has_failed: bool,
+    sweep: Sweep,
+}
+
 /// Goes round until the daemon stops: every tick, when a job is due or a pause over, and at once on
 /// a change that may matter.
 pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
     let tick = service.config.tick;
     let mut changes = service.board.changes();
-    let mut last = Moment::now();
+    let mut left = Left {
+        last: Moment::now(),
+        has_failed: false,
+        sweep: Sweep::new(tick),
+    };
     loop {
-        let pause = match round(&service, &mut last).await {
+        let pause = match round(&service, &mut left).await {
             Ok(next) => {
                 let now = Timestamp::now();
                 service.last_tick.done(now);
@@ -120,6 +135,7 @@ pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
             Err(error) => {
                 tracing::error!("the scheduler: {error}");
                 service.last_tick.failed(&error);
+                left.has_failed = true;
                 tick.min(PAUSE)
             }
         };
@@ -154,13 +170,13 @@ async fn stir(changes: &mut Receiver<Change>) {
     }
 }
 
-/// One look at everything. Gives back when the next job is due or the next pause over.
-async fn round(service: &Service, last: &mut Moment) -> Result<Option<Timestamp>, ReplyError> {
+/// One look at everything. Gives back when the next job is due, the next pause over, or more to be
+/// removed.
+async fn round(service: &Service, left: &mut Left) -> Result<Option<Timestamp>, ReplyError> {
     let begin = |what| service.last_tick.begin(what);
     let now = Moment::now();
     begin("following the clock");
-    follow_clock(service, *last, now).await?;
-    *last = now;
+    follow_clock(service, left, now).await?;
     begin("making the tasks of jobs");
     run_jobs(service).await?;
     begin("taking tasks back from agents that are gone");
@@ -170,20 +186,32 @@ async fn round(service: &Service, last: &mut Moment) -> Result<Option<Timestamp>
     begin("giving tasks out");
     while give_out(service).await? >= AT_ONCE {}
     let (next_job, _) = service.board.read(Reader::coming_jobs).await?;
-    Ok(next_job.into_iter().chain(next_try).min())
+    begin("removing what ended long ago");
+    let next_turn = left.sweep.turn(service, now).await;
+    Ok([next_job, next_try, next_turn].into_iter().flatten().min())
 }
 
-/// After the clock was set nobody is as silent as it seems.
-async fn follow_clock(service: &Service, last: Moment, now: Moment) -> Result<(), ReplyError> {
-    let Some(by) = now.set_since(last) else {
-        return Ok(());
-    };
-    tracing::warn!("the clock was set by {by:#}: every lease has its full length again");
+/// After the clock was set nobody is as silent as it seems; nor after a time in which the database
+/// took no signs of life.
+async fn follow_clock(service: &Service, left: &mut Left, now: Moment) -> Result<(), ReplyError> {
     let lease = service.config.lease;
-    service
-        .board
-        .change(move |batch| batch.clock_was_set(by, lease, now.wall))
-        .await
+    if let Some(by) = now.set_since(left.last) {
+        tracing::warn!("the clock was set by {by:#}: every lease has its full length again");
+        left.sweep.put_off(now);
+        service
+            .board
+            .change(move |batch| batch.clock_was_set(by, lease, now.wall))
+            .await?;
+    } else if left.has_failed {
+        service
+            .board
+            // It may have waited for the database once more.
+            .change(move |batch| batch.renew_leases(lease, Timestamp::now()))
+            .await?;
+    }
+    left.last = now;
+    left.has_failed = false;
+    Ok(())
 }
 
 async fn run_jobs(service: &Service) -> Result<(), ReplyError> {

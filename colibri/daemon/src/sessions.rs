@@ -7,6 +7,7 @@
 //! All of this waits for the disk: call it where a thread may.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::rights::Rights;
+
+/// An agent's folder of its sessions.
+const SESSIONS: &str = "sessions";
+
+/// An agent's folder of what it itself remembers, in files that are called as its sessions are.
+pub(crate) const MEMORY: &str = "memory";
 
 /// All sessions of this daemon's agents.
 #[derive(Debug)]
@@ -87,7 +94,7 @@ impl Sessions {
         if open.values().any(its) {
             return Err(format!("agent {agent} runs already, and has it"));
         }
-        let folder = self.folder.join(agent.as_str()).join("sessions");
+        let folder = self.folder.join(agent.as_str()).join(SESSIONS);
         make(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let newest = newest(&folder)
             .map_err(|error| format!("cannot look into {}: {error}", folder.display()))?;
@@ -151,6 +158,52 @@ impl Sessions {
         }
     }
 
+    /// Removes sessions into which nothing was written since `before`, with what their agent itself
+    /// remembers of them; at most so many. Each agent's newest stays, and so does one that is open.
+    /// What cannot be removed stays, too, and is logged. Gives back how many are gone.
+    pub(crate) fn remove_old(&self, before: Timestamp, most: usize) -> usize {
+        let mut removed = 0;
+        let agents = std::fs::read_dir(&self.folder).into_iter().flatten();
+        for home in agents.flatten().map(|agent| agent.path()) {
+            let old = match old(&home.join(SESSIONS), before) {
+                Ok(old) => old,
+                // It never had one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    tracing::warn!("looking for old sessions in {}: {error}", home.display());
+                    continue;
+                }
+            };
+            for id in old {
+                if removed == most {
+                    return removed;
+                }
+                match self.remove(&home, id) {
+                    Ok(gone) => removed += usize::from(gone),
+                    Err(error) => tracing::warn!("an old session stays behind: {error}"),
+                }
+            }
+        }
+        removed
+    }
+
+    /// Removes a session that is not open. Gives back whether it was not.
+    fn remove(&self, home: &Path, id: Uuid) -> io::Result<bool> {
+        // Held to the end, so that nobody opens it meanwhile.
+        let open = self.open();
+        if open.contains_key(&id) {
+            return Ok(false);
+        }
+        // In this order, for without its session a memory would be nobody's.
+        for folder in [MEMORY, SESSIONS] {
+            match fs_err::remove_file(file_of(&home.join(folder), id)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
     /// Does something with a session that these rights reach. Whose it is stands in its file, which
     /// is read once for both.
     fn with<T>(
@@ -179,7 +232,7 @@ impl Sessions {
         let agents = std::fs::read_dir(&self.folder).into_iter().flatten();
         agents
             .flatten()
-            .map(|agent| file_of(&agent.path().join("sessions"), id))
+            .map(|agent| file_of(&agent.path().join(SESSIONS), id))
             .find(|path| path.is_file())
             .ok_or_else(|| {
                 let text = format!(
@@ -293,13 +346,14 @@ fn refused(error: SessionError) -> ReplyError {
     ReplyError::new(kind, error.to_string())
 }
 
-fn file_of(folder: &Path, id: Uuid) -> PathBuf {
+/// A session's file in a folder of them.
+pub(crate) fn file_of(folder: &Path, id: Uuid) -> PathBuf {
     folder.join(format!("{id}.jsonl"))
 }
 
 /// Makes an agent's folder, for good: a file is on disk once every folder above it is. Its own is
 /// synced when it is made, those above that up to the daemon's data here.
-fn make(folder: &Path) -> std::io::Result<()> {
+fn make(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -311,17 +365,36 @@ fn make(folder: &Path) -> std::io::Result<()> {
 }
 
 /// The session that was begun last: ids made later sort later.
-fn newest(folder: &Path) -> std::io::Result<Option<PathBuf>> {
-    let mut newest: Option<Uuid> = None;
+fn newest(folder: &Path) -> io::Result<Option<PathBuf>> {
+    let newest = ids(folder)?.into_iter().max();
+    Ok(newest.map(|id| file_of(folder, id)))
+}
+
+/// Sessions into which nothing was written since then, in the order in which they were begun, without
+/// the one that was begun last.
+fn old(folder: &Path, before: Timestamp) -> io::Result<Vec<Uuid>> {
+    let mut ids = ids(folder)?;
+    ids.sort_unstable();
+    ids.pop();
+    let is_old = |id: &Uuid| {
+        let written = std::fs::metadata(file_of(folder, *id)).and_then(|meta| meta.modified());
+        written.is_ok_and(|at| Timestamp::try_from(at).is_ok_and(|at| at < before))
+    };
+    ids.retain(is_old);
+    Ok(ids)
+}
+
+/// The sessions in a folder.
+fn ids(folder: &Path) -> io::Result<Vec<Uuid>> {
+    let mut ids = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "jsonl") {
             let name = path.file_stem().and_then(|name| name.to_str());
-            let id = name.and_then(|name| Uuid::try_parse(name).ok());
-            newest = newest.max(id);
+            ids.extend(name.and_then(|name| Uuid::try_parse(name).ok()));
         }
     }
-    Ok(newest.map(|id| file_of(folder, id)))
+    Ok(ids)
 }
 
 /// A session to go on with; none when another has to be begun, which is logged.
@@ -360,6 +433,9 @@ fn begin(folder: &Path, agent: &Name, mode: CostMode, prefix: String) -> Result<
 mod tests {
     use super::*;
     use crate::rights::AgentIdentity;
+    use jiff::SignedDuration;
+    use std::fs::File;
+    use std::time::Duration;
 
     const OPERATOR: Rights = Rights::Operator { uid: 0 };
 
@@ -448,6 +524,65 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Forbidden);
         assert_eq!(sessions.get(session, &OPERATOR).unwrap(), before);
         assert!(compact(&agent("ada")).unwrap().compacted.entries > 0);
+    }
+
+    #[test]
+    fn old_sessions_go_with_what_their_agent_remembers_but_for_the_newest_and_the_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(dir.path().to_owned(), Limits::default());
+        let enter = |prefix: &str| {
+            let shared = sessions.enter(&ada(), CostMode::Fast, prefix.to_owned());
+            shared.unwrap()
+        };
+        let home = dir.path().join("ada");
+        let file = |id| file_of(&home.join(SESSIONS), id);
+        let memory = |id| file_of(&home.join(MEMORY), id);
+        let mut ids = Vec::new();
+        for prefix in ["1", "2", "3", "4"] {
+            let shared = enter(prefix);
+            ids.push(lock(&shared).brief().session);
+            sessions.leave(shared);
+            // Ids of one millisecond are in no order.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::fs::create_dir(home.join(MEMORY)).unwrap();
+        std::fs::create_dir(dir.path().join("never-had-one")).unwrap();
+        let now = Timestamp::now();
+        let before = now - SignedDuration::from_hours(24);
+        for (&id, hours) in ids.iter().zip([48, 23, 48, 48]) {
+            std::fs::write(memory(id), "what pi remembers").unwrap();
+            let at = now - SignedDuration::from_hours(hours);
+            let written = File::options().append(true).open(file(id)).unwrap();
+            written.set_modified(at.into()).unwrap();
+        }
+        let there = || -> Vec<bool> {
+            let both = ids
+                .iter()
+                .map(|&id| (file(id).exists(), memory(id).exists()));
+            both.map(|(session, memory)| {
+                assert_eq!(session, memory);
+                session
+            })
+            .collect()
+        };
+        assert_eq!(sessions.remove_old(before, 0), 0);
+        assert_eq!(there(), [true; 4]);
+        assert_eq!(sessions.remove_old(before, 1), 1);
+        assert_eq!(there(), [false, true, true, true]);
+        assert_eq!(sessions.remove_old(before, 9), 1);
+        assert_eq!(there(), [false, true, false, true], "the newest stays");
+
+        let open = enter("4");
+        assert_eq!(lock(&open).brief().session, ids[3]);
+        std::fs::write(file(Uuid::from_u128(u128::MAX)), "a newer one").unwrap();
+        assert_eq!(sessions.remove_old(before, 9), 0, "it is open");
+        sessions.leave(open);
+        assert_eq!(sessions.remove_old(before, 9), 1);
+        assert_eq!(there(), [false, true, false, false]);
+        assert_eq!(
+            sessions.get(ids[0], &OPERATOR).unwrap_err().kind,
+            ErrorKind::NotFound
+        );
     }
 
     #[test]

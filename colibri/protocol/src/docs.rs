@@ -14,7 +14,7 @@ use crate::{
     CostModeInForce, CreateJob, CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation,
     GetSession, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE,
     Missed, Name, NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill,
-    RemoveJob, Reply, Request, RequestId, RetryTask, Runtime, Schedule, SchedulerStatus,
+    RemoveJob, Reply, Request, RequestId, Retention, RetryTask, Runtime, Schedule, SchedulerStatus,
     SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill, SkillFinding,
     SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
     TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
@@ -273,6 +273,11 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         tasks: TaskCounts {
             queued: 1,
             ..TaskCounts::default()
+        },
+        retention: Retention {
+            task_days: Some(90),
+            session_days: Some(90),
+            ..Retention::default()
         },
         database: DatabaseStatus {
             schema_version: 2,

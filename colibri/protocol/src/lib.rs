@@ -51,8 +51,8 @@ pub use session::{
 pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
 pub use spawn::{Answer, AnswerAgent, DismissPane, SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
-    BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, SchedulerStatus, ServiceCheck,
-    SetCostMode, Status, TaskCounts, Thresholds,
+    BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, Retention, SchedulerStatus,
+    ServiceCheck, SetCostMode, Status, TaskCounts, Thresholds,
 };
 pub use switch::switch;
 pub use task::{

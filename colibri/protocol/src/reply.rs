@@ -67,7 +67,7 @@ impl ReplyError {
 
 /// One line from the daemon: `ok` with `data`, or not `ok` with `error`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct Reply<T = Value> {
     /// Whether the command was carried out.
     ok: bool,
     /// The request's `id`, when it had one.
@@ -75,7 +75,7 @@ pub struct Reply {
     id: Option<RequestId>,
     /// The command's result, when `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<Value>,
+    data: Option<T>,
     /// What went wrong, when not `ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<ReplyError>,
@@ -84,20 +84,7 @@ pub struct Reply {
 impl Reply {
     /// The reply to a request that was carried out or failed.
     pub fn new(id: Option<RequestId>, outcome: Result<Value, ReplyError>) -> Self {
-        match outcome {
-            Ok(data) => Self {
-                ok: true,
-                id,
-                data: Some(data),
-                error: None,
-            },
-            Err(error) => Self {
-                ok: false,
-                id,
-                data: None,
-                error: Some(error),
-            },
-        }
+        Self::with(id, outcome)
     }
 
     /// The `id` of the request this answers.
@@ -112,6 +99,22 @@ impl Reply {
             (true, data, None) => Some(Ok(data.unwrap_or(Value::Null))),
             (false, None, Some(error)) => Some(Err(error)),
             _ => None,
+        }
+    }
+}
+
+impl<T: Serialize> Reply<T> {
+    /// The same with data that become JSON only when the line is made.
+    pub fn with(id: Option<RequestId>, outcome: Result<T, ReplyError>) -> Self {
+        let (data, error) = match outcome {
+            Ok(data) => (Some(data), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            ok: data.is_some(),
+            id,
+            data,
+            error,
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentCounts, TaskStatus};
+use crate::{AgentCounts, TaskStatus, Usage};
 
 /// How freely agents may spend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +169,23 @@ pub struct SchedulerStatus {
     pub lease_seconds: u64,
 }
 
+/// How long what has ended is kept, and what is gone for that reason. No sum gets smaller by it: what
+/// was, is what `tasks` counts and this together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Retention {
+    /// Days that a task is kept after its end; absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_days: Option<u32>,
+    /// Days that a session is kept after something was last written into it; absent: for ever. The
+    /// newest of each agent always is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_days: Option<u32>,
+    /// Tasks that were removed since the board began, by how they had ended.
+    pub removed: TaskCounts,
+    /// What these had used up.
+    pub removed_usage: Usage,
+}
+
 /// The reply to `backup`. Behind its line comes the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackedUp {
@@ -217,6 +234,9 @@ pub struct Status {
     pub max_clients: u32,
     /// Tasks by status.
     pub tasks: TaskCounts,
+    /// How long they are kept once they have ended.
+    #[serde(default)]
+    pub retention: Retention,
     /// The database's state.
     pub database: DatabaseStatus,
 }

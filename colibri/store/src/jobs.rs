@@ -77,11 +77,8 @@ impl Reader {
     pub fn coming_jobs(&self) -> Result<(Option<Timestamp>, u64)> {
         let (next, count): (Option<String>, i64) = self
             .connection
-            .query_row(
-                "SELECT min(next_at), count(*) FROM jobs WHERE next_at IS NOT NULL",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+            .prepare_cached("SELECT min(next_at), count(*) FROM jobs WHERE next_at IS NOT NULL")
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
             .while_trying_to("look for the next job")?;
         Ok((parsed_if_any("next_at", next)?, count.unsigned_abs()))
     }
@@ -106,8 +103,8 @@ impl Batch<'_> {
             missed: new.missed,
             task: new.task,
             created_by: actor.to_owned(),
-            created_at: as_kept(now)?,
-            next_at: Some(as_kept(next_at)?),
+            created_at: as_kept(now),
+            next_at: Some(as_kept(next_at)),
             last_at: None,
             runs: 0,
         };

@@ -11,6 +11,7 @@ mod error;
 mod jobs;
 mod open;
 mod reader;
+mod retention;
 mod row;
 mod schema;
 mod settings;
@@ -22,6 +23,7 @@ pub use agents::Lease;
 pub use error::{Fault, StoreError};
 pub use open::Store;
 pub use reader::{Reader, Waiting};
+pub use retention::Removed;
 pub use schema::SCHEMA_VERSION;
 pub use writer::{Batch, new_id};
 

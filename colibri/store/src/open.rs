@@ -13,7 +13,7 @@ use crate::{Reader, Result, StoreError, schema};
 /// How long one connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Statements that are kept compiled: all that the writer has.
+/// Statements that are kept compiled: all that the writer has, or a reader.
 const STATEMENTS: usize = 64;
 
 /// Bytes the log may keep after a checkpoint; a bigger one, grown under load,
@@ -83,6 +83,10 @@ impl Store {
         connection
             .pragma_update(None, "foreign_keys", true)
             .map_err(open_failed)?;
+        // What a change may have to take back of itself is short-lived, and no file is made for it.
+        connection
+            .pragma_update(None, "temp_store", "memory")
+            .map_err(open_failed)?;
         connection
             .pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))
             .map_err(open_failed)?;
@@ -142,6 +146,7 @@ impl Reader {
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .while_trying_to("set its busy time-out")?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self {
             connection,
             path: path.into(),
@@ -188,11 +193,12 @@ mod tests {
         assert_eq!(pragma(&store.connection, "synchronous"), "Integer(2)");
         assert_eq!(pragma(&store.connection, "foreign_keys"), "Integer(1)");
         assert_eq!(pragma(&store.connection, "busy_timeout"), "Integer(5000)");
+        assert_eq!(pragma(&store.connection, "temp_store"), "Integer(2)");
         assert_eq!(
             pragma(&store.connection, "journal_size_limit"),
             "Integer(67108864)"
         );
-        assert_eq!(pragma(&store.connection, "user_version"), "Integer(4)");
+        assert_eq!(pragma(&store.connection, "user_version"), "Integer(5)");
     }
 
     #[test]

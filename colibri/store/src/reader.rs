@@ -441,10 +441,18 @@ mod tests {
             (crate::tasks::CLAIM.to_owned(), "sqlite_autoindex_tasks_1"),
             (crate::tasks::EXPIRED.to_owned(), "tasks_by_lease"),
             (crate::tasks::EXTEND.to_owned(), "tasks_held"),
+            (crate::tasks::RENEW.to_owned(), "tasks_by_lease"),
+            (crate::tasks::SHORTEN_PAUSES.to_owned(), "tasks_pausing"),
             (crate::tasks::HELD.to_owned(), "tasks_held"),
             (crate::agents::AGENTS.to_owned(), "tasks_held"),
             (crate::agents::COUNTS.to_owned(), "tasks_held"),
             (crate::jobs::DUE.to_owned(), "jobs_by_time"),
+            (crate::retention::ENDED.to_owned(), "tasks_ended"),
+            (
+                crate::retention::EVENTS_OF_NO_TASK.to_owned(),
+                "events_by_task",
+            ),
+            (crate::retention::AGENTS.to_owned(), "tasks_by_agent "),
         ];
         for (sql, index) in queries {
             let plan = plan(&reader, &sql);

@@ -21,9 +21,10 @@ pub(crate) fn time_text(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// A time as the next reader will see it.
-pub(crate) fn as_kept(at: Timestamp) -> Result<Timestamp> {
-    parsed("time", &time_text(at))
+/// A time as the next reader of [`time_text`] will see it.
+pub(crate) fn as_kept(at: Timestamp) -> Timestamp {
+    // It was within range before.
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 /// Reads a row of [`TASK_COLUMNS`]: its number and the task.
@@ -117,4 +118,23 @@ pub(crate) fn to_json(column: &'static str, value: &impl Serialize) -> Result<St
         column,
         problem: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_what_its_text_says() {
+        for text in [
+            "2026-11-27T00:00:00Z",
+            "2026-11-27T12:34:56.789Z",
+            "2026-11-27T12:34:56.789999999Z",
+            "2026-11-27T12:34:56.000000001Z",
+        ] {
+            let at: Timestamp = text.parse().unwrap();
+            let read: Timestamp = time_text(at).parse().unwrap();
+            assert_eq!(as_kept(at), read, "{text}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ impl Batch<'_> {
         self.keep_setting(MARK, mark)
     }
 
-    fn keep_setting(&self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn keep_setting(&self, name: &str, value: &str) -> Result<()> {
         self.transaction
             .execute(
                 "INSERT INTO settings (name, value) VALUES (?1, ?2)

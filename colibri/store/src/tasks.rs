@@ -41,6 +41,16 @@ pub(crate) const EXPIRED: &str = "
 pub(crate) const EXTEND: &str = "
     UPDATE tasks SET lease_until = ?2 WHERE agent_id = ?1 AND lease_until IS NOT NULL";
 
+/// Those that lie far ahead, too: the clock may have been set back.
+pub(crate) const RENEW: &str = "
+    UPDATE tasks SET lease_until = ?1 WHERE lease_until IS NOT NULL";
+
+pub(crate) const SHORTEN_PAUSES: &str = "
+    UPDATE tasks SET not_before = ?1 WHERE not_before > ?1";
+
+const NOT_FROM_THE_FUTURE: &str = "
+    UPDATE agents SET last_seen = ?1 WHERE last_seen > ?1";
+
 pub(crate) const HELD: &str =
     "SELECT id FROM tasks WHERE agent_id = ?1 AND lease_until IS NOT NULL";
 
@@ -116,9 +126,9 @@ impl Batch<'_> {
         task.status = TaskStatus::Claimed;
         task.not_before = None;
         task.agent_id = Some(agent.id);
-        task.lease_until = Some(as_kept(until)?);
+        task.lease_until = Some(as_kept(until));
         task.attempts += 1;
-        task.updated_at = as_kept(now)?;
+        task.updated_at = as_kept(now);
         let actor = decided_by.unwrap_or(&by_itself);
         self.moved(&task, TaskStatus::Queued, actor, note.as_deref(), now)?;
         Ok(task)
@@ -184,13 +194,38 @@ impl Batch<'_> {
         }
         task.status = to.status;
         task.lease_until = if to.status.is_held() {
-            Some(as_kept(lease.until(now))?)
+            Some(as_kept(lease.until(now)))
         } else {
             None
         };
         self.keep(&mut task, from, now)?;
         self.moved(&task, from, &actor, note.as_deref(), now)?;
         Ok(task)
+    }
+
+    /// Ends an attempt at a task, as [`Batch::transition_task`] does. One that is not the task's present
+    /// one any more ends nothing: the task was taken back meanwhile, and given out again.
+    ///
+    /// # Errors
+    /// As [`Batch::transition_task`]; [`StoreError::Conflict`] also for an attempt that is over.
+    pub fn end_attempt(
+        &mut self,
+        to: TransitionTask,
+        attempt: u32,
+        operator: &str,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Task> {
+        let task = task_by_id(&self.transaction, to.task_id)?;
+        if task.attempts != attempt {
+            return Err(StoreError::Conflict {
+                problem: format!(
+                    "attempt {attempt} at task {} is over; it is at attempt {} by now",
+                    task.id, task.attempts
+                ),
+            });
+        }
+        self.transition_task(to, operator, lease, now)
     }
 
     /// Calls a task off. One that is called off already stays as it is.
@@ -346,22 +381,29 @@ impl Batch<'_> {
         Ok(ids.len())
     }
 
-    /// Gives every lease a full length from now. Called at the start: in the time in which no
-    /// daemon was there, no agent could give a sign of life.
+    /// Has every time agree with the clock: each lease has its full length from now, no pause is longer
+    /// than the longest, and nobody was heard of in the future. Called when nobody could give a sign of
+    /// life for a while: at the start, when the clock may have been set meanwhile, and after a time in
+    /// which the database could not be written.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn renew_leases(&mut self, lease: Lease, now: Timestamp) -> Result<usize> {
-        self.transaction
-            .execute(
-                "UPDATE tasks SET lease_until = ?1 WHERE lease_until < ?1",
-                [time_text(lease.until(now))],
-            )
-            .while_trying_to("renew leases")
+    pub fn renew_leases(&mut self, lease: Lease, now: Timestamp) -> Result<()> {
+        let longest = now.saturating_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
+        for (sql, at, what) in [
+            (RENEW, lease.until(now), "renew leases"),
+            (SHORTEN_PAUSES, longest, "shorten tasks' pauses"),
+            (NOT_FROM_THE_FUTURE, now, "correct agents' signs of life"),
+        ] {
+            self.transaction
+                .execute(sql, [time_text(at)])
+                .while_trying_to(what)?;
+        }
+        Ok(())
     }
 
-    /// The clock was set `by` so much, forward or back, and is `now`. Leases have their full length
-    /// again, who was heard of lately still was, and no pause is longer than the longest.
+    /// The clock was set `by` so much, forward or back, and is `now`. Whoever was heard of lately still
+    /// was; for the rest, see [`Batch::renew_leases`].
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -371,20 +413,8 @@ impl Batch<'_> {
         lease: Lease,
         now: Timestamp,
     ) -> Result<()> {
-        self.transaction
-            .execute(
-                "UPDATE tasks SET lease_until = ?1 WHERE lease_until IS NOT NULL",
-                [time_text(lease.until(now))],
-            )
-            .while_trying_to("renew leases")?;
-        let longest = now.saturating_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
-        self.transaction
-            .execute(
-                "UPDATE tasks SET not_before = ?1 WHERE not_before > ?1",
-                [time_text(longest)],
-            )
-            .while_trying_to("shorten tasks' pauses")?;
-        self.move_signs_of_life(by, now)
+        self.move_signs_of_life(by, now)?;
+        self.renew_leases(lease, now)
     }
 
     pub(crate) fn extend_leases(&self, agent_id: Uuid, lease: Lease, now: Timestamp) -> Result<()> {
@@ -420,7 +450,7 @@ impl Batch<'_> {
             task.status = TaskStatus::Queued;
             task.agent_id = None;
             let until = |pause: Duration| now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            task.not_before = pause.map(until).map(as_kept).transpose()?;
+            task.not_before = pause.map(until).map(as_kept);
         }
         self.keep(&mut task, from, now)?;
         self.moved(&task, from, actor, Some(&attempt), now)?;
@@ -429,7 +459,7 @@ impl Batch<'_> {
 
     /// Writes what can change of a task that stood at `from`.
     fn keep(&mut self, task: &mut Task, from: TaskStatus, now: Timestamp) -> Result<()> {
-        task.updated_at = as_kept(now)?;
+        task.updated_at = as_kept(now);
         let usage = task.usage;
         let kept = self
             .transaction
@@ -487,7 +517,6 @@ impl Batch<'_> {
             to: Some(task.status),
             note: note.map(|note| note.chars().take(NOTE).collect()),
         };
-        let detail = serde_json::to_value(&detail).unwrap_or_default();
         self.record(now, actor, &kind, Some(task.id), &detail)?;
         self.tell_task(task);
         Ok(())
@@ -945,6 +974,28 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_is_over_ends_nothing() {
+        let mut board = Board::new();
+        let agent = board.agent("a", "");
+        let task = board.task("", 3);
+        fail_for_now(&mut board, &task, &agent);
+        board.later(10);
+        board.claim(&task, &agent).unwrap();
+        let to = |status| TransitionTask::to(task.id, status, Some(agent.id));
+        board.go(to(TaskStatus::Started)).unwrap();
+        let now = board.now;
+        let mut end = |attempt| {
+            let done = to(TaskStatus::Done);
+            board
+                .store
+                .change(|b| b.end_attempt(done, attempt, "uid:0", LEASE, now))
+        };
+        let late = end(1).unwrap_err();
+        assert!(matches!(&late, StoreError::Conflict { .. }), "{late}");
+        assert_eq!(end(2).unwrap().status, TaskStatus::Done);
+    }
+
+    #[test]
     fn pauses_grow_and_end_at_an_hour() {
         let pauses = [1, 2, 3, 5, 6, 100].map(|attempts| pause_after(attempts).as_secs());
         assert_eq!(pauses, [10, 40, 160, 2560, 3600, 3600]);
@@ -1026,6 +1077,29 @@ mod tests {
         assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 0);
         let kept = board.reader().task(task.id).unwrap().task;
         assert_eq!(kept.lease_until, Some(now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_start_after_the_clock_was_set_back_believes_no_time_that_is_yet_to_come() {
+        let mut board = Board::new();
+        let dead = board.agent("dead", "");
+        let (held, pausing) = (board.task("", 3), board.task("", 3));
+        fail_for_now(&mut board, &pausing, &dead);
+        board.claim(&held, &dead).unwrap();
+        // While no daemon ran, which could have seen it.
+        board.now -= Duration::from_secs(30 * 86_400);
+        let now = board.now;
+        board.store.change(|b| b.renew_leases(LEASE, now)).unwrap();
+        let kept = board.reader().task(held.id).unwrap().task;
+        assert_eq!(kept.lease_until, Some(now + Duration::from_secs(60)));
+        let next = board.reader().next_try().unwrap().unwrap();
+        assert!(next <= now + LONGEST_PAUSE, "{next}");
+        // Whoever has it says nothing: so it goes to another, and nothing more goes there.
+        board.later(60);
+        let now = board.now;
+        assert_eq!(board.store.change(|b| b.expire_leases(now)).unwrap(), 1);
+        let agents = board.reader().all_agents(LEASE.alive_since(now)).unwrap();
+        assert_eq!(agents[0].status, AgentStatus::Offline);
     }
 
     #[test]

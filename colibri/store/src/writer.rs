@@ -3,6 +3,7 @@
 use colibri_protocol::{Change, CreateTask, Task, TaskStatus, Usage};
 use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, params};
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -98,6 +99,7 @@ impl Batch<'_> {
     ) -> Result<Task> {
         const WHAT: &str = "add a task";
         let now_text = time_text(now);
+        let capabilities = to_json("capabilities", &new.capabilities)?;
         let task = Task {
             id: new_id(now)?,
             title: new.title,
@@ -115,8 +117,8 @@ impl Batch<'_> {
             usage: Usage::default(),
             job_id,
             created_by: actor.to_owned(),
-            created_at: as_kept(now)?,
-            updated_at: as_kept(now)?,
+            created_at: as_kept(now),
+            updated_at: as_kept(now),
         };
         self.transaction
             .prepare_cached(
@@ -133,7 +135,7 @@ impl Batch<'_> {
                     task.status.as_str(),
                     task.created_by,
                     now_text,
-                    to_json("capabilities", &task.capabilities).unwrap_or_default(),
+                    capabilities,
                     task.max_attempts,
                     job_id.map(|id| id.to_string()),
                 ])
@@ -186,8 +188,9 @@ impl Batch<'_> {
         actor: &str,
         kind: &str,
         task: Option<Uuid>,
-        detail: &serde_json::Value,
+        detail: &impl Serialize,
     ) -> Result<()> {
+        let detail = to_json("detail", detail)?;
         self.transaction
             .prepare_cached(
                 "INSERT INTO events (at, actor, kind, task, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -198,7 +201,7 @@ impl Batch<'_> {
                     actor,
                     kind,
                     task.map(|id| id.to_string()),
-                    detail.to_string()
+                    detail
                 ])
             })
             .while_trying_to("record an event")?;

@@ -16,6 +16,7 @@ const SCHEMA_1: &str = include_str!("fixtures/schema-1.sql");
 const SCHEMA_2: &str = include_str!("fixtures/schema-2.sql");
 const SCHEMA_3: &str = include_str!("fixtures/schema-3.sql");
 const SCHEMA_4: &str = include_str!("fixtures/schema-4.sql");
+const SCHEMA_5: &str = include_str!("fixtures/schema-5.sql");
 
 /// A store on a file that an earlier version has written.
 fn opened(schema: &str) -> (tempfile::TempDir, Store) {
@@ -80,6 +81,18 @@ fn schema_4_opens_with_everything_in_it() {
     assert_eq!((agents[0].slots, agents[1].slots), (2, 0));
 }
 
+#[test]
+fn schema_5_opens_with_everything_in_it() {
+    everything_is_in(SCHEMA_5);
+    let (_dir, store) = opened(SCHEMA_5);
+    let (counts, usage) = store.reader().unwrap().removed().unwrap();
+    assert_eq!((counts.done, counts.failed), (2, 1));
+    assert_eq!(
+        (usage.input, usage.cost_usd.billionths()),
+        (4000, 17_000_000)
+    );
+}
+
 /// What all of these held.
 fn everything_is_in(schema: &str) {
     let (_dir, store) = opened(schema);
@@ -122,6 +135,7 @@ fn only_since_schema_3_is_it_known_which_agents_ended_with_their_daemon() {
         (SCHEMA_2, 0, TaskStatus::Started),
         (SCHEMA_3, 1, TaskStatus::Queued),
         (SCHEMA_4, 1, TaskStatus::Queued),
+        (SCHEMA_5, 1, TaskStatus::Queued),
     ] {
         let (_dir, mut store) = opened(schema);
         let restarted = store.change(|batch| batch.daemon_restarted(lease, now));
@@ -142,6 +156,7 @@ fn a_new_file_has_the_same_shape_as_one_brought_up_to_date() {
         ("2", SCHEMA_2),
         ("3", SCHEMA_3),
         ("4", SCHEMA_4),
+        ("5", SCHEMA_5),
     ] {
         let old = dir.path().join(name);
         Connection::open(&old)

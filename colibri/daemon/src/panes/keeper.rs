@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use colibri_glasspane::{Change as Seen, End, Input as Said, Pane, SETTLES_AFTER};
 use colibri_protocol::{
-    AnswerAgent, Change, Heartbeat, ListTasks, PaneSnapshot, PaneState, SpawnAgent, Task,
-    TaskStatus, TransitionTask, Usage,
+    AnswerAgent, Change, ErrorKind, Heartbeat, ListTasks, Name, PaneSnapshot, PaneState,
+    ReplyError, SpawnAgent, Task, TaskStatus, TransitionTask, Usage,
 };
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
 };
-use colibri_store::Lease;
+use colibri_store::{Batch, Lease};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,6 +37,11 @@ const MAX_RESULT: usize = 16 * 1024;
 
 /// Most prompts that wait until an agent is free.
 const MAX_PROMPTS: usize = 32;
+
+/// The pause before the database is asked again to take the end of a task; each is twice as long as the
+/// one before, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Names a compaction, which is no work that anybody asked for but has to end like it.
 const COMPACTION: &str = "compact";
@@ -77,6 +83,8 @@ pub(super) struct Keeper {
     record: Record,
     shown: watch::Sender<PaneSnapshot>,
     work: Option<Work>,
+    /// Writes the end of a task, which the database did not take at first.
+    unwritten: Option<JoinHandle<()>>,
     /// What it is asked as soon as it is free, before it gets its next task.
     prompts: VecDeque<String>,
     /// Its session was compacted, and the agent is told to do the same before anything else.
@@ -131,6 +139,44 @@ impl Work {
     }
 }
 
+/// What an attempt at a task has come to.
+#[derive(Debug, Clone)]
+struct AttemptEnd {
+    to: TransitionTask,
+    attempt: u32,
+    agent: Name,
+    lease: Lease,
+}
+
+impl AttemptEnd {
+    async fn write(self, board: &Board) -> Result<(), ReplyError> {
+        let actor = format!("agent:{}", self.agent);
+        let end = move |batch: &mut Batch<'_>| {
+            batch.end_attempt(self.to, self.attempt, &actor, self.lease, Timestamp::now())
+        };
+        board.change(end).await.map(drop)
+    }
+
+    /// Has it written as soon as the database takes it, for as long as the daemon lives.
+    async fn insist(self, board: Arc<Board>) {
+        let mut pause = FIRST_RETRY;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.clone().write(&board).await {
+                Ok(()) => {
+                    return tracing::info!(agent = %self.agent, "the end of its task is written");
+                }
+                Err(error) if error.kind == ErrorKind::Database => {
+                    pause = (pause * 2).min(LONGEST_RETRY);
+                }
+                Err(error) => {
+                    return tracing::warn!(agent = %self.agent, "the end of its task: {error}");
+                }
+            }
+        }
+    }
+}
+
 impl Keeper {
     /// A keeper with what others see of its agent, which has begun as `spawned` and goes on with, or
     /// begins, the session of `record`.
@@ -163,6 +209,7 @@ impl Keeper {
             record,
             shown: shown.clone(),
             work: None,
+            unwritten: None,
             prompts: VecDeque::new(),
             is_to_compact: false,
             stops: Vec::new(),
@@ -300,7 +347,11 @@ impl Keeper {
                     // The daemon has forgotten us.
                     None => agent.ask_to_stop(None),
                 },
-                _ = beat.tick() => self.beat().await,
+                _ = beat.tick() => {
+                    self.beat().await;
+                    // For what the database did not let it see or begin before.
+                    self.look(&input).await;
+                }
                 () = tokio::time::sleep(wakes) => {
                     let seen = self.pane.tick(Timestamp::now());
                     self.follow(seen, Some(&input)).await;
@@ -346,13 +397,16 @@ impl Keeper {
         let why = format!("agent {} ended: {}", self.spawn.name, exit.how);
         let why = Some(why).filter(|_| !self.is_stopping());
         self.end_work(TaskStatus::Queued, why).await;
-        let (agent_id, lease) = (self.agent_id, self.lease);
-        let ended = self
-            .board
-            .change(move |batch| batch.agent_ended(agent_id, lease, Timestamp::now()))
-            .await;
-        if let Err(error) = ended {
-            tracing::warn!(agent = %self.spawn.name, "its end: {error}");
+        // What it holds is taken back; but not what it has done, and is only not written yet.
+        if self.unwritten.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (agent_id, lease) = (self.agent_id, self.lease);
+            let ended = self
+                .board
+                .change(move |batch| batch.agent_ended(agent_id, lease, Timestamp::now()))
+                .await;
+            if let Err(error) = ended {
+                tracing::warn!(agent = %self.spawn.name, "its end: {error}");
+            }
         }
         let seen = self.pane.ended(end, Timestamp::now());
         self.follow(seen, None).await;
@@ -509,7 +563,7 @@ impl Keeper {
                 error: Some(plain(&problem)),
                 ..TransitionTask::to(task.id, TaskStatus::Queued, Some(self.agent_id))
             };
-            self.transition(back).await;
+            self.end_attempt(back, task.attempts).await;
         }
     }
 
@@ -562,6 +616,7 @@ impl Keeper {
         self.book().await;
         let Some(Work {
             task_id: Some(task_id),
+            attempt,
             is_called_off: false,
             unbooked,
             ..
@@ -578,7 +633,30 @@ impl Keeper {
             usage: Some(unbooked).filter(|used| *used != Usage::default()),
             ..TransitionTask::to(task_id, status, Some(self.agent_id))
         };
-        self.transition(to).await;
+        self.end_attempt(to, attempt).await;
+    }
+
+    /// Writes what an attempt at a task has come to: now, or else as soon as the database takes it. The
+    /// agent holds the task on the board until then, and is given no other.
+    async fn end_attempt(&mut self, to: TransitionTask, attempt: u32) {
+        let end = AttemptEnd {
+            to,
+            attempt,
+            agent: self.spawn.name.clone(),
+            lease: self.lease,
+        };
+        match end.clone().write(&self.board).await {
+            Ok(()) => {}
+            Err(error) if error.kind == ErrorKind::Database => {
+                tracing::error!(
+                    agent = %self.spawn.name,
+                    "the end of its task is not written yet, and tried again: {error}"
+                );
+                let insist = end.insist(Arc::clone(&self.board));
+                self.unwritten = Some(tokio::spawn(insist));
+            }
+            Err(error) => tracing::warn!(agent = %self.spawn.name, "its task: {error}"),
+        }
     }
 
     async fn transition(&self, to: TransitionTask) -> bool {

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use colibri_protocol::{CreateTask, ServiceCheck};
+use colibri_protocol::{Agent, Command as Ask, CreateTask, Heartbeat, ServiceCheck, TaskStatus};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
-use crate::agents::wait;
+use crate::agents::{create, spawn, spawning, stands, stop, wait};
+use crate::board::{agent, details, needing};
 use crate::harness::{Daemon, Home, LONG, Raw, set_mode};
 
 /// Whatever is stuck, there is an answer within this time; a client waits for ten seconds.
@@ -164,6 +165,69 @@ fn a_database_locked_by_another_program_is_told_and_so_is_what_waits_for_it() {
     other.execute_batch("ROLLBACK").unwrap();
     mended(&home);
     home.client().create_task(CreateTask::titled("t")).unwrap();
+}
+
+#[test]
+fn nobody_loses_a_task_for_a_time_in_which_the_database_took_no_sign_of_life() {
+    let home = Home::new();
+    let _daemon = home.start(&["--lease-seconds", "4", "--tick-seconds", "0.2"]);
+    let eve = agent(&home, "eve", &["mail"]);
+    let task = home.client().create_task(needing("Sort it", &["mail"]));
+    let task = task.unwrap();
+    stands(&home, &task, TaskStatus::Claimed, LONG);
+    let other = Connection::open(home.database()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    // The daemon waits for five seconds, and so for longer than a lease.
+    wait("a round that fails", LONG, || {
+        home.log().contains("the scheduler: ").then_some(())
+    });
+    other.execute_batch("ROLLBACK").unwrap();
+    let beat = Ask::Heartbeat(Heartbeat {
+        agent_id: eve.id,
+        host: None,
+    });
+    let alive: Agent = home.client().ask(beat).unwrap();
+    assert_eq!(alive.holds, 1, "{}", home.log());
+    let kept = details(&home, task.id).task;
+    assert_eq!((kept.status, kept.attempts), (TaskStatus::Claimed, 1));
+}
+
+#[test]
+fn the_end_of_a_task_that_the_database_does_not_take_is_written_once_it_does() {
+    for is_stopped in [false, true] {
+        let home = Home::new();
+        // Longer than the test: the task does not come back for any other reason.
+        let _daemon = home.start(&["--lease-seconds", "3600"]);
+        spawn(&home, spawning("ada", &["--rpc", "--step-ms", "500"])).unwrap();
+        let task = create(&home, "Read the note");
+        stands(&home, &task, TaskStatus::Started, LONG);
+        let other = Connection::open(home.database()).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        wait("the end that cannot be written", LONG, || {
+            home.log().contains("is not written yet").then_some(())
+        });
+        tells(
+            &check(&home),
+            "database",
+            "is locked by another program",
+            &["writer", "scheduler", "intake"],
+        );
+        // What it has done is done, also when nothing is left of it.
+        if is_stopped {
+            stop(&home, "ada");
+        }
+        let waits = details(&home, task.id).task;
+        assert_eq!(waits.status, TaskStatus::Started);
+
+        other.execute_batch("ROLLBACK").unwrap();
+        let done = stands(&home, &task, TaskStatus::Done, LONG).task;
+        assert_eq!((done.attempts, done.result.is_some()), (1, true));
+        mended(&home);
+        if !is_stopped {
+            let next = create(&home, "And the next one");
+            stands(&home, &next, TaskStatus::Done, LONG);
+        }
+    }
 }
 
 #[test]

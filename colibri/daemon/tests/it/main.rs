@@ -16,6 +16,7 @@ mod mcp;
 mod peers;
 mod rc_d;
 mod restart;
+mod retention;
 mod rights;
 mod sessions;
 mod skills;

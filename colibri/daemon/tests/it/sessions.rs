@@ -3,7 +3,7 @@
 use colibri_protocol::client::ClientError;
 use colibri_protocol::{
     Command, CompactSession, Compacted, CostMode, CostModeInForce, ErrorKind, GetSession,
-    PaneState, SessionSnapshot, SetCostMode, SpawnAgent, Status, TaskStatus, Trigger,
+    PaneState, Runtime, SessionSnapshot, SetCostMode, SpawnAgent, Status, TaskStatus, Trigger,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -286,6 +286,55 @@ fn the_pane_of_an_agent_that_has_ended_shows_what_becomes_of_its_session() {
     let shown = pane(&home, "ada").session.unwrap();
     assert_eq!((shown.session, shown.turns, shown.compactions), (id, 2, 1));
     assert!(shown.log_bytes < ended.log_bytes, "{shown:?}");
+}
+
+#[test]
+fn compacting_an_older_session_leaves_alone_what_its_agent_remembers_of_the_present_one() {
+    // Does at once what it is asked, says so as the newest `pi` does, and notes what it was told.
+    const PI: &str = r#"
+        while read -r line; do
+            printf '%s\n' "$line" >> "$HOME/told"
+            case $line in
+            *'"type":"compact"'*)
+                echo '{"type":"response","command":"compact","success":true}' ;;
+            *'"type":"prompt"'*)
+                echo '{"type":"agent_start"}'
+                echo '{"type":"message_end","message":{"role":"assistant","content":"Done.","stopReason":"stop"}}'
+                echo '{"type":"agent_end","willRetry":false}'
+                echo '{"type":"agent_settled"}' ;;
+            esac
+        done"#;
+    let home = Home::new();
+    let _daemon = home.start(&["--cost-mode", "fast"]);
+    let begin = |first: Option<&str>| {
+        let ada = SpawnAgent {
+            runtime: Runtime::Pi,
+            prompt: first.map(str::to_owned),
+            ..shell("ada", PI, &["pi", "--mode", "rpc"])
+        };
+        spawn(&home, ada).unwrap();
+        do_tasks(&home, 4);
+        pane(&home, "ada").session.unwrap().session
+    };
+    let older = begin(None);
+    stop(&home, "ada");
+    let present = begin(Some(FIRST));
+    assert_ne!(older, present);
+    let compactions = || {
+        let told = std::fs::read_to_string(home.path("data/agents/ada/told")).unwrap();
+        let compactions = told
+            .lines()
+            .filter(|line| line.contains(r#""type":"compact""#));
+        compactions.count()
+    };
+    assert!(compact(&home, older).unwrap().entries > 0);
+    // It would have been told before its next task.
+    do_tasks(&home, 1);
+    assert_eq!(compactions(), 0);
+
+    assert!(compact(&home, present).unwrap().entries > 0);
+    do_tasks(&home, 1);
+    assert_eq!(compactions(), 1);
 }
 
 #[test]

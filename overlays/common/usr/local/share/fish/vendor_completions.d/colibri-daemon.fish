@@ -9,6 +9,8 @@ complete -c colibri-daemon -l stall-seconds -d 'Seconds without an event after w
 complete -c colibri-daemon -l limits-fast -d 'What a session may use in cost mode fast: bytes of a prompt, turns that are kept, bytes of a tool\'s result or `unlimited` [default: 500000,5,4000]' -r
 complete -c colibri-daemon -l limits-smart -d 'The same for smart [default: 2000000,20,16000]' -r
 complete -c colibri-daemon -l limits-max -d 'The same for max [default: 8000000,100,unlimited]' -r
+complete -c colibri-daemon -l task-days -d 'Days that a task is kept after its end, and agents that are not heard of; `off`: for ever [default: 90]' -r
+complete -c colibri-daemon -l session-days -d 'Days that a session is kept after it was last written into, but for each agent\'s newest; `off`: for ever [default: 90]' -r
 complete -c colibri-daemon -l restart-seconds -d 'Seconds before an agent that is to run for good is started again; after each further short run twice as many, up to 300' -r
 complete -c colibri-daemon -l group -d 'The group whose members may use the socket [default: colibri]' -r
 complete -c colibri-daemon -l max-clients -d 'Most clients at once' -r
