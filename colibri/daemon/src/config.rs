@@ -12,7 +12,7 @@ use colibri_protocol::variable::{self, AGENT, AUTOSPAWN};
 use colibri_protocol::{
     Capability, CostMode, Runtime, SpawnAgent, Thresholds, nearest, place, switch,
 };
-use colibri_session::{Limits, ModeLimits};
+use colibri_session::Limits;
 use colibri_store::Lease;
 
 use crate::failure::Failure;
@@ -100,15 +100,15 @@ pub(crate) struct Flags {
     /// are kept, bytes of a tool's result or `unlimited`
     /// [default: 500000,5,4000]
     #[arg(long, value_name = "BYTES,TURNS,RESULT")]
-    limits_fast: Option<ModeLimits>,
+    limits_fast: Option<Thresholds>,
 
     /// The same for smart [default: 2000000,20,16000]
     #[arg(long, value_name = "BYTES,TURNS,RESULT")]
-    limits_smart: Option<ModeLimits>,
+    limits_smart: Option<Thresholds>,
 
     /// The same for max [default: 8000000,100,unlimited]
     #[arg(long, value_name = "BYTES,TURNS,RESULT")]
-    limits_max: Option<ModeLimits>,
+    limits_max: Option<Thresholds>,
 
     /// Days that a task is kept after its end, and agents that are not heard
     /// of; `off`: for ever [default: 90]
@@ -320,7 +320,7 @@ impl Config {
             (&mut limits.max, flags.limits_max, "COLIBRI_LIMITS_MAX"),
         ] {
             let text = environment.text(name, &mut faults);
-            match (flag, text.as_deref().map(str::parse::<ModeLimits>)) {
+            match (flag, text.as_deref().map(str::parse::<Thresholds>)) {
                 (Some(given), _) | (None, Some(Ok(given))) => *of_mode = given,
                 (None, None) => {}
                 (None, Some(Err(error))) => faults.push(format!("`{name}` {error}")),
@@ -376,7 +376,7 @@ impl Config {
 
     /// What a cost mode allows on this host.
     pub(crate) fn thresholds(&self, mode: CostMode) -> Thresholds {
-        (*self.limits.of(mode)).into()
+        *self.limits.of(mode)
     }
 }
 

@@ -47,6 +47,33 @@ pub struct Thresholds {
     pub tool_result_bytes: Option<u64>,
 }
 
+impl std::str::FromStr for Thresholds {
+    type Err = String;
+
+    /// Reads `BYTES,TURNS,RESULT`, such as `500000,5,4000`; `RESULT` may be `unlimited`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if let [bytes, turns, result] = parts[..]
+            && let (Ok(session_bytes), Ok(turns)) = (bytes.parse(), turns.parse())
+            && let Some(tool_result_bytes) = match result {
+                "unlimited" => Some(None),
+                bytes => bytes.parse().ok().map(Some),
+            }
+        {
+            return Ok(Self {
+                session_bytes,
+                turns,
+                tool_result_bytes,
+            });
+        }
+        Err(
+            "must be BYTES,TURNS,RESULT: the longest prompt, the most turns and the longest \
+             result of a tool (or `unlimited`), such as 500000,5,4000"
+                .to_owned(),
+        )
+    }
+}
+
 impl CostMode {
     /// What the mode allows unless a host has other limits.
     pub fn thresholds(self) -> Thresholds {
@@ -321,6 +348,19 @@ mod tests {
                 .unwrap_err()
                 .contains("fast, smart, max")
         );
+    }
+
+    #[test]
+    fn thresholds_are_read_as_three_numbers() {
+        assert_eq!("500000,5,4000".parse(), Ok(CostMode::Fast.thresholds()));
+        let max = " 8000000, 100, unlimited ";
+        assert_eq!(max.parse(), Ok(CostMode::Max.thresholds()));
+        for wrong in [
+            "", "1,2", "1,2,3,4", "1,2,", "-1,2,3", "1,2,all", "1 kB,2,3",
+        ] {
+            let error = wrong.parse::<Thresholds>().unwrap_err();
+            assert!(error.contains("BYTES,TURNS,RESULT"), "{wrong}: {error}");
+        }
     }
 
     #[test]

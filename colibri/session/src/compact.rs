@@ -1,7 +1,8 @@
 //! When a session is compacted, and what becomes of it.
 
+use colibri_protocol::Thresholds;
+
 use crate::entry::{Body, Entry};
-use crate::limits::ModeLimits;
 
 /// How much of a session counts, after the last compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum Need {
 }
 
 /// Whether it must be compacted now. Bytes come first: they are the harder limit.
-pub fn need(size: Size, limits: &ModeLimits) -> Option<Need> {
-    if size.prefix.saturating_add(size.log) > limits.budget {
+pub fn need(size: Size, limits: &Thresholds) -> Option<Need> {
+    if size.prefix.saturating_add(size.log) > limits.session_bytes {
         Some(Need::Bytes)
     } else if size.turns > limits.turns {
         Some(Need::Turns)
@@ -49,8 +50,8 @@ pub struct Plan {
 ///
 /// Half, because a session that is compacted to its very limit is compacted again
 /// with the next turn, and every compaction costs the provider's cache.
-pub fn plan(log: &[Entry], prefix: u64, limits: &ModeLimits) -> Option<Plan> {
-    let room = (limits.budget / 2).saturating_sub(prefix);
+pub fn plan(log: &[Entry], prefix: u64, limits: &Thresholds) -> Option<Plan> {
+    let room = (limits.session_bytes / 2).saturating_sub(prefix);
     let most = (limits.turns / 2).max(1);
     let (mut bytes, mut turns) = (0_u64, 0);
     let mut cut = None;
@@ -120,10 +121,10 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    const LIMITS: ModeLimits = ModeLimits {
-        budget: 1000,
+    const LIMITS: Thresholds = Thresholds {
+        session_bytes: 1000,
         turns: 4,
-        tool_result: None,
+        tool_result_bytes: None,
     };
 
     fn log(bodies: impl IntoIterator<Item = Body>) -> Vec<Entry> {

@@ -25,6 +25,6 @@ mod session;
 pub use cut::{Cut, cut};
 pub use entry::{Body, Entry, Header, SCHEMA};
 pub use file::{Finding, SessionError};
-pub use limits::{Limits, LimitsError, ModeLimits};
+pub use limits::{Limits, LimitsError};
 pub use prompt::{OverBudget, Prompt};
 pub use session::{Action, NewSession, Session};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use colibri_protocol::{
-    Compacted, CostMode, Escalation, SessionBrief, SessionSnapshot, Trigger, Usage,
+    Compacted, CostMode, Escalation, SessionBrief, SessionSnapshot, Thresholds, Trigger, Usage,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::cut::cut;
 use crate::entry::{Body, Entry, Header, SCHEMA};
 use crate::escalate;
 use crate::file::{Finding, SessionError, SessionFile, digest};
-use crate::limits::{Limits, ModeLimits};
+use crate::limits::Limits;
 use crate::prompt::{self, OverBudget, Piece, Prompt};
 
 /// A summary takes at most this part of a mode's budget.
@@ -276,7 +276,7 @@ impl Session {
         text: &str,
         limits: &Limits,
     ) -> Result<(), SessionError> {
-        let (text, cut) = cut(text, limits.of(self.mode()).tool_result);
+        let (text, cut) = cut(text, limits.of(self.mode()).tool_result_bytes);
         self.append(Body::ToolResult {
             name: name.into(),
             text: text.into_owned(),
@@ -312,7 +312,7 @@ impl Session {
                 needs_previous: matches!(entry.body, Body::ToolResult { .. }),
             })
             .collect();
-        let budget = limits.of(self.mode()).budget;
+        let budget = limits.of(self.mode()).session_bytes;
         prompt::render(self.prefix(), &pieces, scratch, budget)
     }
 
@@ -372,7 +372,7 @@ impl Session {
 
     fn compact_for(
         &mut self,
-        limits: &ModeLimits,
+        limits: &Thresholds,
         summary: Option<String>,
     ) -> Result<Compacted, SessionError> {
         let before = self.live.log_bytes();
@@ -384,9 +384,9 @@ impl Session {
         let prefix = self.header.prefix.len() as u64;
         if let Some(plan) = compact::plan(&self.live.log, prefix, limits) {
             let old = &self.live.log[..plan.entries];
-            let most = usize::try_from(limits.budget / SUMMARY_PART).unwrap_or(usize::MAX);
+            let most = usize::try_from(limits.session_bytes / SUMMARY_PART).unwrap_or(usize::MAX);
             let text = match summary {
-                Some(text) => cut(&text, Some(limits.budget / SUMMARY_PART))
+                Some(text) => cut(&text, Some(limits.session_bytes / SUMMARY_PART))
                     .0
                     .into_owned(),
                 None => compact::summarise(old, most),
@@ -427,7 +427,7 @@ impl Session {
             created_at: self.header.created_at,
             updated_at: self.live.updated_at,
             cost_mode: self.mode(),
-            limits: (*limits.of(self.mode())).into(),
+            limits: *limits.of(self.mode()),
             prefix_bytes: size.prefix,
             prefix_sha256: self.header.prefix_sha256.clone(),
             log_bytes: size.log,

@@ -1,7 +1,7 @@
 //! A host in memory: it keeps what was set, writes down every effect, and can lose its power after any of them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

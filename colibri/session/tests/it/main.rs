@@ -55,10 +55,10 @@ fn fixture(name: &str) -> String {
 
 fn small(budget: u64, turns: u32) -> Limits {
     let mut limits = Limits::default();
-    limits.fast.budget = budget;
+    limits.fast.session_bytes = budget;
     limits.fast.turns = turns;
-    limits.smart.budget = 2 * budget;
-    limits.max.budget = 4 * budget;
+    limits.smart.session_bytes = 2 * budget;
+    limits.max.session_bytes = 4 * budget;
     limits
 }
 
@@ -270,7 +270,7 @@ fn a_thousand_turns_leave_the_prefix_as_it_was() {
         let prompt = session.prompt(&[&scratch], &limits).unwrap();
         assert_eq!(prompt.text.as_bytes()[..PREFIX.len()], *PREFIX.as_bytes());
         assert_eq!(prompt.prefix_bytes, PREFIX.len());
-        assert!(prompt.text.len() as u64 <= limits.of(session.mode()).budget);
+        assert!(prompt.text.len() as u64 <= limits.of(session.mode()).session_bytes);
         assert_eq!(prompt.dropped_log, 0, "turn {turn}");
         assert!(
             prompt
