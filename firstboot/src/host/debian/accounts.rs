@@ -159,7 +159,7 @@ impl<P: Processes> Debian<P> {
 
     /// Each part is made only when it is missing, because a cut may fall between any two files of the account tables.
     pub(super) fn make_account(&self, login: &str) -> Result<(), HostError> {
-        self.remove_stale_locks()?;
+        self.remove_left_behind()?;
         if entry(&self.table("/etc/group")?, login).is_none() {
             self.machine
                 .processes
@@ -214,7 +214,7 @@ impl<P: Processes> Debian<P> {
         password: &SecretString,
     ) -> Result<(), HostError> {
         self.present_human(login)?;
-        self.remove_stale_locks()?;
+        self.remove_left_behind()?;
         let line = format!("{login}:{}\n", password.expose_secret());
         self.machine
             .processes

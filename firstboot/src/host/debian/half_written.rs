@@ -5,7 +5,9 @@
 //! account for finished and write none of them; so the lines are written here, as the tools would have written them.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -18,15 +20,21 @@ use crate::host::authorized_keys::Login;
 /// What `lckpwdf(3)` locks: whoever changes a table holds this while it makes the table's own lock.
 const ALL_TABLES: &str = "/etc/.pwd.lock";
 
-/// Each table's own lock: a file with the number of the process that writes the table.
-const LOCKS: [&str; 6] = [
-    "/etc/passwd.lock",
-    "/etc/group.lock",
-    "/etc/shadow.lock",
-    "/etc/gshadow.lock",
-    "/etc/subuid.lock",
-    "/etc/subgid.lock",
-];
+/// The tables in `/etc` that the tools change.
+const TABLES: [&str; 6] = ["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
+
+/// Whether a tool that was ended in the middle leaves a file of this name in `/etc`: a table's lock, which holds the
+/// number of the process, the name `TABLE.NUMBER` that the lock has at first, or the table's next version (shadow,
+/// `lib/commonio.c`).
+fn is_left_behind(name: &str) -> bool {
+    let rest_is = |rest: &str| match rest.strip_prefix('.') {
+        Some("lock") => true,
+        Some(number) => !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()),
+        None => rest == "+",
+    };
+    let rests = TABLES.iter().map(|table| name.strip_prefix(table));
+    rests.flatten().any(rest_is)
+}
 
 /// The first number given away for containers, and how many each account gets (login.defs(5), SUB_UID_MIN and
 /// SUB_UID_COUNT, which Debian leaves at their defaults).
@@ -120,15 +128,18 @@ impl<P: Processes> Debian<P> {
         Ok(half_written)
     }
 
-    /// Removes the locks of tools that a cut ended. Each holds the number of its process, which after a boot may well
-    /// be another's: to the tools that lock then looks alive, and they give up. Whoever has [`ALL_TABLES`] knows
-    /// that no tool is at work. (Debian has a tmpfiles.d rule for them, but that acts later in the boot than we do.)
-    pub(super) fn remove_stale_locks(&self) -> Result<(), HostError> {
-        let doing = || HostError::io(format!("locking {ALL_TABLES}"));
-        let stale: Vec<_> = LOCKS.map(|lock| self.machine.at(lock)).into();
-        if !stale.iter().any(|lock| lock.exists()) {
+    /// Removes what tools that a cut ended left in `/etc`. A lock holds the number of its process, which after a boot
+    /// may well be another's: to the tools that lock then looks alive, and they give up. Whoever has [`ALL_TABLES`]
+    /// knows that no tool is at work. (Debian has a tmpfiles.d rule for the locks, but that acts later in the boot
+    /// than we do.)
+    pub(super) fn remove_left_behind(&self) -> Result<(), HostError> {
+        let etc = Path::new("/etc");
+        let mut names = self.machine.list(etc)?;
+        names.retain(|name| is_left_behind(name));
+        if names.is_empty() {
             return Ok(());
         }
+        let doing = || HostError::io(format!("locking {ALL_TABLES}"));
         let all = OpenOptions::new()
             .write(true)
             .create(true)
@@ -138,12 +149,17 @@ impl<P: Processes> Debian<P> {
             .map_err(doing())?;
         match fcntl_lock(&all, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            // A tool is at work, so no lock is known to be stale; ours waits for it as long as it usually does.
+            // A tool is at work, so nothing is known to be left behind; ours waits for it as long as it usually does.
             Err(Errno::AGAIN | Errno::ACCESS) => return Ok(()),
             Err(error) => return Err(doing()(error.into())),
         }
-        for lock in stale.iter().filter(|lock| lock.exists()) {
-            fs::remove_file(lock).map_err(HostError::io(format!("removing {}", lock.display())))?;
+        for name in names {
+            let path = etc.join(name);
+            match fs::remove_file(self.machine.at(&path)) {
+                // The tool that it belonged to has ended well meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(HostError::io(format!("removing {}", path.display())))?,
+            }
         }
         Ok(())
     }
@@ -165,6 +181,24 @@ mod tests {
             "root:*::\nada:!::\n"
         );
         assert_eq!(whole_subordinates("", "ada"), "ada:100000:65536\n");
+    }
+
+    #[test]
+    fn only_what_a_tool_left_behind_is_taken_for_it() {
+        for left in ["gshadow.306", "passwd.lock", "subuid.lock", "shadow+"] {
+            assert!(is_left_behind(left), "{left}");
+        }
+        for other in [
+            "gshadow",
+            "gshadow-",
+            "passwd.org",
+            "passwd.",
+            "group.1a",
+            "shadow.306.lock",
+            "hosts.306",
+        ] {
+            assert!(!is_left_behind(other), "{other}");
+        }
     }
 
     #[test]
