@@ -12,6 +12,7 @@ done
 debugfs -w -R 'set_inode_field /etc/hostname mode 0100644' "$ROOT" 2>/dev/null
 debugfs -w -R 'set_inode_field /etc/colibri/provider.env mode 0100600' "$ROOT" 2>/dev/null
 # Its root has the room of a host in use: first boot leaves the partitions of such a host alone.
-echo ', +' | sfdisk -q -N 4 "$DISK"
+uuid=$(sgdisk -i 4 "$DISK" | sed -n 's/^Partition unique GUID: //p')
+echo "size=+, uuid=$uuid" | sfdisk -q -N 4 "$DISK"
 sectors=$(sgdisk -i 4 "$DISK" | sed -n 's/^Partition size: \([0-9]*\) .*/\1/p')
 resize2fs -f "$ROOT" "${sectors}s"
