@@ -290,16 +290,9 @@ impl Config {
             }
         };
 
-        let mut span = |flag: Option<Duration>, name, default| {
-            let text = environment.text(name, &mut faults);
-            match (flag, text.as_deref().map(seconds)) {
-                (Some(span), _) | (None, Some(Ok(span))) => span,
-                (None, None) => default,
-                (None, Some(Err(error))) => {
-                    faults.push(format!("`{name}` {error}"));
-                    default
-                }
-            }
+        let mut span = |flag, name, default| {
+            let given = environment.given(flag, name, seconds, &mut faults);
+            given.unwrap_or(default)
         };
         let tick = span(flags.tick_seconds, "COLIBRI_TICK_SECONDS", TICK);
         let lease = span(flags.lease_seconds, "COLIBRI_LEASE_SECONDS", LEASE);
@@ -319,11 +312,8 @@ impl Config {
             ),
             (&mut limits.max, flags.limits_max, "COLIBRI_LIMITS_MAX"),
         ] {
-            let text = environment.text(name, &mut faults);
-            match (flag, text.as_deref().map(str::parse::<Thresholds>)) {
-                (Some(given), _) | (None, Some(Ok(given))) => *of_mode = given,
-                (None, None) => {}
-                (None, Some(Err(error))) => faults.push(format!("`{name}` {error}")),
+            if let Some(given) = environment.given(flag, name, str::parse, &mut faults) {
+                *of_mode = given;
             }
         }
         if let Err(error) = limits.check() {
@@ -331,15 +321,8 @@ impl Config {
         }
 
         let mut keep = |flag: Option<Keep>, name| {
-            let text = environment.text(name, &mut faults);
-            match (flag, text.as_deref().map(str::parse::<Keep>)) {
-                (Some(keep), _) | (None, Some(Ok(keep))) => keep,
-                (None, None) => Keep::default(),
-                (None, Some(Err(error))) => {
-                    faults.push(format!("`{name}` {error}"));
-                    Keep::default()
-                }
-            }
+            let given = environment.given(flag, name, str::parse, &mut faults);
+            given.unwrap_or_default()
         };
         let keep_tasks = keep(flags.task_days, "COLIBRI_TASK_DAYS");
         let keep_sessions = keep(flags.session_days, "COLIBRI_SESSION_DAYS");
@@ -427,6 +410,24 @@ impl Environment {
             faults.push(format!("`{name}` is not UTF-8"));
         }
         text
+    }
+
+    /// What the flag says, or else the variable; nothing when neither says anything that can be read.
+    fn given<T>(
+        &self,
+        flag: Option<T>,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+        faults: &mut Vec<String>,
+    ) -> Option<T> {
+        let text = self.text(name, faults);
+        flag.or_else(|| match read(text.as_deref()?) {
+            Ok(given) => Some(given),
+            Err(error) => {
+                faults.push(format!("`{name}` {error}"));
+                None
+            }
+        })
     }
 
     /// The agent to start with the daemon, when the switch is on.

@@ -101,7 +101,7 @@ impl Panes {
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())
             .map(SecretString::from);
-        let folder = config.data_dir.join("agents");
+        let folder = config.data_dir.join(place::AGENTS);
         Ok(Self {
             board,
             lease: config.lease,

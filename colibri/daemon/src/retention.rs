@@ -107,23 +107,25 @@ impl Sweep {
         now.wall.saturating_add(until).ok()
     }
 
-    /// Gives back whether there was something, and so may be more.
+    /// Gives back whether there was something, and so may be more. Sessions come last: their folders
+    /// are not looked through at every turn that goes to the board.
     async fn remove(&mut self, service: &Service, now: Timestamp) -> Result<bool, ReplyError> {
-        let mut found = false;
         if let Some(before) = service.config.keep_tasks.since(now) {
             let removed = service
                 .board
                 .change(move |batch| batch.remove_ended(before, AT_ONCE))
                 .await?;
-            found |= removed != Removed::default();
-            self.removed += removed;
+            if removed != Removed::default() {
+                self.removed += removed;
+                return Ok(true);
+            }
         }
-        if let Some(before) = service.config.keep_sessions.since(now) {
-            let removed = service.panes.remove_sessions(before, AT_ONCE).await?;
-            found |= removed > 0;
-            self.sessions += removed;
-        }
-        Ok(found)
+        let Some(before) = service.config.keep_sessions.since(now) else {
+            return Ok(false);
+        };
+        let removed = service.panes.remove_sessions(before, AT_ONCE).await?;
+        self.sessions += removed;
+        Ok(removed > 0)
     }
 
     /// Says what came of it, and rests.

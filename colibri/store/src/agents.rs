@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::error::While;
-use crate::row::{capabilities, get, parsed, small, time_text, to_json};
+use crate::row::{capabilities, get, number, parsed, small, time_text, to_json};
 use crate::writer::new_id;
 use crate::{Batch, Reader, Result, StoreError};
 
@@ -56,13 +56,13 @@ pub(crate) const COUNTS: &str = "
 
 fn agent(row: &Row<'_>, alive_since: Timestamp) -> Result<Agent> {
     let last_seen = parsed("last_seen", &get::<String>(row, 6)?)?;
-    let holds = small(get::<i64>(row, 7)?.unsigned_abs());
+    let holds = small(number(row, 7)?);
     Ok(Agent {
         name: parsed("name", &get::<String>(row, 0)?)?,
         id: parsed("id", &get::<String>(row, 1)?)?,
         capabilities: capabilities(&get::<String>(row, 2)?)?,
         host: parsed("host", &get::<String>(row, 3)?)?,
-        slots: small(get::<i64>(row, 4)?.unsigned_abs()),
+        slots: small(number(row, 4)?),
         status: if last_seen <= alive_since {
             AgentStatus::Offline
         } else if holds > 0 {

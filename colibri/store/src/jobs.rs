@@ -6,7 +6,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::json;
 
 use crate::error::While;
-use crate::row::{as_kept, from_json, get, integer, parsed, parsed_if_any, time_text, to_json};
+use crate::row::{
+    as_kept, from_json, get, integer, number, parsed, parsed_if_any, time_text, to_json,
+};
 use crate::writer::new_id;
 use crate::{Batch, Reader, Result, StoreError};
 
@@ -34,7 +36,7 @@ fn job(row: &Row<'_>) -> Result<Job> {
         created_at: parsed("created_at", &get::<String>(row, 6)?)?,
         next_at: parsed_if_any("next_at", get(row, 7)?)?,
         last_at: parsed_if_any("last_at", get(row, 8)?)?,
-        runs: get::<i64>(row, 9)?.unsigned_abs(),
+        runs: number(row, 9)?,
     })
 }
 

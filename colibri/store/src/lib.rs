@@ -17,6 +17,8 @@ mod schema;
 mod settings;
 mod skills;
 mod tasks;
+#[cfg(test)]
+mod test_board;
 mod writer;
 
 pub use agents::Lease;

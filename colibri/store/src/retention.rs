@@ -2,12 +2,12 @@
 
 use std::ops::AddAssign;
 
-use colibri_protocol::{TaskCounts, TaskStatus, Usage, Usd};
+use colibri_protocol::{TaskCounts, TaskStatus, Usage};
 use jiff::Timestamp;
 use rusqlite::params;
 
 use crate::error::While;
-use crate::row::{get, parsed, time_text};
+use crate::row::{get, number, parsed, time_text, used};
 use crate::{Batch, Reader, Result};
 
 /// Since when all events are there. A trigger refuses to delete younger ones.
@@ -118,16 +118,9 @@ impl Reader {
         let mut rows = statement.query([]).while_trying_to(WHAT)?;
         let (mut counts, mut usage) = (TaskCounts::default(), Usage::default());
         while let Some(row) = rows.next().while_trying_to(WHAT)? {
-            let number = |at: usize| get::<i64>(row, at).map(i64::unsigned_abs);
             let status: TaskStatus = parsed("status", &get::<String>(row, 0)?)?;
-            *counts.of_mut(status) = number(1)?;
-            usage += Usage {
-                input: number(2)?,
-                output: number(3)?,
-                cache_read: number(4)?,
-                cache_write: number(5)?,
-                cost_usd: Usd::from_billionths(number(6)?),
-            };
+            *counts.of_mut(status) = number(row, 1)?;
+            usage += used(row, 2)?;
         }
         Ok((counts, usage))
     }
@@ -136,45 +129,13 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Lease, Store};
-    use colibri_protocol::{
-        Agent, ClaimTask, CreateTask, ListTasks, RegisterAgent, Task, TransitionTask,
-    };
+    use crate::test_board::Board;
+    use colibri_protocol::{Agent, CreateTask, ListTasks, Task, TransitionTask, Usd};
     use std::time::Duration;
 
-    const LEASE: Lease = Lease(Duration::from_secs(60));
     const DAY: Duration = Duration::from_secs(86_400);
 
-    struct Board {
-        _dir: tempfile::TempDir,
-        store: Store,
-        now: Timestamp,
-    }
-
     impl Board {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
-            Self {
-                _dir: dir,
-                store,
-                now: "2026-11-27T00:00:00Z".parse().unwrap(),
-            }
-        }
-
-        fn agent(&mut self, name: &str) -> Agent {
-            let new = RegisterAgent {
-                name: name.parse().unwrap(),
-                capabilities: [].into(),
-                host: None,
-                slots: None,
-            };
-            let (host, now) = ("h".parse().unwrap(), self.now);
-            self.store
-                .change(|b| b.register_agent(&new, &host, "uid:0", LEASE, now))
-                .unwrap()
-        }
-
         fn create(&mut self, title: &str) -> Task {
             let now = self.now;
             self.store
@@ -182,23 +143,13 @@ mod tests {
                 .unwrap()
         }
 
-        fn claim(&mut self, task: &Task, agent: &Agent) {
-            let (now, agent_id) = (self.now, agent.id);
-            let claim = ClaimTask {
-                task_id: task.id,
-                agent_id,
-            };
-            let started = TransitionTask::to(task.id, TaskStatus::Started, Some(agent_id));
-            self.store
-                .change(|b| {
-                    b.claim_task(&claim, None, LEASE, now)?;
-                    b.transition_task(started, "uid:0", LEASE, now)
-                })
-                .unwrap();
+        fn start(&mut self, task: &Task, agent: &Agent) {
+            self.claim(task, agent).unwrap();
+            let started = TransitionTask::to(task.id, TaskStatus::Started, Some(agent.id));
+            self.go(started).unwrap();
         }
 
         fn end(&mut self, task: &Task, agent: &Agent, status: TaskStatus, tokens: u64) {
-            let now = self.now;
             let to = TransitionTask {
                 usage: Some(Usage {
                     input: tokens,
@@ -207,9 +158,7 @@ mod tests {
                 }),
                 ..TransitionTask::to(task.id, status, Some(agent.id))
             };
-            self.store
-                .change(|b| b.transition_task(to, "uid:0", LEASE, now))
-                .unwrap();
+            self.go(to).unwrap();
         }
 
         fn remove(&mut self, before: Timestamp, most: u32) -> Removed {
@@ -217,14 +166,13 @@ mod tests {
         }
 
         fn titles(&self) -> Vec<String> {
-            let reader = self.store.reader().unwrap();
+            let reader = self.reader();
             let page = reader.tasks(&ListTasks::default(), 50, usize::MAX).unwrap();
             page.tasks.into_iter().map(|task| task.title).collect()
         }
 
         fn names(&self) -> Vec<String> {
-            let reader = self.store.reader().unwrap();
-            let agents = reader.all_agents(Timestamp::MIN).unwrap();
+            let agents = self.reader().all_agents(Timestamp::MIN).unwrap();
             agents.into_iter().map(|one| one.name.to_string()).collect()
         }
 
@@ -239,11 +187,11 @@ mod tests {
     #[test]
     fn what_ended_long_ago_goes_with_its_events_and_stays_in_the_sums() {
         let mut board = Board::new();
-        let (gone, stays) = (board.agent("gone"), board.agent("stays"));
+        let (gone, stays) = (board.agent("gone", ""), board.agent("stays", ""));
         let (done, failed) = (board.create("done"), board.create("failed"));
         let (open, held) = (board.create("open"), board.create("held"));
         for (task, agent) in [(&done, &gone), (&failed, &stays), (&held, &stays)] {
-            board.claim(task, agent);
+            board.start(task, agent);
         }
         board.end(&done, &gone, TaskStatus::Done, 7);
         board.now += DAY * 2;
@@ -271,7 +219,7 @@ mod tests {
         assert_eq!(board.remove(before, 100).tasks, 1);
         assert_eq!(board.titles(), ["held", "open"]);
         assert_eq!(board.names(), ["stays"], "it has a task");
-        let reader = board.store.reader().unwrap();
+        let reader = board.reader();
         assert_eq!(reader.task(held.id).unwrap().events.len(), 3);
         assert_eq!(reader.task(open.id).unwrap().events.len(), 1);
         let (counts, usage) = reader.removed().unwrap();
@@ -283,18 +231,18 @@ mod tests {
         board.end(&held, &stays, TaskStatus::Done, u64::MAX);
         let before = board.now + DAY;
         assert_eq!(board.remove(before, 100).tasks, 1);
-        let (_, usage) = board.store.reader().unwrap().removed().unwrap();
+        let (_, usage) = board.reader().removed().unwrap();
         assert_eq!(usage.input, i64::MAX.unsigned_abs() + 5);
     }
 
     #[test]
     fn no_turn_removes_more_than_it_may_and_the_oldest_go_first() {
         let mut board = Board::new();
-        let agent = board.agent("a");
+        let agent = board.agent("a", "");
         // The first that is made is the last that ends.
         let tasks: Vec<Task> = (0..5).map(|n| board.create(&n.to_string())).collect();
         for task in tasks.iter().rev() {
-            board.claim(task, &agent);
+            board.start(task, &agent);
             board.now += DAY;
             board.end(task, &agent, TaskStatus::Done, 1);
         }
@@ -315,9 +263,9 @@ mod tests {
     #[test]
     fn the_record_begins_where_it_was_cut_off_and_is_whole_from_there() {
         let mut board = Board::new();
-        let agent = board.agent("a");
+        let agent = board.agent("a", "");
         let task = board.create("t");
-        board.claim(&task, &agent);
+        board.start(&task, &agent);
         board.now += DAY;
         // The clock was set back, and is so still when the task ends.
         let ahead = board.now;

@@ -32,7 +32,6 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
     let seq: i64 = get(row, 0)?;
     let text = |at: usize| get::<String>(row, at);
     let maybe = |at: usize| get::<Option<String>>(row, at);
-    let number = |at: usize| get::<i64>(row, at).map(i64::unsigned_abs);
     let task = Task {
         id: parsed("id", &text(1)?)?,
         title: text(2)?,
@@ -42,8 +41,8 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
         created_at: parsed("created_at", &text(6)?)?,
         updated_at: parsed("updated_at", &text(7)?)?,
         capabilities: capabilities(&text(8)?)?,
-        attempts: small(number(9)?),
-        max_attempts: small(number(10)?),
+        attempts: small(number(row, 9)?),
+        max_attempts: small(number(row, 10)?),
         agent_id: parsed_if_any("agent_id", maybe(11)?)?,
         lease_until: parsed_if_any("lease_until", maybe(12)?)?,
         not_before: parsed_if_any("not_before", maybe(21)?)?,
@@ -52,13 +51,7 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
         result: maybe(13)?,
         error: maybe(14)?,
         job_id: parsed_if_any("job_id", maybe(15)?)?,
-        usage: Usage {
-            input: number(16)?,
-            output: number(17)?,
-            cache_read: number(18)?,
-            cache_write: number(19)?,
-            cost_usd: Usd::from_billionths(number(20)?),
-        },
+        usage: used(row, 16)?,
     };
     Ok((seq, task))
 }
@@ -66,6 +59,22 @@ pub(crate) fn task(row: &Row<'_>) -> Result<(i64, Task)> {
 /// One column.
 pub(crate) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T> {
     row.get(at).while_trying_to("read a row")
+}
+
+/// A count, of which none is negative.
+pub(crate) fn number(row: &Row<'_>, at: usize) -> Result<u64> {
+    get::<i64>(row, at).map(i64::unsigned_abs)
+}
+
+/// What was used up: five columns from this one on.
+pub(crate) fn used(row: &Row<'_>, from: usize) -> Result<Usage> {
+    Ok(Usage {
+        input: number(row, from)?,
+        output: number(row, from + 1)?,
+        cache_read: number(row, from + 2)?,
+        cache_write: number(row, from + 3)?,
+        cost_usd: Usd::from_billionths(number(row, from + 4)?),
+    })
 }
 
 /// Counts that the program keeps small itself.

@@ -532,48 +532,10 @@ fn pause_after(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Reader, Store};
-    use colibri_protocol::{Agent, AgentStatus, CreateTask, Heartbeat, RegisterAgent, Usage, Usd};
-
-    const LEASE: Lease = Lease(Duration::from_secs(60));
-
-    struct Board {
-        _dir: tempfile::TempDir,
-        store: Store,
-        now: Timestamp,
-    }
+    use crate::test_board::{Board, LEASE};
+    use colibri_protocol::{Agent, AgentStatus, CreateTask, Heartbeat, Usage, Usd};
 
     impl Board {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(&dir.path().join("colibri.sqlite")).unwrap();
-            Self {
-                _dir: dir,
-                store,
-                now: "2026-11-27T00:00:00Z".parse().unwrap(),
-            }
-        }
-
-        fn reader(&self) -> Reader {
-            self.store.reader().unwrap()
-        }
-
-        fn agent(&mut self, name: &str, can: &str) -> Agent {
-            let new = RegisterAgent {
-                name: name.parse().unwrap(),
-                capabilities: can
-                    .split_whitespace()
-                    .map(|one| one.parse().unwrap())
-                    .collect(),
-                host: None,
-                slots: None,
-            };
-            let (host, now) = ("h".parse().unwrap(), self.now);
-            self.store
-                .change(|b| b.register_agent(&new, &host, "uid:0", LEASE, now))
-                .unwrap()
-        }
-
         fn task(&mut self, needs: &str, max_attempts: u32) -> Task {
             let new = CreateTask {
                 capabilities: needs
@@ -587,22 +549,6 @@ mod tests {
             self.store
                 .change(|b| b.create_task(new, "uid:0", now))
                 .unwrap()
-        }
-
-        fn claim(&mut self, task: &Task, agent: &Agent) -> Result<Task> {
-            let claim = ClaimTask {
-                task_id: task.id,
-                agent_id: agent.id,
-            };
-            let now = self.now;
-            self.store
-                .change(|b| b.claim_task(&claim, None, LEASE, now))
-        }
-
-        fn go(&mut self, to: TransitionTask) -> Result<Task> {
-            let now = self.now;
-            self.store
-                .change(|b| b.transition_task(to, "uid:0", LEASE, now))
         }
 
         fn cancel(&mut self, task: &Task, reason: Option<&str>) -> Result<Task> {

@@ -81,8 +81,8 @@ pub(crate) fn wait<T>(what: &str, patience: Duration, mut look: impl FnMut() -> 
 }
 
 pub(crate) fn create(home: &Home, title: &str) -> Task {
-    let new = Command::CreateTask(needing(title, &["code"]));
-    home.client().ask(new).unwrap()
+    let new = needing(title, &["code"]);
+    home.client().create_task(new).unwrap()
 }
 
 pub(crate) fn stands(

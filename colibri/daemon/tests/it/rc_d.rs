@@ -1,9 +1,11 @@
 //! The FreeBSD service script, run by this system's `sh` against a small
 //! `rc.subr` of our own that records what the real one would be asked to do.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use crate::harness::set_mode;
 
 const SCRIPT: &str = include_str!("../../../../rc.d/colibri_daemon");
 
@@ -62,7 +64,7 @@ impl Bench {
 
     fn write(&self, name: &str, text: &str, mode: u32) {
         std::fs::write(self.path(name), text).unwrap();
-        std::fs::set_permissions(self.path(name), PermissionsExt::from_mode(mode)).unwrap();
+        set_mode(&self.path(name), mode);
     }
 
     /// Runs the script with these lines in `rc.conf` besides the places of
@@ -170,7 +172,7 @@ fn an_account_that_is_missing_is_named_and_nothing_is_made() {
 fn a_directory_that_is_there_keeps_its_mode() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("run")).unwrap();
-    std::fs::set_permissions(bench.path("run"), PermissionsExt::from_mode(0o777)).unwrap();
+    set_mode(&bench.path("run"), 0o777);
     bench.words("start", "", "");
     let mode = std::fs::metadata(bench.path("run"))
         .unwrap()

@@ -91,24 +91,22 @@ impl Model {
             if line == self.selected() {
                 return self.open_details();
             }
-            self.walk(|_| line);
+            self.select(line);
         }
         Vec::new()
     }
 
     fn press_view(&mut self, press: &Press) -> Vec<Wish> {
+        if let Some(line) = moved(self.selected(), press, usize::MAX) {
+            self.select(line);
+            return Vec::new();
+        }
         match press {
             Press::Tab | Press::Right => self.view = self.view.beside(1),
             Press::BackTab | Press::Left => self.view = self.view.beside(View::ALL.len() - 1),
             Press::Char(digit @ '1'..='5') => {
                 self.view = View::ALL[(*digit as usize) - ('1' as usize)];
             }
-            Press::Up | Press::Char('k') => self.walk(|at| at.saturating_sub(1)),
-            Press::Down | Press::Char('j') => self.walk(|at| at.saturating_add(1)),
-            Press::PageUp => self.walk(|at| at.saturating_sub(PAGE)),
-            Press::PageDown => self.walk(|at| at.saturating_add(PAGE)),
-            Press::Home | Press::Char('g') => self.walk(|_| 0),
-            Press::End | Press::Char('G') => self.walk(|_| usize::MAX),
             Press::Enter => return self.open_details(),
             Press::Escape => return self.unfilter(),
             Press::Char('?') => self.over = Over::Help,
@@ -424,8 +422,8 @@ impl Model {
                 self.settle();
                 return Vec::new();
             }
-            Press::Up => self.walk(|at| at.saturating_sub(1)),
-            Press::Down => self.walk(|at| at.saturating_add(1)),
+            Press::Up => self.select(self.selected().saturating_sub(1)),
+            Press::Down => self.select(self.selected().saturating_add(1)),
             press => self.search.press(press),
         }
         self.settle();
@@ -433,20 +431,19 @@ impl Model {
         Vec::new()
     }
 
-    /// Selects the line that `to` makes of the current one.
-    fn walk(&mut self, to: impl FnOnce(usize) -> usize) {
+    /// Selects this line of the view, or the last one.
+    fn select(&mut self, line: usize) {
         match self.view {
-            View::Panes => self.pane_at.go(to(self.pane_at.at), &self.pane_keys()),
-            View::Tasks => self.task_at.go(to(self.task_at.at), &self.task_keys()),
-            View::Agents => self.agent_at.go(to(self.agent_at.at), &self.agent_keys()),
-            View::Jobs => self.job_at.go(to(self.job_at.at), &self.job_keys()),
-            View::Cost => self.cost_at.go(to(self.cost_at.at), &self.cost_keys()),
+            View::Panes => self.pane_at.go(line, &self.pane_keys()),
+            View::Tasks => self.task_at.go(line, &self.task_keys()),
+            View::Agents => self.agent_at.go(line, &self.agent_keys()),
+            View::Jobs => self.job_at.go(line, &self.job_keys()),
+            View::Cost => self.cost_at.go(line, &self.cost_keys()),
         }
     }
 }
 
-/// The first line that is shown after this press, of those up to `last`; `None` when it does not
-/// move them.
+/// The line to which this press goes from there, of those up to `last`; `None` when to none.
 fn moved(from: usize, press: &Press, last: usize) -> Option<usize> {
     let to = match press {
         Press::Up | Press::Char('k') => from.saturating_sub(1),
