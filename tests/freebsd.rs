@@ -254,7 +254,7 @@ fn entries(sets: &Path) -> BTreeMap<String, Entry> {
 fn sleuthkit(name: &'static str, words: &[&str], disk: &Disk) -> Finished {
     let sector = (disk.range("rootfs").start / 512).to_string();
     let mut command = program(name, "sleuthkit");
-    command.args(words).args(["-o", &sector]).arg(disk.path());
+    command.args(["-o", &sector]).args(words).arg(disk.path());
     run(&mut command, b"", LIMIT)
 }
 
@@ -458,10 +458,9 @@ fn an_image_with_packages_carries_the_agent_and_what_runs_it() {
 
     let disk = Disk::at(&image);
     let text = |path: &str| {
-        let sector = (disk.range("rootfs").start / 512).to_string();
-        let mut command = program("fcat", "sleuthkit");
-        command.args(["-o", &sector, path]).arg(disk.path());
-        succeed(&mut command).text()
+        let done = sleuthkit("fcat", &[path], &disk);
+        assert!(done.status.success(), "{path}: {}", done.all());
+        done.text()
     };
     let list = "/usr/local/share/clawdie-iso/packages/install";
     assert_eq!(text(list), "pkg\nnode22\nbash\n");

@@ -367,7 +367,7 @@ fn set_lines(order: &Order<'_>, sets: &Sets) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Why an image without packages has none.
+/// Why an image without packages has no agent.
 const NO_AGENT: &str = "it runs on Node, which is one of them";
 
 /// Where FreeBSD's packages come from.

@@ -88,10 +88,7 @@ pub fn write(plan: &impl Plan, path: &Path) {
 }
 
 /// Flips a bit of the byte at `at`.
-///
-/// # Panics
-/// There is no such byte.
-pub fn flip(file: &File, at: u64) {
+fn flip(file: &File, at: u64) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("read");
     file.write_all_at(&[byte[0] ^ 0x10], at).expect("written");

@@ -12,6 +12,7 @@ mod list;
 mod lock;
 mod repository;
 mod resolve;
+pub mod sample;
 mod source;
 mod sum;
 #[cfg(test)]

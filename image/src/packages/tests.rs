@@ -5,65 +5,26 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use clawdie_tree::{Kind, Meta, Node};
-use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 use sha2::Digest;
 
+use super::sample::{SIGNER, Signer};
 use super::*;
 use crate::base::download::tests as mirror;
 use crate::cache::Cache;
 use crate::pack::{PackWriter, Skeleton};
 use crate::progress::Silent;
 
-/// A key pair of `testdata`.
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    private: &'static [u8],
-    public: &'static [u8],
-}
-
-const SIGNER: Key = Key {
-    private: include_bytes!("testdata/signer.der"),
-    public: include_bytes!("testdata/signer.pub"),
-};
-const STRANGER: Key = Key {
+const STRANGER: Signer = Signer {
     private: include_bytes!("testdata/stranger.der"),
     public: include_bytes!("testdata/stranger.pub"),
 };
 
-impl Key {
-    /// Signs the hexadecimal digest of a file, as FreeBSD's signing servers do.
-    fn sign(self, file: &[u8]) -> Vec<u8> {
-        let pair = RsaKeyPair::from_der(self.private).unwrap();
-        let mut signature = vec![0; pair.public().modulus_len()];
-        let text = hex(sha2::Sha256::digest(file));
-        pair.sign(
-            &RSA_PKCS1_SHA256,
-            &SystemRandom::new(),
-            text.as_bytes(),
-            &mut signature,
-        )
-        .unwrap();
-        signature
-    }
-
+impl Signer {
     fn fingerprint(self) -> String {
         let sha256 = hex(sha2::Sha256::digest(self.public));
         format!("# ours\nfunction: \"sha256\"\nfingerprint: \"{sha256}\"\n")
-    }
-
-    /// `pkg.pkg.sig`.
-    fn detached(self, file: &[u8]) -> Vec<u8> {
-        [
-            b"SIGNATURE\n",
-            self.sign(file).as_slice(),
-            b"\nCERT\n",
-            self.public,
-            b"END\n",
-        ]
-        .concat()
     }
 }
 
@@ -90,8 +51,8 @@ struct Repo {
     listed: Vec<Value>,
     files: BTreeMap<String, Vec<u8>>,
     /// Who signs the catalogue, each under a name.
-    signers: Vec<Key>,
-    bootstrap: Key,
+    signers: Vec<Signer>,
+    bootstrap: Signer,
 }
 
 impl Repo {
@@ -181,24 +142,19 @@ impl Repo {
             Form::Data => "data",
             Form::Lines => "packagesite.yaml",
         };
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut append = |name: String, bytes: &[u8]| {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            tar.append_data(&mut header, name, bytes).unwrap();
-        };
+        let mut members = Vec::new();
         for (number, signer) in self.signers.iter().enumerate() {
-            append(format!("key{number}.sig"), &signer.sign(&self.text()));
-            append(format!("key{number}.pub"), signer.public);
+            members.push((format!("key{number}.sig"), signer.sign(&self.text())));
+            members.push((format!("key{number}.pub"), signer.public.to_vec()));
         }
-        append(name.into(), text);
-        let tar = tar.into_inner().unwrap();
+        members.push((name.to_owned(), text.to_vec()));
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, bytes)| (name, bytes.as_slice()))
+            .collect();
+        let tar = sample::archive(&members);
         if self.xz {
-            let mut out = Vec::new();
-            let mut encoder = liblzma::read::XzEncoder::new(tar.as_slice(), 0);
-            std::io::Read::read_to_end(&mut encoder, &mut out).unwrap();
-            return out;
+            return sample::xz(&tar);
         }
         compress_to_vec(tar.as_slice(), CompressionLevel::Fastest)
     }

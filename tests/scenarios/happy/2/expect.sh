@@ -3,7 +3,7 @@ has "$ANSWERS" running
 root_file /var/lib/clawdie/journal | cmp - journal.before
 cmp "$RESULT" result.before
 # What a boot with nothing to do takes of the processor, which is a translated one here.
-outside=$(bash -c 'TIMEFORMAT="%U"; time sh -c "i=0; while [ \$i -lt 200000 ]; do i=\$((i+1)); done"' 2>&1)
+outside=$(LC_ALL=C bash -c 'TIMEFORMAT="%U"; time sh -c "i=0; while [ \$i -lt 200000 ]; do i=\$((i+1)); done"' 2>&1)
 awk -F '[ =]' -v outside="$outside" '
     /^CPUUsageNSec=/ { used += $2 / 1e6 }
     /^loop / { slower = $2 / outside }
