@@ -31,6 +31,7 @@ mod spawn;
 mod status;
 mod switch;
 mod task;
+mod tenant;
 mod usage;
 pub mod variable;
 
@@ -59,4 +60,5 @@ pub use task::{
     CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, RetryTask, Task,
     TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask,
 };
+pub use tenant::{TenantLimits, TenantNumber};
 pub use usage::{Usage, Usd};
