@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
     Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, LogLines,
-    PaneSnapshot, PaneState, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot, Status,
-    Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
+    PaneSnapshot, PaneState, Retention, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot,
+    Status, Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -167,7 +167,7 @@ fn status(status: &Status) -> String {
         .collect();
     let database = &status.database;
     let (agents, scheduler) = (status.agents, &status.scheduler);
-    let rows: [(&str, String); 14] = [
+    let rows: [(&str, String); 15] = [
         (
             "Version",
             format!("{} (pid {})", status.version, status.pid),
@@ -221,6 +221,7 @@ fn status(status: &Status) -> String {
             format!("{} of {}", status.clients, status.max_clients),
         ),
         ("Tasks", tasks.join(", ")),
+        ("Kept", kept(&status.retention)),
         ("Socket", status.socket.display().to_string()),
         ("Data", status.data_dir.display().to_string()),
         ("Database", status.db_path.display().to_string()),
@@ -236,6 +237,29 @@ fn status(status: &Status) -> String {
         ),
     ];
     fields(rows)
+}
+
+/// How long what has ended stays, and what is gone already.
+fn kept(retention: &Retention) -> String {
+    let days = |days: Option<u32>| match days {
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+        None => "for ever".to_owned(),
+    };
+    let mut text = format!(
+        "tasks {} after their end, sessions {}",
+        days(retention.task_days),
+        days(retention.session_days)
+    );
+    let removed = retention.removed.total();
+    if removed > 0 {
+        let _ = write!(
+            text,
+            "; {removed} task(s) are gone, which cost {}",
+            retention.removed_usage.cost_usd
+        );
+    }
+    text
 }
 
 /// A name and its value on each line.
@@ -722,6 +746,20 @@ mod tests {
         let lines: LogLines = read(&data).unwrap();
         assert_eq!(log(&lines, true), "one\u{fffd}[2J\ntwo\n");
         assert!(log(&lines, false).starts_with("[some lines are left out"));
+    }
+
+    #[test]
+    fn what_is_kept_is_told_in_days() {
+        let mut retention = Retention {
+            task_days: Some(1),
+            ..Retention::default()
+        };
+        assert_eq!(
+            kept(&retention),
+            "tasks 1 day after their end, sessions for ever"
+        );
+        retention.removed.done = 3;
+        assert!(kept(&retention).contains("; 3 task(s) are gone, which cost "));
     }
 
     #[test]
