@@ -1,0 +1,1 @@
+//! A small Vaultwarden, for tests.
