@@ -1,0 +1,43 @@
+//! Jails of tenants: made, started, entered, stopped, removed, repaired. One face, [`Jails`], and two systems
+//! behind it: systemd-nspawn on Debian, jail(8) on FreeBSD.
+//!
+//! What is known of a jail stands in a small record, `TENANT.json`, with the stage that it is in. It is written
+//! before the first thing is made and removed after the last one is gone, so whatever a killed program
+//! leaves has a record, and [`Jails::repair`] finishes it. Whether a jail runs is asked of the kernel, never remembered,
+//! and exit codes are not trusted.
+//!
+//! A program that uses [`Jails::exec`] must hand over to [`enter`] first thing in its `main`:
+//!
+//! ```no_run
+//! # use std::process::ExitCode;
+//! fn main() -> ExitCode {
+//!     if let Some(ended) = colibri_jail::enter(std::env::args_os()) {
+//!         return ended;
+//!     }
+//!     // …
+//!     # ExitCode::SUCCESS
+//! }
+//! ```
+
+mod error;
+mod face;
+mod places;
+
+pub use error::JailError;
+pub use face::{
+    Ender, Exec, Jail, JailState, Jails, Repaired, Running, Stage, Target, Value,
+};
+pub use places::{BASE_VARIABLE, Places};
+
+/// Jails as this system has them.
+pub fn of_this_system(places: Places) -> Box<dyn Jails> {
+    let _ = places;
+    unreachable!("comes with the next commit")
+}
+
+/// Goes on in a jail, if that is what this process was started for: [`Jails::exec`] starts its own program once
+/// more, with the word `enter-jail` for its first argument. Call it before anything is opened and before threads are started.
+pub fn enter(args: impl IntoIterator<Item = std::ffi::OsString>) -> Option<std::process::ExitCode> {
+    let _ = args;
+    None
+}
