@@ -21,6 +21,7 @@
 
 mod error;
 mod face;
+mod outside;
 mod places;
 
 pub use error::JailError;
