@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use colibri_host::{Answer, Request};
+use colibri_host::{Answer, ErrorKind, Request};
 
 use crate::gate::Peer;
 
@@ -42,6 +42,10 @@ impl Audit {
     pub(crate) fn answered(&self, answer: &Answer) {
         match answer {
             Ok(_) => self.write("ok", ""),
+            // What is wrong with a request is said in its own words.
+            Err(error) if error.kind == ErrorKind::BadRequest => {
+                self.write(error.kind.as_str(), "");
+            }
             Err(error) => self.write(error.kind.as_str(), &error.message),
         }
     }
@@ -54,7 +58,6 @@ impl Audit {
     fn write(&self, outcome: &str, detail: &str) {
         let Peer { uid, pid } = self.peer;
         let ms = self.begun.elapsed().as_millis();
-        // Quoted: a message may have been made of what somebody sent.
         tracing::info!(
             uid,
             pid,

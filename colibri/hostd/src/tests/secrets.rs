@@ -1,9 +1,10 @@
 //! A tenant's secrets: from the vault into its `.env`, from there into its agent, and nowhere else.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
 use colibri_host::{ClientError, ErrorKind, NoFields, Provision, Reply, Request};
@@ -87,6 +88,12 @@ fn they_reach_the_agent_and_no_answer_and_no_log() {
     File::from(read).read_to_string(&mut said).unwrap();
     assert_eq!(said, format!("{CANARY}|the-tenants-own|Europe/Vienna"));
     assert_eq!(running.wait().unwrap().status, 0);
+
+    // One that took a wrong turn before it came here.
+    let mut stream = UnixStream::connect(bench.socket()).unwrap();
+    writeln!(stream, r#"{{"cmd":"start-jail","tenant":"canary-5d1f"}}"#).unwrap();
+    stream.read_to_string(&mut said).unwrap();
+    assert!(said.contains("bad-request"), "{said}");
 
     let told = format!("{first:?} {secrets:?} {:?}", bench.service);
     let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
