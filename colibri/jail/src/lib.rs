@@ -19,26 +19,54 @@
 //! }
 //! ```
 
+mod archive;
+mod command;
+mod crash;
+#[cfg_attr(
+    target_os = "freebsd",
+    expect(dead_code, reason = "one system is used, both are tested")
+)]
+mod debian;
+mod enter;
 mod error;
 mod face;
+mod files;
+#[cfg_attr(
+    all(target_os = "linux", not(test)),
+    expect(dead_code, reason = "one system is used, both are tested")
+)]
+mod freebsd;
+mod keeper;
+#[cfg(test)]
+mod life;
+mod numbers;
 mod outside;
 mod places;
+mod record;
+mod removal;
+
+#[cfg(target_os = "linux")]
+use debian::{Debian as Own, enter as own};
+#[cfg(target_os = "freebsd")]
+use freebsd::{Freebsd as Own, enter as own};
 
 pub use error::JailError;
-pub use face::{
-    Ender, Exec, Jail, JailState, Jails, Repaired, Running, Stage, Target, Value,
-};
+pub use face::{Ender, Exec, Jail, JailState, Jails, Repaired, Running, Stage, Target, Value};
 pub use places::{BASE_VARIABLE, Places};
 
 /// Jails as this system has them.
 pub fn of_this_system(places: Places) -> Box<dyn Jails> {
-    let _ = places;
-    unreachable!("comes with the next commit")
+    let system = Own {
+        places: places.clone(),
+        programs: command::Really,
+        owners: true,
+    };
+    Box::new(keeper::Keeper::new(places, system))
 }
 
 /// Goes on in a jail, if that is what this process was started for: [`Jails::exec`] starts its own program once
 /// more, with the word `enter-jail` for its first argument. Call it before anything is opened and before threads are started.
 pub fn enter(args: impl IntoIterator<Item = std::ffi::OsString>) -> Option<std::process::ExitCode> {
-    let _ = args;
-    None
+    let mut args = args.into_iter().skip(1);
+    (args.next()? == enter::WORD).then(|| own::main(args))
 }
