@@ -108,7 +108,7 @@ fn without_roots_rights_it_says_so_and_touches_nothing() {
     assert!(!socket.parent().unwrap().exists());
 }
 
-/// As much of rc.subr as the script leans on, and of the kernel's tools; see the daemon's test of its script.
+/// As much of rc.subr as the script leans on; see the daemon's test of its script.
 const RC_SUBR: &str = r#"
 load_rc_config() { . "$HERE/rc.conf"; }
 warn() { echo "WARN $*"; }
@@ -125,9 +125,6 @@ wait_for_pids() { echo "WAIT $*"; }
 kill() { echo "KILL $*"; }
 pgrep() { echo "4343"; }
 sleep() { :; }
-kldstat() { [ "$3" = pf ]; }
-kldload() { echo "KLDLOAD $*"; [ "$2" != "${NO_MODULE:-}" ]; }
-sysctl() { [ "$1" = -n ] && echo "${RACCT:-1}" || echo "SYSCTL $*" >&2; }
 run_rc_command() {
     rc_pid="$RC_PID"
     if [ "$1" = start ] && ! checkyesno "$rcvar"; then echo "DISABLED"; return 0; fi
@@ -190,7 +187,7 @@ impl Bench {
 }
 
 #[test]
-fn start_prepares_the_kernel_and_hands_the_helper_to_its_supervisor() {
+fn start_hands_the_helper_to_its_supervisor() {
     let bench = Bench::new();
     let words = bench.words("start", "", "");
     has(
@@ -204,9 +201,6 @@ fn start_prepares_the_kernel_and_hands_the_helper_to_its_supervisor() {
     );
     // It stays root: nothing here has -u.
     lacks(&words, " -u ");
-    has(&words, "KLDLOAD -n if_epair\n");
-    lacks(&words, "KLDLOAD -n pf");
-    has(&words, "SYSCTL -q net.inet.ip.forwarding=1\n");
     has(
         &words,
         "PATH=/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin\n",
@@ -221,30 +215,12 @@ fn start_prepares_the_kernel_and_hands_the_helper_to_its_supervisor() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_nothing_starts() {
+fn an_account_that_is_missing_is_named_and_nothing_starts() {
     let bench = Bench::new();
-    for (conf, warning) in [
-        (
-            "colibri_hostd_account=no-such-account\n",
-            "WARN there is no account 'no-such-account'",
-        ),
-        (
-            "NO_MODULE=if_epair\n",
-            "WARN the kernel has no if_epair; not starting",
-        ),
-    ] {
-        let words = bench.words("start", conf, "");
-        has(&words, warning);
-        lacks(&words, "DAEMON");
-        has(&words, "exit 1");
-    }
-    // Without accounting there are jails without limits; that is said.
-    let words = bench.words("start", "RACCT=0\n", "");
-    has(
-        &words,
-        "WARN jails have no limits: put kern.racct.enable=1 into /boot/loader.conf",
-    );
-    has(&words, "DAEMON");
+    let words = bench.words("start", "colibri_hostd_account=no-such-account\n", "");
+    has(&words, "WARN there is no account 'no-such-account'");
+    lacks(&words, "DAEMON");
+    has(&words, "exit 1");
 }
 
 #[test]
