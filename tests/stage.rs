@@ -50,7 +50,18 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 #[test]
 fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
-    staging_keeps_what_was_edited("debian", &[CONFIG], CONFIG);
+    let files = [
+        CONFIG,
+        "etc/systemd/system/colibri-hostd.service",
+        "etc/systemd/system/colibri-jail@.service",
+        "usr/local/lib/tmpfiles.d/colibri-hostd.conf",
+    ];
+    let work = staging_keeps_what_was_edited("debian", &files, CONFIG);
+    let destdir = work.path().join("dest dir");
+    // Nothing starts on somebody else's host, and its firewall is its own.
+    for folder in ["etc/systemd/system/multi-user.target.wants", "etc/nftables.conf"] {
+        assert!(!destdir.join(folder).exists(), "{folder}");
+    }
 }
 
 #[test]
@@ -77,9 +88,11 @@ fn staging_keeps_what_was_edited(flavour: &str, files: &[&str], config: &str) ->
     let programs = [
         "usr/local/bin/clawdie-firstboot",
         "usr/local/bin/colibri-daemon",
+        "usr/local/bin/colibri-hostd",
         "usr/local/bin/colibri-mcp",
         "usr/local/bin/colibri-test-agent",
         "usr/local/bin/colibri-tui",
+        "usr/local/bin/colibri-vault",
     ];
     for path in programs.iter().chain(files) {
         assert!(destdir.join(path).is_file(), "{path}");
@@ -167,9 +180,11 @@ fn an_unprivileged_user_stages_into_a_folder() {
         "clawdie-firstboot",
         "colibri",
         "colibri-daemon",
+        "colibri-hostd",
         "colibri-mcp",
         "colibri-test-agent",
         "colibri-tui",
+        "colibri-vault",
     ] {
         fs_err::copy(programs().join(name), copies.join(name)).unwrap();
     }

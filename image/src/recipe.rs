@@ -504,6 +504,11 @@ mod tests {
                     at("/usr/local/etc/rc.d/colibri_daemon"),
                     0o555
                 ),
+                (
+                    "rc.d/colibri_hostd",
+                    at("/usr/local/etc/rc.d/colibri_hostd"),
+                    0o555
+                ),
             ]
         );
         for from in ["/etc/passwd", "../rc.d/clawdie_seed", "./rc.d/clawdie_seed"] {

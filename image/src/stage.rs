@@ -610,6 +610,7 @@ mod tests {
             "man/man1/colibri-create-task.1",
             "man/man1/colibri-tui.1",
             "man/man8/colibri-daemon.8",
+            "man/man8/colibri-hostd.8",
             "zsh/site-functions/_colibri-daemon",
         ] {
             let page = (format!("/usr/local/share/{page}"), 0o644);
@@ -621,14 +622,17 @@ mod tests {
                 ("/usr/local/bin/clawdie-firstboot".to_owned(), 0o755),
                 ("/usr/local/bin/colibri".to_owned(), 0o755),
                 ("/usr/local/bin/colibri-daemon".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-hostd".to_owned(), 0o755),
                 ("/usr/local/bin/colibri-mcp".to_owned(), 0o755),
                 ("/usr/local/bin/colibri-test-agent".to_owned(), 0o755),
                 ("/usr/local/bin/colibri-tui".to_owned(), 0o755),
+                ("/usr/local/bin/colibri-vault".to_owned(), 0o755),
                 (
                     "/usr/local/etc/newsyslog.conf.d/clawdie.conf".to_owned(),
                     0o644
                 ),
                 ("/usr/local/etc/rc.d/colibri_daemon".to_owned(), 0o555),
+                ("/usr/local/etc/rc.d/colibri_hostd".to_owned(), 0o555),
                 (
                     "/usr/local/share/clawdie-iso/pkg-lists/freebsd-host.txt".to_owned(),
                     0o644

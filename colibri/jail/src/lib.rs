@@ -32,6 +32,7 @@ mod keeper;
 #[cfg(test)]
 mod life;
 mod numbers;
+mod outside;
 mod places;
 mod record;
 mod removal;
