@@ -68,7 +68,7 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// What to ask. The names are those of the protocol; the last four that are shown are this program's
+/// What to ask. The names are those of the protocol; the last five that are shown are this program's
 /// own.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
@@ -258,6 +258,12 @@ pub(crate) enum Verb {
         colibri join trial --no-collection --ttl 2h --runtime local -- --rpc"
     )]
     Join(Join),
+    /// Do what an agent does first: who it is, its keys, registered, alive
+    #[command(
+        after_help = "Shows the names of its keys, never their values. Each step can be done again.\n\n\
+        Example:\n  colibri mother --json | jq -r .agent.id"
+    )]
+    Mother(Rise),
     /// Print what a shell needs to complete this command's words
     #[command(after_help = "Example:\n  colibri completions zsh > ~/.zfunc/_colibri")]
     Completions {
@@ -642,6 +648,13 @@ pub(crate) struct NewJob {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Rise {
+    /// What it registers as, unless the daemon runs it [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<Name>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OneJob {
     /// The job's name
     #[arg(value_name = "NAME")]
@@ -841,7 +854,9 @@ impl Verb {
                 Command::SetCostMode(SetCostMode { mode, persist })
             }
             Self::Backup(_) => Command::Backup(NoFields {}),
-            Self::Join(_) | Self::Completions { .. } | Self::Man { .. } => return Ok(None),
+            Self::Join(_) | Self::Mother(_) | Self::Completions { .. } | Self::Man { .. } => {
+                return Ok(None);
+            }
         }))
     }
 }
@@ -910,11 +925,11 @@ mod tests {
             .filter(|verb| !verb.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
-        let (own, asked): (Vec<_>, Vec<_>) = verbs
-            .into_iter()
-            .partition(|verb| ["spawn-local", "join", "completions", "man"].contains(verb));
+        let (own, asked): (Vec<_>, Vec<_>) = verbs.into_iter().partition(|verb| {
+            ["spawn-local", "join", "mother", "completions", "man"].contains(verb)
+        });
         assert_eq!(asked, Command::NAMES);
-        assert_eq!(own.len(), 4);
+        assert_eq!(own.len(), 5);
     }
 
     #[test]

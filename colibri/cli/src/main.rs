@@ -3,6 +3,7 @@
 mod args;
 mod backup;
 mod join;
+mod mother;
 mod pages;
 mod show;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         (_, Verb::Join(new)) => {
             join::join(&client, new.clone(), args.json).map(|joined| json!(joined))
         }
+        (_, Verb::Mother(of)) => mother::rise(&client, of.name.clone()).map(|mother| json!(mother)),
         (Ok(Some(command)), _) => ask(&client, command),
         (Ok(None), verb) => return pages::write(verb),
         (Err(error), _) => Err(ClientError::Refused { error }),

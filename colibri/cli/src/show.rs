@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::args::Verb;
 use crate::backup::Made;
 use crate::join::Joined;
+use crate::mother::Mother;
 
 /// Characters of a title that a table shows.
 const TITLE_WIDTH: usize = 60;
@@ -89,6 +90,7 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
             let agent = format!("agent {} runs in its jail", tame(&pane.agent));
             format!("{} is {}: {agent}\n", tenant.tenant_id, tenant.status)
         }
+        Verb::Mother(_) => mother(&read(data)?),
         Verb::SetCostMode(_) => {
             let set: CostModeInForce = read(data)?;
             let until = if set.persisted {
@@ -277,6 +279,21 @@ fn tenant_counts(status: &Status) -> String {
         return "none".to_owned();
     }
     there.join(", ")
+}
+
+fn mother(mother: &Mother) -> String {
+    let agent = &mother.agent;
+    let how = if mother.is_run_by_daemon {
+        "the daemon runs it"
+    } else {
+        "registered by itself"
+    };
+    fields([
+        ("Agent", format!("{} {}", agent.name, agent.id)),
+        ("Host", format!("{}, {}", agent.host, mother.system)),
+        ("Keys", mother.keys.join(", ")),
+        ("Registered", format!("{how}; {}", agent.status)),
+    ])
 }
 
 fn one_tenant(tenant: &Tenant) -> String {

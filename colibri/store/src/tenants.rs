@@ -480,7 +480,8 @@ impl Batch<'_> {
         ];
         let differs: Vec<_> = differs
             .into_iter()
-            .filter_map(|(field, differs)| differs.then(|| format!("`{field}`")))
+            .filter(|(_, differs)| *differs)
+            .map(|(field, _)| format!("`{field}`"))
             .collect();
         let problem = if known.status == TenantStatus::Removing {
             format!("tenant {} is being removed", known.tenant_id)

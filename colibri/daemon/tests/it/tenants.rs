@@ -1,6 +1,7 @@
 //! Tenants from the first word to the last, with a root helper that a test plays: what is asked of it and
 //! when, and what becomes of a tenant when it refuses, hangs or is gone, or the daemon is killed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use colibri_host::ErrorKind as HostKind;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::agents::{pane, processes_with, prompt, refusal, spawn, spawning, stands, stop, wait};
 use crate::board::needing;
-use crate::harness::{Home, LONG, Raw, mode};
+use crate::harness::{Home, LONG, Raw, built, mode};
 use crate::helper::{Helper, Say};
 
 fn ask<T: DeserializeOwned>(home: &Home, command: Command) -> Result<T, ClientError> {
@@ -636,6 +637,74 @@ fn an_agent_has_children_only_as_the_policy_says() {
         )
         .unwrap();
     assert_eq!(births, 2);
+}
+
+#[test]
+fn joining_is_one_step_that_can_be_taken_again() {
+    let home = Home::new();
+    let helper = Helper::new(&home);
+    let _daemon = helper.daemon(&home, &[]);
+    let program = built("colibri");
+    let colibri = |socket: &Path, words: &[&str], key: &str| {
+        let mut command = std::process::Command::new(&program);
+        command.arg("--socket").arg(socket).args(words).env_clear();
+        let output = command.env("OPENROUTER_API_KEY", key).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let join = [
+        "join",
+        "main",
+        "--runtime",
+        "local",
+        "--",
+        "--rpc",
+        "--step-ms",
+        "1",
+    ];
+    helper.next(
+        "create-jail",
+        Say::Refuse(HostKind::System, "the disk is full"),
+    );
+    let (code, out, told) = colibri(&home.socket(), &join, "");
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{told}");
+    assert!(told.contains("1/3 registered: main, number 1"), "{told}");
+    assert!(
+        told.ends_with("cannot make its jail: the disk is full; do something\n"),
+        "{told}"
+    );
+    for _ in 0..2 {
+        let (code, out, told) = colibri(&home.socket(), &join, "");
+        assert_eq!(code, Some(0), "{told}");
+        assert_eq!(out, "main is active: agent main runs in its jail\n");
+        let lines: Vec<_> = told.lines().map(|line| &line[..4]).collect();
+        assert_eq!(lines, ["1/3 ", "    ", "2/3 ", "3/3 "], "{told}");
+    }
+    assert_eq!(helper.agents("main"), 1);
+    let (_, table, _) = colibri(&home.socket(), &["list-tenants"], "");
+    assert!(table.contains("active"), "{table}");
+
+    // What an agent does first, over its own socket.
+    let door = helper.door("main", "main");
+    let (code, out, _) = colibri(&door, &["mother", "--json"], "sk-1");
+    let mother: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &mother["agent"]["name"]), (Some(0), &json!("main")));
+    assert_eq!(mother["is_run_by_daemon"], true);
+    assert_eq!(mother["keys"], json!(["OPENROUTER_API_KEY"]));
+    assert!(!out.contains("sk-1"));
+    let (code, _, told) = colibri(&door, &["mother"], "");
+    assert_eq!(code, Some(1));
+    assert!(told.contains("no key of a model provider"), "{told}");
+    // From the host it registers itself.
+    let (code, out, _) = colibri(&home.socket(), &["mother", "--name", "by-hand"], "sk-1");
+    assert!(
+        code == Some(0) && out.contains("registered by itself"),
+        "{out}"
+    );
 }
 
 #[test]
