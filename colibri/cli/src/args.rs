@@ -1,6 +1,7 @@
 //! The command line.
 
 mod old;
+mod tenant;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,14 +11,16 @@ use colibri_protocol::client::Client;
 use colibri_protocol::{
     AgentLog, Answer, AnswerAgent, CancelTask, Capability, ClaimTask, Command, CompactSession,
     CostMode, CreateJob, CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask,
-    ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
-    RetryTask, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus,
-    TransitionTask, Usage, place,
+    ListTasks, Missed, Name, NoFields, OneTenant, Paging, RegisterAgent, RegisterSkill, RemoveJob,
+    ReplyError, RetryTask, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
+    TaskStatus, TenantId, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::old::{OldAgent, OldJail, OldSkill};
+pub(crate) use self::tenant::Join;
+use self::tenant::{NewTenant, OldTenant, WhichTenant, Wish};
 
 const AFTER: &str = "\
 Examples:
@@ -27,6 +30,7 @@ Examples:
   colibri list-tasks --json --limit 500 | jq '.tasks[].title'
   colibri create-job --name nightly --cron '30 2 * * *' \
       --zone Europe/Ljubljana --title 'Back up the vault'
+  colibri join mila --idle-after 30m
   colibri subscribe --json
   colibri service-check
   colibri completions bash > /usr/local/share/bash-completion/completions/colibri
@@ -55,7 +59,7 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 
     /// Seconds to wait for the answer [default: 10; 60 where an agent is started
-    /// or stopped; 600 for a backup]
+    /// or stopped; 120 to 600 for tenants and a backup]
     #[arg(long, global = true, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: Option<u64>,
@@ -64,7 +68,7 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// What to ask. The names are those of the protocol; the last three that are shown are this program's
+/// What to ask. The names are those of the protocol; the last five that are shown are this program's
 /// own.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Verb {
@@ -199,6 +203,39 @@ pub(crate) enum Verb {
     /// Remove a job; the tasks that it has made stay
     #[command(after_help = "Example:\n  colibri remove-job nightly")]
     RemoveJob(OneJob),
+    /// Make a tenant known: a jail of its own, with its own secrets
+    #[command(
+        after_help = "Asked again with the same words, it changes nothing.\n\n\
+        Examples:\n  colibri register-tenant mila --idle-after 30m\n  \
+        colibri register-tenant trial --no-collection --ttl 2h --memory-mib 512"
+    )]
+    RegisterTenant(NewTenant),
+    /// Show tenants, by their ids
+    #[command(after_help = "Example:\n  colibri list-tenants --json | jq '.tenants[].status'")]
+    ListTenants(Pages),
+    /// Make a tenant's jail and fetch its secrets; also tries a failed one again
+    #[command(after_help = "Example:\n  colibri provision-tenant mila")]
+    ProvisionTenant(WhichTenant),
+    /// Fetch a tenant's secrets anew; its agents start anew if they are others
+    #[command(
+        visible_alias = "rotate",
+        after_help = "Example:\n  colibri rotate mila"
+    )]
+    RotateTenant(WhichTenant),
+    /// Show the names of a tenant's secrets, never their values
+    #[command(after_help = "Example:\n  colibri list-secrets mila")]
+    ListSecrets(WhichTenant),
+    /// Remove a tenant: its agents and its jail
+    #[command(
+        override_usage = "colibri remove-tenant [OPTIONS] <TENANT> <--archive|--destroy>",
+        after_help = "Examples:\n  colibri remove-tenant mila --archive\n  \
+        colibri remove-tenant mila --destroy --dry-run"
+    )]
+    RemoveTenant(OldTenant),
+    /// Ask, as an agent in a jail, for another tenant with an agent like itself
+    #[command(after_help = "Off unless the host's policy allows it.\n\n\
+        Example:\n  colibri request-tenant nika --ttl 2h")]
+    RequestTenant(Wish),
     /// Change how freely agents may spend: fast, smart or max
     #[command(after_help = "Example:\n  colibri set-cost-mode fast --persist")]
     SetCostMode(Mode),
@@ -214,6 +251,19 @@ pub(crate) enum Verb {
     #[command(after_help = "The same as `spawn-agent --runtime local`.\n\n\
         Example:\n  colibri spawn-local /usr/local/bin/colibri-test-agent -- --rpc")]
     SpawnLocal(Local),
+    /// Join the hive: register and provision a tenant, and start its agent
+    #[command(
+        after_help = "Each part can be done again: joining again goes on where it ended.\n\n\
+        Examples:\n  colibri join mila\n  \
+        colibri join trial --no-collection --ttl 2h --runtime local -- --rpc"
+    )]
+    Join(Join),
+    /// Do what an agent does first: who it is, its keys, registered, alive
+    #[command(
+        after_help = "Shows the names of its keys, never their values. Each step can be done again.\n\n\
+        Example:\n  colibri mother --json | jq -r .agent.id"
+    )]
+    Mother(Rise),
     /// Print what a shell needs to complete this command's words
     #[command(after_help = "Example:\n  colibri completions zsh > ~/.zfunc/_colibri")]
     Completions {
@@ -404,6 +454,10 @@ pub(crate) struct Local {
     #[arg(long)]
     restart: bool,
 
+    /// Start it in this tenant's jail [default: on the host itself]
+    #[arg(long, value_name = "TENANT", conflicts_with = "cwd")]
+    tenant: Option<TenantId>,
+
     /// Its arguments
     #[arg(value_name = "ARGS", last = true)]
     args: Vec<String>,
@@ -445,6 +499,7 @@ impl Local {
             prompt: self.prompt,
             capabilities: self.capabilities.into_iter().collect(),
             restart: self.restart,
+            tenant: self.tenant,
         };
         spawn.check()?;
         Ok(spawn)
@@ -590,6 +645,13 @@ pub(crate) struct NewJob {
 
     #[command(flatten)]
     task: NewTask,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Rise {
+    /// What it registers as, unless the daemon runs it [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<Name>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -775,11 +837,26 @@ impl Verb {
             Self::CreateJob(new) => Command::CreateJob(job(new)?),
             Self::ListJobs(pages) => Command::ListJobs(pages.into()),
             Self::RemoveJob(OneJob { name }) => Command::RemoveJob(RemoveJob { name }),
+            Self::RegisterTenant(new) => Command::RegisterTenant(new.request()?),
+            Self::ListTenants(pages) => Command::ListTenants(pages.into()),
+            Self::ProvisionTenant(WhichTenant { tenant_id }) => {
+                Command::ProvisionTenant(OneTenant { tenant_id })
+            }
+            Self::RotateTenant(WhichTenant { tenant_id }) => {
+                Command::RotateTenant(OneTenant { tenant_id })
+            }
+            Self::ListSecrets(WhichTenant { tenant_id }) => {
+                Command::ListSecrets(OneTenant { tenant_id })
+            }
+            Self::RemoveTenant(which) => Command::RemoveTenant(which.into()),
+            Self::RequestTenant(wish) => Command::RequestTenant(wish.into()),
             Self::SetCostMode(Mode { mode, persist }) => {
                 Command::SetCostMode(SetCostMode { mode, persist })
             }
             Self::Backup(_) => Command::Backup(NoFields {}),
-            Self::Completions { .. } | Self::Man { .. } => return Ok(None),
+            Self::Join(_) | Self::Mother(_) | Self::Completions { .. } | Self::Man { .. } => {
+                return Ok(None);
+            }
         }))
     }
 }
@@ -848,11 +925,11 @@ mod tests {
             .filter(|verb| !verb.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
-        let (own, asked): (Vec<_>, Vec<_>) = verbs
-            .into_iter()
-            .partition(|verb| ["spawn-local", "completions", "man"].contains(verb));
+        let (own, asked): (Vec<_>, Vec<_>) = verbs.into_iter().partition(|verb| {
+            ["spawn-local", "join", "mother", "completions", "man"].contains(verb)
+        });
         assert_eq!(asked, Command::NAMES);
-        assert_eq!(own.len(), 3);
+        assert_eq!(own.len(), 5);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod args;
 mod backup;
+mod join;
+mod mother;
 mod pages;
 mod show;
 
@@ -37,6 +39,10 @@ fn main() -> ExitCode {
             follow_log(&args, &client, log)
         }
         (_, Verb::Backup(target)) => backup::write(&client, &target.file).map(|made| json!(made)),
+        (_, Verb::Join(new)) => {
+            join::join(&client, new.clone(), args.json).map(|joined| json!(joined))
+        }
+        (_, Verb::Mother(of)) => mother::rise(&client, of.name.clone()).map(|mother| json!(mother)),
         (Ok(Some(command)), _) => ask(&client, command),
         (Ok(None), verb) => return pages::write(verb),
         (Err(error), _) => Err(ClientError::Refused { error }),

@@ -4,8 +4,9 @@ use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
     Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, LogLines,
-    PaneSnapshot, PaneState, Retention, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot,
-    Status, Task, TaskDetails, TaskPage, TaskStatus, Thresholds, Usage,
+    PaneSnapshot, PaneState, Removal, Retention, ServiceCheck, SessionSnapshot, Skill, SkillPage,
+    Snapshot, Status, Task, TaskDetails, TaskPage, TaskStatus, Tenant, TenantPage, TenantRemoval,
+    TenantRotation, TenantSecrets, TenantStatus, Thresholds, TimeSpan, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -15,6 +16,8 @@ use serde_json::Value;
 
 use crate::args::Verb;
 use crate::backup::Made;
+use crate::join::Joined;
+use crate::mother::Mother;
 
 /// Characters of a title that a table shows.
 const TITLE_WIDTH: usize = 60;
@@ -75,6 +78,19 @@ pub(crate) fn answer(verb: &Verb, data: &Value) -> serde_json::Result<String> {
             )
         }
         Verb::ListJobs(_) => jobs(&read(data)?, &TimeZone::system()),
+        Verb::RegisterTenant(_) | Verb::ProvisionTenant(_) | Verb::RequestTenant(_) => {
+            one_tenant(&read(data)?)
+        }
+        Verb::ListTenants(_) => tenants(&read(data)?, Timestamp::now()),
+        Verb::RotateTenant(_) => rotation(&read(data)?),
+        Verb::ListSecrets(_) => secrets(&read(data)?),
+        Verb::RemoveTenant(_) => removal(&read(data)?),
+        Verb::Join(_) => {
+            let Joined { tenant, pane } = read(data)?;
+            let agent = format!("agent {} runs in its jail", tame(&pane.agent));
+            format!("{} is {}: {agent}\n", tenant.tenant_id, tenant.status)
+        }
+        Verb::Mother(_) => mother(&read(data)?),
         Verb::SetCostMode(_) => {
             let set: CostModeInForce = read(data)?;
             let until = if set.persisted {
@@ -135,6 +151,10 @@ pub(crate) fn change(change: &Change) -> String {
         }
         Change::Skill { name } => format!("skill  {name}"),
         Change::Job { name } => format!("job    {name}"),
+        Change::Tenant { tenant_id, status } => {
+            let status = status.map_or("gone", TenantStatus::as_str);
+            format!("tenant {tenant_id}  {status}")
+        }
         Change::CostMode { mode } => format!("cost mode {}", mode.as_str()),
         Change::Lagged { missed } => {
             format!("{missed} changes were left out, for this reader was too slow")
@@ -167,7 +187,7 @@ fn status(status: &Status) -> String {
         .collect();
     let database = &status.database;
     let (agents, scheduler) = (status.agents, &status.scheduler);
-    let rows: [(&str, String); 15] = [
+    let mut rows: Vec<(&str, String)> = vec![
         (
             "Version",
             format!("{} (pid {})", status.version, status.pid),
@@ -222,6 +242,7 @@ fn status(status: &Status) -> String {
         ),
         ("Tasks", tasks.join(", ")),
         ("Kept", kept(&status.retention)),
+        ("Tenants", tenant_counts(status)),
         ("Socket", status.socket.display().to_string()),
         ("Data", status.data_dir.display().to_string()),
         ("Database", status.db_path.display().to_string()),
@@ -236,6 +257,14 @@ fn status(status: &Status) -> String {
             ),
         ),
     ];
+    // Behind the line of which they are a part.
+    let at = rows.iter().position(|(name, _)| *name == "Tenants");
+    let problems = status.tenant_problems.iter().map(|problem| {
+        let (id, status, reason) = (&problem.tenant_id, problem.status, &problem.reason);
+        ("", format!("{id} is {status}: {reason}"))
+    });
+    let at = at.map_or(rows.len(), |at| at + 1);
+    rows.splice(at..at, problems);
     fields(rows)
 }
 
@@ -260,6 +289,144 @@ fn kept(retention: &Retention) -> String {
         );
     }
     text
+}
+
+/// How many tenants stand where, without those statuses that none has.
+fn tenant_counts(status: &Status) -> String {
+    let all = TenantStatus::ALL.into_iter();
+    let there: Vec<_> = all
+        .map(|which| (status.tenants.of(which), which))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, which)| format!("{count} {which}"))
+        .collect();
+    if there.is_empty() {
+        return "none".to_owned();
+    }
+    there.join(", ")
+}
+
+fn mother(mother: &Mother) -> String {
+    let agent = &mother.agent;
+    let how = if mother.is_run_by_daemon {
+        "the daemon runs it"
+    } else {
+        "registered by itself"
+    };
+    fields([
+        ("Agent", format!("{} {}", agent.name, agent.id)),
+        ("Host", format!("{}, {}", agent.host, mother.system)),
+        ("Keys", mother.keys.join(", ")),
+        ("Registered", format!("{how}; {}", agent.status)),
+    ])
+}
+
+fn one_tenant(tenant: &Tenant) -> String {
+    let reason = tenant.reason.as_deref();
+    let reason = reason.map_or_else(String::new, |reason| format!(": {}", tame(reason)));
+    format!(
+        "{} {}, number {}{reason}\n",
+        tenant.tenant_id, tenant.status, tenant.number
+    )
+}
+
+fn tenants(page: &TenantPage, now: Timestamp) -> String {
+    let rows = page.tenants.iter().map(|tenant| {
+        let age = now.duration_since(tenant.created_at).as_secs();
+        let left = tenant.expires_at.map(|at| at.duration_since(now).as_secs());
+        let seconds = |seconds: i64| span(u64::try_from(seconds).unwrap_or(0));
+        let agents: Vec<_> = tenant.agents.iter().map(ToString::to_string).collect();
+        let limits = tenant.limits;
+        [
+            tenant.tenant_id.to_string(),
+            tenant.number.to_string(),
+            tenant.status.to_string(),
+            seconds(age),
+            left.map_or("never".to_owned(), seconds),
+            tenant
+                .idle_after
+                .map_or("never".to_owned(), |span: TimeSpan| span.to_string()),
+            format!(
+                "{} MiB, {}, {} %",
+                limits.memory_mib, limits.tasks, limits.cpu_percent
+            ),
+            tenant
+                .collection
+                .clone()
+                .unwrap_or_else(|| "none".to_owned()),
+            agents.join(" "),
+            shortened(&tame(tenant.reason.as_deref().unwrap_or_default())),
+        ]
+    });
+    let heads = [
+        "TENANT",
+        "NO",
+        "STATUS",
+        "AGE",
+        "ENDS IN",
+        "IDLE",
+        "LIMITS",
+        "COLLECTION",
+        "AGENTS",
+        "REASON",
+    ];
+    let none = "No tenants; `colibri join TENANT` makes one.";
+    table(heads, rows, page.next.as_deref(), none)
+}
+
+fn rotation(done: &TenantRotation) -> String {
+    let id = &done.tenant.tenant_id;
+    let restarted: Vec<_> = done.restarted.iter().map(ToString::to_string).collect();
+    match (done.changed, restarted.is_empty()) {
+        (false, _) => format!("{id}: its secrets are as before\n"),
+        (true, true) => format!("{id}: has other secrets now; none of its agents runs\n"),
+        (true, false) => format!(
+            "{id}: has other secrets now; started anew: {}\n",
+            restarted.join(", ")
+        ),
+    }
+}
+
+fn secrets(secrets: &TenantSecrets) -> String {
+    if secrets.names.is_empty() {
+        return format!("{} has no secrets.\n", secrets.tenant_id);
+    }
+    secrets
+        .names
+        .iter()
+        .map(|name| format!("{}\n", tame(name)))
+        .collect()
+}
+
+fn removal(done: &TenantRemoval) -> String {
+    let tenant = &done.tenant;
+    let id = &tenant.tenant_id;
+    let archive = done.archive.as_deref();
+    let archived = archive.map_or_else(String::new, |path| format!("; archive: {}", tame(path)));
+    if !done.dry_run {
+        return format!("{id} is removed{archived}\n");
+    }
+    let agents: Vec<_> = tenant.agents.iter().map(ToString::to_string).collect();
+    let written = match done.removal {
+        Removal::Archive => "is put away, where root alone can read it",
+        Removal::Destroy => "is destroyed",
+    };
+    let none = |text: String| {
+        if text.is_empty() {
+            "none".to_owned()
+        } else {
+            text
+        }
+    };
+    let rows = [
+        (
+            "Tenant",
+            format!("{id} ({}), number {}", tenant.status, tenant.number),
+        ),
+        ("Agents", none(agents.join(", "))),
+        ("Jail", none(tenant.jail_root.clone().unwrap_or_default())),
+        ("Written", format!("what it has written {written}")),
+    ];
+    format!("{}Nothing was removed.\n", fields(rows))
 }
 
 /// A name and its value on each line.
@@ -746,6 +913,79 @@ mod tests {
         let lines: LogLines = read(&data).unwrap();
         assert_eq!(log(&lines, true), "one\u{fffd}[2J\ntwo\n");
         assert!(log(&lines, false).starts_with("[some lines are left out"));
+    }
+
+    fn tenant(more: Value) -> Value {
+        let at = "2026-11-21T15:00:00Z";
+        let mut tenant = json!({
+            "tenant_id": "mila", "number": 2, "jail": "mila", "limits": {}, "status": "active",
+            "created_by": "uid:0", "created_at": at, "last_active": at, "agents": ["mila", "ada"],
+        });
+        for (name, value) in more.as_object().unwrap() {
+            tenant[name] = value.clone();
+        }
+        tenant
+    }
+
+    #[test]
+    fn tenants_show_where_they_stand_and_why() {
+        let failed = json!({"status": "failed", "reason": "no\u{1b}collection", "agents": [],
+            "collection": "Keys", "ttl": "2h", "expires_at": "2026-11-21T17:00:00Z"});
+        let page = json!({"tenants": [tenant(json!({"idle_after": "30m"})), tenant(failed)]});
+        let now = "2026-11-21T16:00:00Z".parse().unwrap();
+        let text = plain(&tenants(&read(&page).unwrap(), now));
+        let lines: Vec<_> = text.lines().collect();
+        for (line, cells) in [
+            (
+                lines[1],
+                ["active", "never", "30m", "2048 MiB, 512, 200 %", "mila ada"],
+            ),
+            (
+                lines[2],
+                [
+                    "failed",
+                    "1 h 0 min",
+                    "Keys",
+                    "never",
+                    "no\u{fffd}collection",
+                ],
+            ),
+        ] {
+            for cell in cells {
+                assert!(line.contains(cell), "{cell} in {line}");
+            }
+        }
+        let none = tenants(&TenantPage::default(), now);
+        assert!(none.contains("`colibri join TENANT`"), "{none}");
+    }
+
+    #[test]
+    fn what_is_done_to_a_tenant_is_said_in_a_line() {
+        let rotated = |changed, restarted| {
+            let data =
+                json!({"tenant": tenant(json!({})), "changed": changed, "restarted": restarted});
+            rotation(&read(&data).unwrap())
+        };
+        assert_eq!(
+            rotated(false, json!([])),
+            "mila: its secrets are as before\n"
+        );
+        assert!(rotated(true, json!(["ada"])).ends_with("started anew: ada\n"));
+        let data = json!({"tenant": tenant(json!({})), "removal": "destroy", "dry_run": true});
+        let text = plain(&removal(&read(&data).unwrap()));
+        assert!(text.contains("Agents     mila, ada\n"), "{text}");
+        assert!(
+            text.ends_with("is destroyed\nNothing was removed.\n"),
+            "{text}"
+        );
+        let data = json!({"tenant": tenant(json!({})), "removal": "archive", "dry_run": false,
+            "archive": "/a.tar"});
+        assert_eq!(
+            removal(&read(&data).unwrap()),
+            "mila is removed; archive: /a.tar\n"
+        );
+        let none = json!({"tenant_id": "mila", "names": []});
+        assert_eq!(secrets(&read(&none).unwrap()), "mila has no secrets.\n");
     }
 
     #[test]

@@ -12,10 +12,13 @@ use serde::Serialize;
 
 use crate::rights::Rights;
 use crate::server::{CostModeSet, Service};
-use crate::{assign, clockwork, health};
+use crate::{assign, clockwork, health, tenants};
 
 /// Bytes of what is listed in one reply; the rest of the line is for what surrounds it.
 pub(crate) const PAGE_BYTES: usize = MAX_LINE - 4096;
+
+/// Tenants of which `status` says what is wrong.
+const TOLD_PROBLEMS: u32 = 10;
 
 /// What becomes of a line.
 pub(crate) enum Answer {
@@ -122,11 +125,15 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
         Command::Snapshot(NoFields {}) => data(service.panes.snapshot(rights.only())),
         Command::SpawnAgent(spawn) => {
             let mode = service.cost_mode().mode;
-            data(service.panes.spawn(spawn, &actor, mode).await?)
+            data(tenants::spawn(spawn, &actor, mode, service).await?)
         }
-        Command::StopAgent(which) => data(service.panes.stop(&which).await?),
+        Command::StopAgent(which) => data(tenants::stop_agent(which, service).await?),
         Command::DismissPane(which) => data(service.panes.dismiss(which)?),
-        Command::SendPrompt(prompt) => data(service.panes.prompt(prompt).await?),
+        Command::SendPrompt(prompt) => {
+            prompt.check()?;
+            tenants::wake(&prompt.agent, service).await?;
+            data(service.panes.prompt(prompt).await?)
+        }
         Command::AnswerAgent(given) => data(service.panes.answer(given).await?),
         Command::AgentLog(which) => data(service.panes.log(which).await?),
         Command::GetSession(which) => data(service.panes.session(which, rights).await?),
@@ -161,6 +168,28 @@ async fn answer(command: Command, rights: &Rights, service: &Service) -> Result<
             })
             .await
         }
+        Command::RegisterTenant(new) => {
+            new.check()?;
+            change(service, move |batch, now| {
+                batch.register_tenant(&new, &actor, now)
+            })
+            .await
+        }
+        Command::ListTenants(Paging { limit, after }) => {
+            let limit = checked_limit(limit)?;
+            let read = service
+                .board
+                .read(move |reader| reader.tenants(after.as_deref(), limit, PAGE_BYTES));
+            data(read.await?)
+        }
+        Command::ProvisionTenant(which) => data(tenants::provision(which, &actor, service).await?),
+        Command::RotateTenant(which) => {
+            let mode = service.cost_mode().mode;
+            data(tenants::rotate(which, mode, service).await?)
+        }
+        Command::ListSecrets(which) => data(tenants::secrets(which, service).await?),
+        Command::RemoveTenant(which) => data(tenants::remove(which, &actor, service).await?),
+        Command::RequestTenant(wish) => data(tenants::request(wish, rights.only(), service).await?),
         Command::SetCostMode(set) => data(set_cost_mode(set, &actor, service).await?),
     }
 }
@@ -307,18 +336,23 @@ pub(crate) fn host_name(host: &str) -> Result<Name, ReplyError> {
 async fn status(service: &Service) -> Result<Status, ReplyError> {
     let config = &service.config;
     let alive_since = config.lease.alive_since(Timestamp::now());
-    let (tasks, (removed, removed_usage), database, agents, (_, jobs)) = service
-        .board
-        .read(move |reader| {
-            Ok((
-                reader.task_counts()?,
-                reader.removed()?,
-                reader.database_status()?,
-                reader.agent_counts(alive_since)?,
-                reader.coming_jobs()?,
-            ))
-        })
-        .await?;
+    let (tasks, (removed, removed_usage), database, agents, (_, jobs), (tenants, problems)) =
+        service
+            .board
+            .read(move |reader| {
+                Ok((
+                    reader.task_counts()?,
+                    reader.removed()?,
+                    reader.database_status()?,
+                    reader.agent_counts(alive_since)?,
+                    reader.coming_jobs()?,
+                    (
+                        reader.tenant_counts()?,
+                        reader.tenant_problems(TOLD_PROBLEMS)?,
+                    ),
+                ))
+            })
+            .await?;
     let mode = service.cost_mode().mode;
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -349,6 +383,8 @@ async fn status(service: &Service) -> Result<Status, ReplyError> {
             removed,
             removed_usage,
         },
+        tenants,
+        tenant_problems: problems,
         database,
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! Without the key of a model provider an agent that talks to a model ends as soon as it is started
 //! (`pi`: "No models available"), again and again. So it is not started, which the log says once and
-//! `service-check` for as long as the agent is not there.
+//! `service-check` for as long as the agent is not there. One that runs in a tenant's jail has that tenant's
+//! keys, and is started by [`sweep`](crate::tenants::sweep).
 
 use std::path::Path;
 
@@ -25,6 +26,13 @@ pub(crate) async fn start(service: &Service) {
         return;
     };
     let name = spawn.name.clone();
+    if let Some(tenant) = &spawn.tenant {
+        // As soon as its tenant has its jail and its secrets, which may be now or later.
+        let why = format!("it waits for its tenant {tenant}, which `list-tenants` shows");
+        // Fails when it was set before; this and the other below are the places that do.
+        let _ = service.not_started.set(why);
+        return;
+    }
     let outcome = if lacks_key(&service.config, &spawn) {
         Err(no_key())
     } else {
@@ -36,7 +44,7 @@ pub(crate) async fn start(service: &Service) {
         Ok(_) => tracing::info!(agent = %name, "started, as {AUTOSPAWN} says"),
         Err(why) => {
             tracing::error!(agent = %name, "not started, as {AUTOSPAWN} says: {why}");
-            // Fails when it was set before; this is the one place that does.
+            // As above.
             let _ = service.not_started.set(why);
         }
     }

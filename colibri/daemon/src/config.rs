@@ -40,6 +40,11 @@ Environment (a flag wins; an empty value counts as unset):
                            which it listens for prompts; pi also gets
                            PI_PROVIDER and PI_MODEL]
   COLIBRI_AUTOSPAWN_PROMPT what it is asked first [default: nothing]
+  COLIBRI_AUTOSPAWN_TENANT the tenant in whose jail it runs, with that tenant's
+                           keys [default: none, it runs on the host]
+  COLIBRI_HOSTD_SOCKET     the socket of the root helper, colibri-hostd
+  COLIBRI_REPLICATION_POLICY
+                           the file that lets agents ask for further tenants
   RUST_LOG                 error, warn, info (default), debug or trace
 
 Examples:
@@ -176,6 +181,12 @@ pub(crate) struct Config {
     pub(crate) group: String,
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
+    /// The socket of the root helper.
+    pub(crate) helper: PathBuf,
+    /// Below it, the helper makes a folder for the sockets of each tenant's agents.
+    pub(crate) doors: PathBuf,
+    /// Whether agents may ask for further tenants stands in it.
+    pub(crate) policy: PathBuf,
     /// The agent that is started with the daemon.
     pub(crate) autospawn: Option<SpawnAgent>,
     /// Whether a key of a model provider is in the environment.
@@ -183,7 +194,7 @@ pub(crate) struct Config {
 }
 
 /// The variables this program has a use for.
-const READ: [&str; 13] = [
+const READ: [&str; 15] = [
     "COLIBRI_DAEMON_DATA_DIR",
     "COLIBRI_DB_PATH",
     place::SOCKET_VARIABLE,
@@ -197,6 +208,8 @@ const READ: [&str; 13] = [
     "COLIBRI_LIMITS_MAX",
     "COLIBRI_TASK_DAYS",
     "COLIBRI_SESSION_DAYS",
+    colibri_host::SOCKET_VARIABLE,
+    "COLIBRI_REPLICATION_POLICY",
 ];
 
 /// Seconds between two rounds of the scheduler.
@@ -206,10 +219,11 @@ const TICK: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(300);
 
 /// What goes with the switch; quiet as long as the switch is off.
-const AUTOSPAWN_DETAILS: [&str; 3] = [
+const AUTOSPAWN_DETAILS: [&str; 4] = [
     variable::AUTOSPAWN_BINARY,
     variable::AUTOSPAWN_ARGS,
     variable::AUTOSPAWN_PROMPT,
+    variable::AUTOSPAWN_TENANT,
 ];
 
 /// The shortest `sun_path` among our systems (FreeBSD: 104 with its NUL).
@@ -255,6 +269,17 @@ impl Config {
                 .socket
                 .or_else(|| environment.path(place::SOCKET_VARIABLE))
                 .unwrap_or_else(|| place::SOCKET.into()),
+        );
+        let helper = absolute(
+            environment
+                .path(colibri_host::SOCKET_VARIABLE)
+                .unwrap_or_else(|| colibri_host::SOCKET.into()),
+        );
+        let doors = helper.with_file_name("tenants");
+        let policy = absolute(
+            environment
+                .path("COLIBRI_REPLICATION_POLICY")
+                .unwrap_or_else(|| place::REPLICATION_POLICY.into()),
         );
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             faults.push(format!(
@@ -352,6 +377,9 @@ impl Config {
                 line: flags.line_timeout,
                 write: flags.write_timeout,
             },
+            helper,
+            doors,
+            policy,
             autospawn,
             has_provider_key: environment.has_provider_key,
         })
@@ -440,13 +468,20 @@ impl Environment {
                 return None;
             }
         }
-        let [binary, args, prompt] = AUTOSPAWN_DETAILS.map(|name| self.text(name, faults));
+        let [binary, args, prompt, tenant] = AUTOSPAWN_DETAILS.map(|name| self.text(name, faults));
         let program = PathBuf::from(binary.as_deref().unwrap_or(AGENT));
         let file = program.file_name().unwrap_or_default().to_string_lossy();
         let name = match file.into_owned().try_into() {
             Ok(name) => name,
             Err(error) => {
                 faults.push(format!("`{}`: {error}", AUTOSPAWN_DETAILS[0]));
+                return None;
+            }
+        };
+        let tenant = match tenant.map(|tenant| tenant.parse()).transpose() {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                faults.push(format!("`{}`: {error}", variable::AUTOSPAWN_TENANT));
                 return None;
             }
         };
@@ -459,6 +494,7 @@ impl Environment {
             prompt,
             capabilities: usual_capabilities().collect(),
             restart: true,
+            tenant,
         };
         if let Err(error) = spawn.check() {
             faults.push(format!("`{AUTOSPAWN}`: {error}"));
@@ -570,6 +606,9 @@ mod tests {
             ("atlas", CostMode::Smart)
         );
         assert_eq!(config.group, "colibri");
+        assert_eq!(config.helper, Path::new(colibri_host::SOCKET));
+        assert_eq!(config.doors, Path::new(colibri_host::DOORS));
+        assert_eq!(config.policy, Path::new(place::REPLICATION_POLICY));
         assert!(warnings.is_empty(), "{warnings:?}");
     }
 
@@ -750,6 +789,21 @@ mod tests {
         assert_eq!(other.runtime, Runtime::Local);
         assert_eq!(other.args.unwrap(), ["--mode", "rpc"]);
         assert_eq!(other.prompt.as_deref(), Some("Say hello."));
+        let in_jail = |tenant| {
+            let on = ("COLIBRI_AUTOSPAWN", "on");
+            autospawn(&[on, ("COLIBRI_AUTOSPAWN_TENANT", tenant)])
+                .unwrap()
+                .tenant
+        };
+        assert_eq!((in_jail("main"), in_jail("")), ("main".parse().ok(), None));
+        let wrong = faults(&[
+            ("COLIBRI_AUTOSPAWN", "on"),
+            ("COLIBRI_AUTOSPAWN_TENANT", "Main!"),
+        ]);
+        assert!(
+            wrong[0].starts_with("`COLIBRI_AUTOSPAWN_TENANT`"),
+            "{wrong:?}"
+        );
         let faults = faults(&[
             ("COLIBRI_AUTOSPAWN", "on"),
             ("COLIBRI_AUTOSPAWN_BINARY", "pi"),

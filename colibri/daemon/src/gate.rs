@@ -30,7 +30,8 @@ pub(crate) enum Gate {
         /// Its members may use it, too.
         group: String,
     },
-    /// An agent's socket. Its account is ours: agents run under no other yet.
+    /// An agent's socket. Its account is ours; or it runs in a jail, and whoever reaches its socket there
+    /// is of that jail.
     Agent(AgentIdentity),
 }
 
@@ -45,7 +46,9 @@ impl Gate {
                 admit_operator(peer, group)?;
                 Ok(Rights::Operator { uid: peer.uid })
             }
-            Self::Agent(agent) if peer.is_root_or_us() => Ok(Rights::Agent(agent.clone())),
+            Self::Agent(agent) if agent.tenant.is_some() || peer.is_root_or_us() => {
+                Ok(Rights::Agent(agent.clone()))
+            }
             Self::Agent(agent) => Err(ReplyError::new(
                 ErrorKind::Forbidden,
                 format!(

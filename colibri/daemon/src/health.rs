@@ -15,8 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use colibri_host::HostFacts;
 use colibri_protocol::place::RESTART_SERVICE;
-use colibri_protocol::{DatabaseStatus, ListTasks, MAX_LINE, ReplyError, ServiceCheck};
+use colibri_protocol::{
+    DatabaseStatus, ListTasks, MAX_LINE, ReplyError, ServiceCheck, TenantCounts, TenantProblem,
+};
 use colibri_store::{Fault, Reader, StoreError};
 use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
@@ -118,6 +121,10 @@ struct Seen {
     /// Nothing when there was no answer in time.
     intake: Option<Result<Intake, ReplyError>>,
     panes: PanesSeen,
+    /// Nothing when there was no answer in time.
+    tenants: Option<Result<TenantsSeen, ReplyError>>,
+    /// What the root helper says of itself, or why it says nothing; nobody asked it when no tenant is there.
+    helper: Option<Result<HostFacts, String>>,
 }
 
 /// What came of writing a mark, the whole way of every change.
@@ -187,11 +194,22 @@ struct PanesSeen {
     missing: Option<String>,
 }
 
+/// How many tenants there are and what is wrong with some of them.
+#[derive(Debug)]
+struct TenantsSeen {
+    counts: TenantCounts,
+    problems: Vec<TenantProblem>,
+}
+
+/// Tenants whose problems are told.
+const PROBLEMS: u32 = 3;
+
 async fn look(service: &Service) -> Seen {
-    let (write, disk, intake) = tokio::join!(
+    let (write, disk, intake, (tenants, helper)) = tokio::join!(
         write(service),
         disk(service),
-        timeout(LIMIT, intake(service))
+        timeout(LIMIT, intake(service)),
+        tenants(service),
     );
     // After the write, whose mark should be there.
     let read = timeout(READ, service.board.read(|reader| Ok(read_back(reader)))).await;
@@ -214,7 +232,39 @@ async fn look(service: &Service) -> Seen {
         up: service.started.elapsed(),
         intake: intake.ok(),
         panes: panes(service),
+        tenants,
+        helper,
     }
+}
+
+/// The tenants, and the helper if there are any.
+async fn tenants(
+    service: &Service,
+) -> (
+    Option<Result<TenantsSeen, ReplyError>>,
+    Option<Result<HostFacts, String>>,
+) {
+    let begun = Instant::now();
+    let read = service.board.read(|reader| {
+        Ok(TenantsSeen {
+            counts: reader.tenant_counts()?,
+            problems: reader.tenant_problems(PROBLEMS)?,
+        })
+    });
+    let tenants = timeout(LIMIT, read).await.ok();
+    if !matches!(&tenants, Some(Ok(seen)) if seen.counts.total() > 0) {
+        return (tenants, None);
+    }
+    let left = LIMIT.saturating_sub(begun.elapsed()).max(BEAT);
+    let facts = service.tenants.helper.facts(Some(left));
+    // It ends by itself; but a thread may have to be waited for first.
+    let helper = match timeout(LIMIT, facts).await {
+        Ok(facts) => facts.map_err(|trouble| trouble.to_string()),
+        Err(_) => Err(format!(
+            "the root helper could not be asked within {LIMIT:?}"
+        )),
+    };
+    (tenants, Some(helper))
 }
 
 fn socket(service: &Service) -> Verdict {

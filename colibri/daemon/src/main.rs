@@ -8,7 +8,8 @@
 //! [`scheduler`] (with [`assign`], [`clock`] and [`clockwork`], which only
 //! reckon, and [`retention`]), [`panes`] (the agents that it runs), [`autospawn`]
 //! (the one that comes with it), [`door`] (their sockets), [`sessions`] (what
-//! these said and did) and [`skills`] (what they can read), [`health`].
+//! these said and did) and [`skills`] (what they can read), [`tenants`] (whose
+//! jails some of them run in, by way of [`in_jail`]), [`health`].
 
 mod answer;
 mod assign;
@@ -23,6 +24,7 @@ mod door;
 mod failure;
 mod gate;
 mod health;
+mod in_jail;
 mod lock;
 mod panes;
 mod place;
@@ -33,6 +35,7 @@ mod server;
 mod sessions;
 mod skills;
 mod stop;
+mod tenants;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,10 +60,12 @@ use crate::stop::Stop;
 
 fn main() -> ExitCode {
     // Before anything is opened: as a leash this program is only what stands between the daemon and
-    // an agent.
+    // an agent, and as the other what stands between a leash and an agent in a jail.
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|word| word == panes::LEASH) {
-        return colibri_spawner::leash::main(args);
+    match args.next() {
+        Some(word) if word == panes::LEASH => return colibri_spawner::leash::main(args),
+        Some(word) if word == in_jail::IN_JAIL => return in_jail::main(args),
+        _ => {}
     }
     let flags = Flags::parse();
     log_to_stderr();
@@ -100,7 +105,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     let place = Place::claim(&config.socket).await?;
     let board = Board::open(&config.data_dir, &config.db_path, config.lease)?;
     let board = Arc::new(board);
-    let (doors, opened) = Doors::beside(&config.socket)?;
+    let (doors, opened) = Doors::beside(&config.socket, &config.doors)?;
     let panes = Panes::new(&config, Arc::clone(&board), doors)?;
     let kept_mode = kept_cost_mode(&board).await;
     let listener = place.listen(&config.group)?;
@@ -126,10 +131,12 @@ async fn run(config: Config) -> Result<(), Failure> {
         let (service, stop) = (Arc::clone(&service), stop.clone());
         tokio::spawn(async move { service.panes.follow_board(stop).await })
     };
+    let sweeping = tokio::spawn(tenants::sweep::run(Arc::clone(&service), stop.clone()));
     let running = [
         ("server", serving),
         ("scheduler", scheduling),
         ("work of agents", following),
+        ("care for tenants", sweeping),
     ];
     match server::answers(&service.config.socket).await {
         Ok(()) => {
@@ -156,7 +163,7 @@ async fn run(config: Config) -> Result<(), Failure> {
 
 /// The one graceful path: clients first, then agents, which give their tasks back, then the board,
 /// so that what was promised to a client is on disk.
-async fn finish(running: [(&str, JoinHandle<()>); 3], place: Place, service: &Service) {
+async fn finish(running: [(&str, JoinHandle<()>); 4], place: Place, service: &Service) {
     place.remove();
     for (what, task) in running {
         if let Err(error) = task.await {

@@ -17,12 +17,14 @@ use std::time::Duration;
 use colibri_host::notify;
 use colibri_protocol::{
     AgentLog, AnswerAgent, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind,
-    GetSession, LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt,
-    SessionBrief, SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus, place, variable,
+    GetSession, LogLines, Name, PaneSnapshot, RegisterAgent, Removal, ReplyError, Runtime,
+    SendPrompt, SessionBrief, SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus,
+    TenantId, place, variable,
 };
 use colibri_spawner::{
     Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawned, Spawner,
 };
+use colibri_store::Retired;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::broadcast::error::RecvError;
@@ -37,12 +39,16 @@ use crate::board::Board;
 use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
+use crate::in_jail;
 use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::{MEMORY, Sessions, file_of};
 use crate::stop::Stop;
 
 /// The word with which this program is a leash: `colibri-daemon leash …`.
 pub(crate) const LEASH: &str = "leash";
+
+/// Where an agent in a jail remembers.
+const JAIL_MEMORY: &str = "/home/agent/.colibri/memory";
 
 /// How long agents may take to end once the daemon stops. Below the service manager's own patience.
 const GRACE: Duration = Duration::from_secs(8);
@@ -64,6 +70,10 @@ pub(crate) struct Panes {
     /// Below it, each agent has a folder of its name.
     folder: PathBuf,
     environment: Environment,
+    /// For what stands on the host for an agent in a jail: without keys, which are the tenant's own there.
+    jail_environment: Environment,
+    /// This program.
+    own_program: PathBuf,
     doors: Doors,
     /// What agents are given and nobody is to read.
     keys: Keys,
@@ -75,6 +85,8 @@ pub(crate) struct Panes {
 #[derive(Debug)]
 struct Seat {
     agent_id: Uuid,
+    /// In whose jail it runs.
+    tenant: Option<TenantId>,
     orders: mpsc::UnboundedSender<Order>,
     /// Its keeper's to write; after the keeper's end, ours.
     pane: watch::Sender<PaneSnapshot>,
@@ -87,16 +99,14 @@ impl Panes {
     /// # Errors
     /// The system cannot tell which program we are, or does not let us take care of orphans.
     pub(crate) fn new(config: &Config, board: Arc<Board>, doors: Doors) -> Result<Self, Failure> {
-        let spawner = Leash::this_program(LEASH)
-            .map_err(|source| Failure::io("find", "our own program", source))
-            .and_then(|leash| Spawner::new(leash).map_err(Failure::from))?;
-        let mut environment = Environment::inherit(std::env::vars_os());
-        for name in variable::handed_on() {
-            if let Ok(value) = std::env::var(name) {
-                // A value with a NUL in it cannot come from an environment.
-                let _ = environment.set_secret(name, SecretString::from(value));
-            }
-        }
+        let leash = Leash::this_program(LEASH)
+            .map_err(|source| Failure::io("find", "our own program", source))?;
+        let own_program = leash.program.clone();
+        let spawner = Spawner::new(leash)?;
+        let environment = environment(variable::handed_on());
+        let mut jail_environment = self::environment(variable::handed_into_jails());
+        // A path without a NUL in it, as it came from an environment itself.
+        let _ = jail_environment.set(colibri_host::SOCKET_VARIABLE, config.helper.as_os_str());
         let keys = variable::PROVIDER_KEYS
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())
@@ -112,6 +122,8 @@ impl Panes {
             sessions: Arc::new(Sessions::new(folder.clone(), config.limits)),
             folder,
             environment,
+            jail_environment,
+            own_program,
             doors,
             keys: Keys::new(keys),
             seats: Mutex::default(),
@@ -131,7 +143,7 @@ impl Panes {
         spawn.check()?;
         self.refuse_second(&spawn.name)?;
         // Before the process, which is told where its socket is, and to remember where its session does.
-        let door = self.doors.make(&spawn.name)?;
+        let door = self.doors.make(&spawn.name, spawn.tenant.as_ref())?;
         let program = self.program(&spawn, door.path())?;
         // A session that is begun for nothing would be the newest from then on.
         program.check().map_err(|error| refused(error.into()))?;
@@ -149,6 +161,7 @@ impl Panes {
         let identity = AgentIdentity {
             id: agent_id,
             name: name.clone(),
+            tenant: spawn.tenant.clone(),
         };
         let door = self.doors.open(door, identity);
         let mut seats = self.seats();
@@ -159,10 +172,12 @@ impl Panes {
         }
         let (orders, ordered) = mpsc::unbounded_channel();
         let first = spawn.prompt.take();
+        let tenant = spawn.tenant.clone();
         let (keeper, pane) = Keeper::new(self, &spawned, agent_id, spawn, program, record, ordered);
         let snapshot = pane.borrow().clone();
         let seat = Seat {
             agent_id,
+            tenant,
             orders,
             pane,
             keeper: tokio::spawn(keeper.keep(spawned, door, first)),
@@ -318,6 +333,67 @@ impl Panes {
             panes,
             attention: u32::try_from(attention).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Whether an agent of this name runs, or is about to be started again.
+    pub(crate) fn is_running(&self, name: &Name) -> bool {
+        is_running(self.seats().get(name))
+    }
+
+    /// Whether an agent of this name was started since the daemon was, and its pane is still there.
+    pub(crate) fn has_pane(&self, name: &Name) -> bool {
+        self.seats().contains_key(name)
+    }
+
+    /// Those agents of a tenant that run, or are about to be started again.
+    pub(crate) fn running_of(&self, tenant: &TenantId) -> Vec<Name> {
+        let seats = self.seats();
+        let its = seats
+            .iter()
+            .filter(|(_, seat)| seat.tenant.as_ref() == Some(tenant));
+        its.filter(|(_, seat)| is_running(Some(seat)))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// The panes of a tenant's agents.
+    pub(crate) fn panes_of(&self, tenant: &TenantId) -> Vec<PaneSnapshot> {
+        let seats = self.seats();
+        let its = seats
+            .values()
+            .filter(|seat| seat.tenant.as_ref() == Some(tenant));
+        its.map(|seat| seat.pane.borrow().clone()).collect()
+    }
+
+    /// Takes away the panes and the names of agents whose tenant is being removed and that do not run; and
+    /// what they have left on the host, unless it is kept under their names of from now on.
+    ///
+    /// # Errors
+    /// `internal`, with what could not be removed or renamed. It can be done again.
+    pub(crate) async fn retire(
+        &self,
+        agents: Vec<Retired>,
+        removal: Removal,
+    ) -> Result<(), ReplyError> {
+        for retired in agents {
+            let agent = retired.before.clone();
+            if self.seats().remove(&agent).is_some() {
+                self.board.tell(Change::PaneDismissed { agent });
+            }
+            let (before, now) = (self.home(&retired.before), self.home(&retired.now));
+            let moved = tokio::task::spawn_blocking(move || match removal {
+                Removal::Archive => fs_err::rename(before, now),
+                Removal::Destroy => fs_err::remove_dir_all(before),
+            });
+            let outcome = moved.await.map_err(std::io::Error::other).flatten();
+            match outcome {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ReplyError::new(ErrorKind::Internal, error.to_string()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Agents with a process that nobody keeps any more: a keeper has a fault, then.
@@ -498,19 +574,30 @@ impl Panes {
         if spawn.cwd.is_none() {
             make(&directory)?;
         }
-        let mut environment = self.environment.clone();
+        let mut environment = match spawn.tenant {
+            None => self.environment.clone(),
+            Some(_) => self.jail_environment.clone(),
+        };
         environment
             .set("HOME", home.as_os_str())
             .and_then(|()| environment.set(place::SOCKET_VARIABLE, socket.as_os_str()))
             .map_err(|error| ReplyError::new(ErrorKind::Internal, error.to_string()))?;
-        let mut program = Program::new(&spawn.program, environment, log_in(&home));
-        program.directory = directory;
         let args = match &spawn.args {
             Some(args) => args.clone(),
             None => usual_arguments(spawn.runtime),
         };
-        program.listens = colibri_glasspane::listens(spawn.runtime, &args);
-        program.args = args.into_iter().map(Into::into).collect();
+        let listens = colibri_glasspane::listens(spawn.runtime, &args);
+        let (path, args) = match &spawn.tenant {
+            None => (&spawn.program, args.into_iter().map(Into::into).collect()),
+            Some(tenant) => {
+                let args = in_jail::arguments(tenant, &spawn.program, args);
+                (&self.own_program, args)
+            }
+        };
+        let mut program = Program::new(path, environment, log_in(&home));
+        program.directory = directory;
+        program.listens = listens;
+        program.args = args;
         Ok(program)
     }
 
@@ -525,8 +612,15 @@ impl Panes {
         if spawn.args.is_some() || spawn.cwd.is_some() {
             return Ok(());
         }
-        let memory = self.home(&spawn.name).join(MEMORY);
-        make(&memory)?;
+        let memory = match spawn.tenant {
+            // Made there by the agent itself.
+            Some(_) => PathBuf::from(JAIL_MEMORY),
+            None => {
+                let memory = self.home(&spawn.name).join(MEMORY);
+                make(&memory)?;
+                memory
+            }
+        };
         let file = file_of(&memory, session);
         let arguments = colibri_glasspane::session_arguments(spawn.runtime, &file);
         program.args.extend(arguments);
@@ -583,6 +677,18 @@ impl Panes {
     fn seats(&self) -> MutexGuard<'_, BTreeMap<Name, Seat>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The usual variables, and those of these names that we have ourselves.
+fn environment(handed_on: impl Iterator<Item = &'static str>) -> Environment {
+    let mut environment = Environment::inherit(std::env::vars_os());
+    for name in handed_on {
+        if let Ok(value) = std::env::var(name) {
+            // A value with a NUL in it cannot come from an environment.
+            let _ = environment.set_secret(name, SecretString::from(value));
+        }
+    }
+    environment
 }
 
 /// Makes a folder that is nobody else's to look into.

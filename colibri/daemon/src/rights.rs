@@ -3,7 +3,7 @@
 //! The [`gate`](crate::gate) that a client came through gives it its rights, and every request goes
 //! through [`Rights::admit`] before anything is done.
 
-use colibri_protocol::{Command, ErrorKind, Name, ReplyError, Task};
+use colibri_protocol::{Command, ErrorKind, Name, ReplyError, Task, TenantId};
 use uuid::Uuid;
 
 /// The rights of a client.
@@ -23,6 +23,8 @@ pub(crate) enum Rights {
 pub(crate) struct AgentIdentity {
     pub(crate) id: Uuid,
     pub(crate) name: Name,
+    /// The tenant in whose jail it runs.
+    pub(crate) tenant: Option<TenantId>,
 }
 
 impl Rights {
@@ -99,6 +101,8 @@ impl AgentIdentity {
             | Command::CompactSession(_) => {}
             // Written for agents.
             Command::ListSkills(_) => {}
+            // The host's policy decides on it.
+            Command::RequestTenant(_) if self.tenant.is_some() => {}
             // What others work on is nothing to it, and what it could say to others, by a task or a
             // skill, they would take for the operator's word.
             Command::Status(_)
@@ -120,6 +124,14 @@ impl AgentIdentity {
             | Command::RemoveJob(_)
             | Command::SetCostMode(_)
             | Command::Backup(_)
+            // Whose secrets are whose is no agent's affair.
+            | Command::RegisterTenant(_)
+            | Command::ListTenants(_)
+            | Command::ProvisionTenant(_)
+            | Command::RotateTenant(_)
+            | Command::ListSecrets(_)
+            | Command::RemoveTenant(_)
+            | Command::RequestTenant(_)
             // With other capabilities it would get other tasks; it was registered at its start.
             | Command::RegisterAgent(_) => return Err(self.refused(&format!("ask `{name}`"))),
         }
@@ -152,6 +164,7 @@ mod tests {
         Rights::Agent(AgentIdentity {
             id: Uuid::from_u128(1),
             name: "ada".parse().unwrap(),
+            tenant: None,
         })
     }
 
@@ -187,6 +200,18 @@ mod tests {
         assert_eq!(operator.actor(), "uid:7");
         assert!(ada().admit(beat()).is_err());
         assert_eq!(ada().actor(), "agent:ada");
+        let wish = || {
+            Command::RequestTenant(colibri_protocol::RequestTenant {
+                tenant_id: "nika".parse().unwrap(),
+                ttl: None,
+            })
+        };
+        assert!(ada().admit(wish()).is_err());
+        let Rights::Agent(mut jailed) = ada() else {
+            panic!("an agent")
+        };
+        jailed.tenant = "main".parse().ok();
+        assert_eq!(Rights::Agent(jailed).admit(wish()), Ok(wish()));
         let error = ada().admit(Command::Status(NoFields {})).unwrap_err();
         assert!(error.message.contains("`status`"), "{error}");
     }

@@ -24,6 +24,7 @@ use crate::place::{Identity, Place};
 use crate::scheduler::LastTick;
 use crate::skills::Skills;
 use crate::stop::Stop;
+use crate::tenants::Tenants;
 
 /// How long clients may take to finish once the daemon stops. Below the
 /// service manager's own patience.
@@ -42,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) board: Arc<Board>,
     pub(crate) panes: Panes,
+    pub(crate) tenants: Tenants,
     pub(crate) skills: Skills,
     pub(crate) health: Health,
     pub(crate) socket: Option<Identity>,
@@ -81,6 +83,7 @@ impl Service {
         Self {
             board,
             panes,
+            tenants: Tenants::new(&config),
             skills: Skills::new(config.data_dir.join(SKILLS)),
             health,
             socket: place.identity(),

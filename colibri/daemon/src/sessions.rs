@@ -511,6 +511,7 @@ mod tests {
             Rights::Agent(AgentIdentity {
                 id: Uuid::nil(),
                 name: name.parse().unwrap(),
+                tenant: None,
             })
         };
         let compact = |rights: &Rights| {

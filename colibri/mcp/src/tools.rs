@@ -2,8 +2,9 @@
 
 use colibri_protocol::{
     AgentLog, AnswerAgent, CancelTask, ClaimTask, Command, CompactSession, CreateTask, DismissPane,
-    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, NoFields, Paging, RegisterAgent,
-    RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, NoFields, OneTenant, Paging,
+    RegisterAgent, RegisterTenant, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
+    TransitionTask,
 };
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
@@ -31,8 +32,9 @@ pub(crate) struct Row {
 }
 
 /// Every command that is a tool. Left out are `subscribe`, which has no end, and what only an
-/// operator does: backups, jobs and the catalogue of skills.
-pub(crate) const TABLE: [Row; 25] = [
+/// operator does: backups, jobs, the catalogue of skills, the names of secrets, and the end of a tenant;
+/// and what an agent in a jail asks for itself.
+pub(crate) const TABLE: [Row; 29] = [
     row::<NoFields>("status", Effect::Looks),
     row::<NoFields>("service-check", Effect::Looks),
     row::<NoFields>("snapshot", Effect::Looks),
@@ -42,6 +44,7 @@ pub(crate) const TABLE: [Row; 25] = [
     row::<Paging>("list-agents", Effect::Looks),
     row::<Paging>("list-skills", Effect::Looks),
     row::<Paging>("list-jobs", Effect::Looks),
+    row::<Paging>("list-tenants", Effect::Looks),
     row::<AgentLog>("agent-log", Effect::Looks),
     row::<CreateTask>("create-task", Effect::Changes),
     row::<IntakeTask>("intake-task", Effect::Changes),
@@ -58,6 +61,9 @@ pub(crate) const TABLE: [Row; 25] = [
     row::<AnswerAgent>("answer-agent", Effect::Changes),
     row::<CompactSession>("compact-session", Effect::Changes),
     row::<SetCostMode>("set-cost-mode", Effect::Changes),
+    row::<RegisterTenant>("register-tenant", Effect::Changes),
+    row::<OneTenant>("provision-tenant", Effect::Changes),
+    row::<OneTenant>("rotate-tenant", Effect::Changes),
 ];
 
 const fn row<Fields: JsonSchema>(command: &'static str, effect: Effect) -> Row {
@@ -108,7 +114,11 @@ impl Row {
             .destructive(self.effect == Effect::Ends)
             .open_world(matches!(
                 self.command,
-                "spawn-agent" | "send-prompt" | "answer-agent"
+                "spawn-agent"
+                    | "send-prompt"
+                    | "answer-agent"
+                    | "provision-tenant"
+                    | "rotate-tenant"
             ));
         Tool::new(self.name(), description_of(self.command), input).with_annotations(annotations)
     }
@@ -153,6 +163,9 @@ mod tests {
             "register-skill",
             "create-job",
             "remove-job",
+            "list-secrets",
+            "remove-tenant",
+            "request-tenant",
             "backup",
         ];
         for name in Command::NAMES {

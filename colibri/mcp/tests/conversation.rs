@@ -105,7 +105,7 @@ fn with_write_it_changes_and_tells_what_went_wrong() {
     let mut changed = program(&daemon.socket());
     changed.env("COLIBRI_MCP_WRITE", "Yes");
     let mut mcp = Mcp::start(&mut changed);
-    assert_eq!(tools(&mut mcp).len(), 25);
+    assert_eq!(tools(&mut mcp).len(), 29);
     let made = mcp.call("colibri_create_task", json!({"title": "Back up the vault"}));
     assert_eq!(made, Ok(json!({"answered": "create-task"})));
     let id = "0198a000-0000-7000-8000-000000000001";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use colibri_protocol::client::{Client, ClientError};
 use colibri_protocol::{
-    AgentLog, AgentPage, Change, Command, GetTask, JobPage, NoFields, Paging, Request,
+    AgentLog, AgentPage, Change, Command, GetTask, JobPage, NoFields, Paging, Request, TenantPage,
 };
 
 use crate::model::{Ask, Deed, Heard, Part};
@@ -22,7 +22,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// scheduler is several changes.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Most agents or jobs that are asked for; more than that is no list for a person.
+/// Most agents, jobs or tenants that are asked for; more than that is no list for a person.
 const MOST: usize = 5_000;
 
 /// Lines of a log that are asked for; whoever reads further has the command line.
@@ -146,6 +146,10 @@ fn load(client: &Client, part: &Part) -> Result<Heard, ClientError> {
         Part::Jobs => Heard::Jobs(whole_list(|paging| {
             let page: JobPage = client.ask(Command::ListJobs(paging))?;
             Ok((page.jobs, page.next))
+        })?),
+        Part::Tenants => Heard::Tenants(whole_list(|paging| {
+            let page: TenantPage = client.ask(Command::ListTenants(paging))?;
+            Ok((page.tenants, page.next))
         })?),
         Part::Tasks(which) => Heard::Tasks {
             which: which.clone(),

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use colibri_protocol::{
-    Agent, Change, Command, DismissPane, Job, ListTasks, LogLines, Name, PaneSnapshot, RemoveJob,
-    RetryTask, Snapshot, Status, StopAgent, Task, TaskDetails, TaskPage, TaskStatus, Usage,
+    Agent, Change, Command, DismissPane, Job, ListTasks, LogLines, Name, OneTenant, PaneSnapshot,
+    Removal, RemoveJob, RemoveTenant, RetryTask, Snapshot, Status, StopAgent, Task, TaskDetails,
+    TaskPage, TaskStatus, Tenant, TenantId, Usage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -52,6 +53,8 @@ pub enum Part {
     Agents,
     /// All jobs.
     Jobs,
+    /// All tenants.
+    Tenants,
     /// These tasks.
     Tasks(ListTasks),
     /// One task with its history.
@@ -109,6 +112,8 @@ pub enum Heard {
     Agents(Vec<Agent>),
     /// All jobs.
     Jobs(Vec<Job>),
+    /// All tenants.
+    Tenants(Vec<Tenant>),
     /// Tasks.
     Tasks {
         /// Which were asked for.
@@ -154,16 +159,19 @@ pub enum View {
     Jobs,
     /// What is used up.
     Cost,
+    /// Who has a jail, and how it stands.
+    Tenants,
 }
 
 impl View {
     /// All of them, from left to right.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Panes,
         Self::Tasks,
         Self::Agents,
         Self::Jobs,
         Self::Cost,
+        Self::Tenants,
     ];
 
     fn beside(self, by: usize) -> Self {
@@ -220,6 +228,8 @@ pub enum Question {
     Dismiss(Name),
     /// Is this job to be removed?
     RemoveJob(Name),
+    /// Is this tenant to be removed, and what it has written to be put away?
+    RemoveTenant(TenantId),
     /// Is this task to be tried again?
     Retry {
         /// Which.
@@ -246,6 +256,15 @@ impl Question {
             Self::RemoveJob(name) => {
                 let said = format!("The job {name} is removed.");
                 (Command::RemoveJob(RemoveJob { name }), said)
+            }
+            Self::RemoveTenant(tenant_id) => {
+                let said = format!("The tenant {tenant_id} is removed.");
+                let remove = RemoveTenant {
+                    tenant_id,
+                    removal: Removal::Archive,
+                    dry_run: false,
+                };
+                (Command::RemoveTenant(remove), said)
             }
             Self::Retry { task, .. } => {
                 let retry = RetryTask { task_id: task };
@@ -308,6 +327,7 @@ pub struct Model {
     panes: Option<Vec<PaneSnapshot>>,
     agents: Option<Vec<Agent>>,
     jobs: Option<Vec<Job>>,
+    tenants: Option<Vec<Tenant>>,
     tasks: Option<Vec<Task>>,
     /// There are more than were asked for.
     has_more: bool,
@@ -323,6 +343,7 @@ pub struct Model {
     agent_at: Spot<Uuid>,
     job_at: Spot<Uuid>,
     cost_at: Spot<String>,
+    tenant_at: Spot<TenantId>,
     looked: Timestamp,
     looked_all: Timestamp,
     /// Of the next thing that the daemon is told to do.
@@ -346,6 +367,7 @@ impl Model {
             panes: None,
             agents: None,
             jobs: None,
+            tenants: None,
             tasks: None,
             has_more: false,
             details: None,
@@ -361,6 +383,7 @@ impl Model {
             agent_at: Spot::default(),
             job_at: Spot::default(),
             cost_at: Spot::default(),
+            tenant_at: Spot::default(),
             looked: now,
             looked_all: now,
             ticket: 0,
@@ -411,6 +434,7 @@ impl Model {
             View::Tasks => self.tasks.is_some(),
             View::Agents => self.agents.is_some(),
             View::Jobs => self.jobs.is_some(),
+            View::Tenants => self.tenants.is_some(),
         }
     }
 
@@ -482,6 +506,11 @@ impl Model {
         self.jobs.as_deref().unwrap_or_default()
     }
 
+    /// All tenants.
+    pub fn tenants(&self) -> &[Tenant] {
+        self.tenants.as_deref().unwrap_or_default()
+    }
+
     /// The newest task that a job has made, if it is known.
     pub fn newest_of(&self, job: &Job) -> Option<&Task> {
         // Of one status only, it need not be the newest of all.
@@ -524,6 +553,7 @@ impl Model {
             View::Agents => self.agent_at.at,
             View::Jobs => self.job_at.at,
             View::Cost => self.cost_at.at,
+            View::Tenants => self.tenant_at.at,
         }
     }
 
@@ -572,6 +602,11 @@ impl Model {
         self.jobs().get(self.job_at.at)
     }
 
+    /// The selected tenant.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenants().get(self.tenant_at.at)
+    }
+
     /// Remembers how far what is drawn can be moved.
     pub(crate) fn can_move_to(&self, furthest: usize) {
         self.furthest.set(furthest);
@@ -606,6 +641,7 @@ impl Model {
         (self.looked, self.looked_all) = (self.now, self.now);
         let mut wishes = vec![load(Part::Status), load(Part::Panes), load(Part::Agents)];
         wishes.push(load(Part::Jobs));
+        wishes.push(load(Part::Tenants));
         wishes.push(load(Part::Tasks(self.which.clone())));
         wishes.extend(self.load_details());
         wishes.extend(self.load_log());
@@ -639,6 +675,7 @@ impl Model {
             Heard::Panes(snapshot) => self.panes = Some(snapshot.panes),
             Heard::Agents(agents) => self.agents = Some(agents),
             Heard::Jobs(jobs) => self.jobs = Some(jobs),
+            Heard::Tenants(tenants) => self.tenants = Some(tenants),
             // What was asked for before the filter was another one is of no use any more.
             Heard::Tasks { which, page } if which == self.which => {
                 self.has_more = page.next.is_some();
@@ -682,6 +719,7 @@ impl Model {
             Change::PaneDismissed { .. } | Change::Session { .. } => wishes.push(load(Part::Panes)),
             Change::CostMode { .. } => wishes.push(load(Part::Status)),
             Change::Job { .. } => wishes.push(load(Part::Jobs)),
+            Change::Tenant { .. } => wishes.push(load(Part::Tenants)),
             // Nothing here shows them; what a newer daemon says is its own affair.
             Change::Skill { .. } | Change::Unknown => {}
         }
@@ -701,6 +739,16 @@ impl Model {
             }
             (_, Err(why)) => self.note = Some(format!("Not done: {why}")),
         }
+    }
+
+    /// Has the selected tenant provisioned: made, mended, started, or tried again.
+    fn provision(&mut self) -> Option<Wish> {
+        let tenant_id = self.tenant()?.tenant_id.clone();
+        self.note = Some(format!(
+            "{tenant_id} is being provisioned, which may take a minute."
+        ));
+        let said = format!("{tenant_id} is provisioned.");
+        Some(self.tell(Command::ProvisionTenant(OneTenant { tenant_id }), said))
     }
 
     fn tell(&mut self, command: Command, said: String) -> Wish {
@@ -728,6 +776,11 @@ impl Model {
         self.jobs().iter().map(|job| job.id).collect()
     }
 
+    fn tenant_keys(&self) -> Vec<TenantId> {
+        let ids = self.tenants().iter().map(|tenant| tenant.tenant_id.clone());
+        ids.collect()
+    }
+
     fn cost_keys(&self) -> Vec<String> {
         self.costs().into_iter().map(|cost| cost.agent).collect()
     }
@@ -736,12 +789,13 @@ impl Model {
     fn settle(&mut self) {
         let (panes, tasks) = (self.pane_keys(), self.task_keys());
         let (agents, jobs) = (self.agent_keys(), self.job_keys());
-        let costs = self.cost_keys();
+        let (costs, tenants) = (self.cost_keys(), self.tenant_keys());
         self.pane_at.settle(&panes);
         self.task_at.settle(&tasks);
         self.agent_at.settle(&agents);
         self.job_at.settle(&jobs);
         self.cost_at.settle(&costs);
+        self.tenant_at.settle(&tenants);
     }
 }
 

@@ -5,7 +5,7 @@ mod over;
 mod table;
 
 use clawdie_terminal::{BOLD, Look, REVERSED};
-use colibri_protocol::{AgentStatus, PaneSnapshot, PaneState, TaskStatus, Usage};
+use colibri_protocol::{AgentStatus, PaneSnapshot, PaneState, TaskStatus, TenantStatus, Usage};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -86,19 +86,11 @@ fn notes(model: &Model, columns: usize) -> Vec<String> {
     lines
 }
 
+/// What the program is called.
+const NAME: &str = " Colibri ";
+
 /// Draws the line at the top, and says where in it each view's name stands.
 fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) -> [Rect; View::ALL.len()] {
-    let (mut tabs, mut used) = (Vec::new(), 0);
-    for (number, view) in View::ALL.into_iter().enumerate() {
-        let label = tab(model, view);
-        let (text, style) = if view == model.view() {
-            (format!("[{} {label}]", number + 1), REVERSED)
-        } else {
-            (format!(" {} {label} ", number + 1), Style::new())
-        };
-        used += width(&text);
-        tabs.push(Span::styled(text, style));
-    }
     let mode = model
         .status()
         .map_or("", |status| status.cost_mode.as_str());
@@ -108,11 +100,35 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) -> [Rect; View::A
         Link::Lost { .. } => "LOST",
     };
     let right = format!("{mode} {link} ");
-    let name = Span::styled(" Colibri ", BOLD);
-    // Whether there is a connection must be seen; the host's name takes what is left.
-    let room = usize::from(area.width).saturating_sub(name.width() + used + width(&right));
-    let host = model.status().map_or("", |status| status.host.as_str());
-    let host = cut(&line(host), room.saturating_sub(1).min(20));
+    let host = line(model.status().map_or("", |status| status.host.as_str()));
+    let columns = usize::from(area.width);
+    // Whether there is a connection must be seen. Where there is no room for everything, the counts go, and
+    // the host's name stands for the program's.
+    let labels = |is_short: bool| View::ALL.map(|view| tab(model, view, is_short));
+    // A number, blanks and brackets around each.
+    let taken = |labels: &[String]| {
+        let labels: usize = labels.iter().map(|label| width(label) + 4).sum();
+        labels + width(&right)
+    };
+    let (labels, name) = match labels(false) {
+        all if NAME.len() + 2 + taken(&all) <= columns => (all, NAME),
+        _ => (labels(true), if host.is_empty() { NAME } else { " " }),
+    };
+    let tabs: Vec<_> = labels
+        .iter()
+        .zip(View::ALL)
+        .enumerate()
+        .map(|(number, (label, view))| {
+            if view == model.view() {
+                Span::styled(format!("[{} {label}]", number + 1), REVERSED)
+            } else {
+                Span::raw(format!(" {} {label} ", number + 1))
+            }
+        })
+        .collect();
+    let room = columns.saturating_sub(name.len() + taken(&labels));
+    let name = Span::styled(name, BOLD);
+    let host = cut(&host, room.saturating_sub(1).min(20));
     let gap = " ".repeat(room.saturating_sub(width(&host) + 1));
     let mut spans = vec![name, Span::raw(format!("{host} "))];
     let mut places = [Rect::default(); View::ALL.len()];
@@ -127,21 +143,34 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model) -> [Rect; View::A
     places
 }
 
-/// What a view is called, and how much there is to see.
-fn tab(model: &Model, view: View) -> String {
-    match view {
-        View::Panes => match model.pane_counts() {
-            (all, 0) => format!("Panes {all}"),
-            (all, attention) => format!("Panes {all} !{attention}"),
-        },
-        View::Tasks => model.status().map_or_else(
-            || "Tasks".to_owned(),
-            |status| format!("Tasks {}", status.tasks.total()),
-        ),
-        View::Agents => format!("Agents {}", model.agents().len()),
-        View::Jobs => "Jobs".to_owned(),
-        View::Cost => "Cost".to_owned(),
+/// What a view is called, and how much there is to see; in short only what somebody should look at.
+fn tab(model: &Model, view: View, is_short: bool) -> String {
+    let failed = model
+        .tenants()
+        .iter()
+        .filter(|tenant| tenant.reason.is_some());
+    let (name, all, attention) = match view {
+        View::Panes => {
+            let (all, attention) = model.pane_counts();
+            ("Panes", Some(all), attention)
+        }
+        View::Tasks => {
+            let all = model.status().map(|status| status.tasks.total());
+            ("Tasks", all.and_then(|all| usize::try_from(all).ok()), 0)
+        }
+        View::Agents => ("Agents", Some(model.agents().len()), 0),
+        View::Jobs => ("Jobs", None, 0),
+        View::Cost => ("Cost", None, 0),
+        View::Tenants => ("Tenants", None, failed.count()),
+    };
+    let mut label = name.to_owned();
+    if let Some(all) = all.filter(|_| !is_short) {
+        label.push_str(&format!(" {all}"));
     }
+    if attention > 0 {
+        label.push_str(&format!(" !{attention}"));
+    }
+    label
 }
 
 /// The keys that matter here.
@@ -168,6 +197,7 @@ fn hint(model: &Model) -> &'static str {
         }
         (Over::Question(Question::Stop(_)), _) => "y: stop it  n, Esc: leave it running",
         (Over::Question(Question::RemoveJob(_)), _) => "y: remove it  n, Esc: keep it",
+        (Over::Question(Question::RemoveTenant(_)), _) => "y: remove it  n, Esc: keep it",
         (Over::Question(Question::Dismiss(_)), _) => "y: take it away  n, Esc: leave it",
         (Over::Question(Question::Retry { .. }), _) => "y: try it  n, Esc: leave it",
         (_, View::Panes) if asks => {
@@ -186,6 +216,9 @@ fn hint(model: &Model) -> &'static str {
             "Enter: details  s: start  p: ask  x: stop  l: log  ?: all keys  q: quit"
         }
         (_, View::Jobs) => "Enter: details  x: remove  Tab: next view  ?: all keys  q: quit",
+        (_, View::Tenants) => {
+            "Enter: details  p: provision  x: remove  Tab: next view  ?: all keys  q: quit"
+        }
         (_, View::Cost) => "Tab: next view  m: cost mode  ?: all keys  q: quit",
     }
 }
@@ -197,6 +230,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> (R
         View::Tasks => tasks(model, look),
         View::Agents => agents(model),
         View::Jobs => jobs(model, look),
+        View::Tenants => tenants(model, look),
         View::Cost => return draw_cost(frame, area, model, look),
     };
     if list.rows.is_empty() {
@@ -237,6 +271,7 @@ fn nothing_here(model: &Model) -> &'static str {
         }
         View::Tasks => "The board is empty. c puts a task on it.",
         View::Jobs => "There is no job. `colibri create-job` makes one.",
+        View::Tenants => "There is no tenant. `colibri join` makes one.",
         View::Agents | View::Cost => "Nobody has registered. s starts an agent.",
     }
 }
@@ -461,6 +496,50 @@ fn jobs(model: &Model, look: Look) -> Table {
     });
     Table {
         title: " Jobs ".to_owned(),
+        columns,
+        rows: rows.collect(),
+        total: None,
+        selected: model.selected(),
+    }
+}
+
+fn tenants(model: &Model, look: Look) -> Table {
+    let columns = vec![
+        Column::left("", 1),
+        Column::left("STATUS", 12),
+        Column::left("TENANT", 15),
+        Column::left("AGE", 11),
+        Column::left("ENDS", 14),
+        Column::rest("AGENTS/REASON"),
+    ];
+    let now = model.now();
+    let rows = model.tenants().iter().map(|tenant| {
+        let agents: Vec<_> = tenant.agents.iter().map(|name| name.as_str()).collect();
+        let cells = vec![
+            mark(tenant.reason.is_some()).to_owned(),
+            tenant.status.to_string(),
+            tenant.tenant_id.to_string(),
+            age(tenant.created_at, now),
+            tenant
+                .expires_at
+                .map_or("never".to_owned(), |at| ahead(at, now)),
+            tenant
+                .reason
+                .as_deref()
+                .map_or_else(|| agents.join(" "), line),
+        ];
+        let colour = match tenant.status {
+            TenantStatus::Failed => look.painted(Color::Red),
+            TenantStatus::Provisioning | TenantStatus::Removing => look.painted(Color::Yellow),
+            TenantStatus::Active => look.painted(Color::Green),
+            TenantStatus::Registered | TenantStatus::Provisioned | TenantStatus::Stopped => {
+                Style::new()
+            }
+        };
+        (cells, colour)
+    });
+    Table {
+        title: " Tenants ".to_owned(),
         columns,
         rows: rows.collect(),
         total: None,

@@ -57,7 +57,7 @@ pub(crate) struct OldSkill {
 /// another jail than was meant, or in none.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OldJail {
-    /// Old: a jail is named by its tenant, with --jail
+    /// Old: a jail is named by its tenant, with --tenant
     #[arg(long, hide = true, value_name = "NAME", value_parser = refuse_jail)]
     jail_name: Option<Infallible>,
 
@@ -67,7 +67,7 @@ pub(crate) struct OldJail {
 }
 
 fn refuse_jail(_: &str) -> Result<Infallible, &'static str> {
-    Err("a jail is named by its tenant now, which also knows its root: write `--jail TENANT`")
+    Err("a jail is named by its tenant now, which also knows its root: write `--tenant TENANT`")
 }
 
 impl Verb {
@@ -206,7 +206,7 @@ mod tests {
                 let error = read(&[verb, &[flag, "atlas"]].concat()).unwrap_err();
                 assert_eq!(error.kind(), Problem::ValueValidation);
                 let text = error.to_string();
-                assert!(text.contains("`--jail TENANT`"), "{text}");
+                assert!(text.contains("`--tenant TENANT`"), "{text}");
             }
         }
     }

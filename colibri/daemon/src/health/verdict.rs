@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use colibri_protocol::place::{RESTART_SERVICE, SHOW_HOLDERS, SHOW_LOG};
-use colibri_protocol::{Check, ServiceCheck};
+use colibri_protocol::{Check, ServiceCheck, TenantStatus};
 use colibri_store::Fault;
 
 use super::{Disk, LIMIT, PanesSeen, READ, Seen, Trouble, Write};
@@ -78,6 +78,10 @@ pub(super) fn judge(seen: Seen) -> ServiceCheck {
     let intake = intake(&seen)
         .unless(&database, "database")
         .unless(&scheduler, "scheduler");
+    let helper = helper(&seen);
+    let tenants = tenants(&seen)
+        .unless(&database, "database")
+        .unless(&helper, "helper");
     let verdicts = [
         seen.socket,
         database,
@@ -88,6 +92,8 @@ pub(super) fn judge(seen: Seen) -> ServiceCheck {
         scheduler,
         intake,
         snapshot(&seen.panes),
+        helper,
+        tenants,
     ];
     let checks: Vec<Check> = ServiceCheck::PARTS
         .into_iter()
@@ -335,12 +341,61 @@ fn snapshot(panes: &PanesSeen) -> Verdict {
     ))
 }
 
+fn helper(seen: &Seen) -> Verdict {
+    match &seen.helper {
+        None => Verdict::Well("not asked: no tenant is there that would need it".to_owned()),
+        Some(Err(problem)) => Verdict::Broken(problem.clone()),
+        Some(Ok(facts)) => match &facts.jails {
+            Err(why) => Verdict::Broken(format!("answers, and no jail can be made: {why}")),
+            Ok(()) => {
+                let vault = if facts.vault { "with" } else { "without" };
+                Verdict::Well(format!("answers, {vault} a vault"))
+            }
+        },
+    }
+}
+
+fn tenants(seen: &Seen) -> Verdict {
+    let tenants = match &seen.tenants {
+        None => return Verdict::Broken(format!("could not be read within {LIMIT:?}")),
+        Some(Err(error)) => return Verdict::Broken(format!("could not be read: {error}")),
+        Some(Ok(tenants)) => tenants,
+    };
+    let counts = tenants.counts;
+    if tenants.problems.is_empty() {
+        return Verdict::Well(format!(
+            "{} tenant(s), {} of them active",
+            counts.total(),
+            counts.active
+        ));
+    }
+    let problems = tenants.problems.iter().map(|problem| {
+        let id = &problem.tenant_id;
+        let then = match problem.status {
+            TenantStatus::Failed => format!("`colibri provision-tenant {id}` tries again"),
+            _ => "it is tried again by itself".to_owned(),
+        };
+        format!("{id} is {} ({}): {then}", problem.status, problem.reason)
+    });
+    let told: Vec<_> = problems.collect();
+    let more = usize::try_from(counts.failed).unwrap_or(0) > told.len();
+    let more = if more {
+        "; and more: `colibri list-tenants`"
+    } else {
+        ""
+    };
+    Verdict::Broken(format!("{}{more}", told.join("; ")))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Intake, ReadBack};
+    use super::super::{Intake, ReadBack, TenantsSeen};
     use super::*;
     use crate::scheduler::RoundsSeen;
-    use colibri_protocol::{DatabaseStatus, ErrorKind as Kind, ReplyError};
+    use colibri_host::HostFacts;
+    use colibri_protocol::{
+        DatabaseStatus, ErrorKind as Kind, ReplyError, TenantCounts, TenantProblem,
+    };
     use std::path::PathBuf;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -380,6 +435,20 @@ mod tests {
                 unkept: Vec::new(),
                 missing: None,
             },
+            tenants: Some(Ok(TenantsSeen {
+                counts: TenantCounts {
+                    active: 1,
+                    failed: 1,
+                    ..TenantCounts::default()
+                },
+                problems: Vec::new(),
+            })),
+            helper: Some(Ok(HostFacts {
+                os: "linux".to_owned(),
+                release: "6.12".to_owned(),
+                jails: Ok(()),
+                vault: true,
+            })),
         }
     }
 
@@ -434,6 +503,62 @@ mod tests {
             .map(|check| check.name)
             .collect();
         assert_eq!(names, ServiceCheck::PARTS);
+    }
+
+    #[test]
+    fn a_tenant_that_failed_is_told_with_its_reason_and_the_helper_comes_first() {
+        let seen = |problems: &[(&str, TenantStatus)], failed, helper| Seen {
+            tenants: Some(Ok(TenantsSeen {
+                counts: TenantCounts {
+                    failed,
+                    ..TenantCounts::default()
+                },
+                problems: problems
+                    .iter()
+                    .map(|(id, status)| TenantProblem {
+                        tenant_id: id.parse().unwrap(),
+                        status: *status,
+                        reason: "no such collection".to_owned(),
+                    })
+                    .collect(),
+            })),
+            helper,
+            ..well()
+        };
+        let facts = |jails| HostFacts {
+            os: "linux".to_owned(),
+            release: "6.12".to_owned(),
+            jails,
+            vault: false,
+        };
+        let failed = [("main", TenantStatus::Failed)];
+        let words =
+            "main is failed (no such collection): `colibri provision-tenant main` tries again";
+        let well = || Some(Ok(facts(Ok(()))));
+        tells(seen(&failed, 1, well()), &["tenants"], &[], words);
+        tells(seen(&failed, 9, well()), &["tenants"], &[], "and more");
+        let removing = [("nika", TenantStatus::Removing)];
+        tells(
+            seen(&removing, 0, well()),
+            &["tenants"],
+            &[],
+            "tried again by itself",
+        );
+        let gone = Some(Err("nobody listens".to_owned()));
+        tells(
+            seen(&failed, 1, gone),
+            &["helper"],
+            &["tenants"],
+            "nobody listens",
+        );
+        let unable = Some(Ok(facts(Err("no nspawn".to_owned()))));
+        tells(
+            seen(&[], 0, unable),
+            &["helper"],
+            &[],
+            "no jail can be made: no nspawn",
+        );
+        tells(seen(&[], 0, None), &[], &[], "not asked");
     }
 
     #[test]

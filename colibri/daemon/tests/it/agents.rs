@@ -34,6 +34,7 @@ pub(crate) fn spawning(name: &str, args: &[&str]) -> SpawnAgent {
         prompt: None,
         capabilities: ["code".parse().unwrap()].into(),
         restart: false,
+        tenant: None,
     }
 }
 

@@ -107,6 +107,13 @@ fn an_agent_may_do_what_the_table_and_the_reference_say_and_nothing_else() {
         json!({"cmd": "remove-job", "name": "j"}),
         json!({"cmd": "set-cost-mode", "mode": "max", "persist": true}),
         json!({"cmd": "backup"}),
+        json!({"cmd": "register-tenant", "tenant_id": "mine"}),
+        json!({"cmd": "list-tenants"}),
+        json!({"cmd": "provision-tenant", "tenant_id": "main"}),
+        json!({"cmd": "rotate-tenant", "tenant_id": "main"}),
+        json!({"cmd": "list-secrets", "tenant_id": "main"}),
+        json!({"cmd": "remove-tenant", "tenant_id": "main", "removal": "destroy"}),
+        json!({"cmd": "request-tenant", "tenant_id": "mine"}),
     ];
     fn command(request: &Value) -> &str {
         request["cmd"].as_str().unwrap()

@@ -456,6 +456,7 @@ impl Form {
                     prompt: self.optional("prompt"),
                     capabilities: self.capabilities()?,
                     restart: self.text("restart") == "yes",
+                    tenant: None,
                     name,
                 };
                 spawn.check().map_err(|error| error.message)?;

@@ -104,7 +104,7 @@ impl Model {
         match press {
             Press::Tab | Press::Right => self.view = self.view.beside(1),
             Press::BackTab | Press::Left => self.view = self.view.beside(View::ALL.len() - 1),
-            Press::Char(digit @ '1'..='5') => {
+            Press::Char(digit @ '1'..='6') => {
                 self.view = View::ALL[(*digit as usize) - ('1' as usize)];
             }
             Press::Enter => return self.open_details(),
@@ -149,6 +149,13 @@ impl Model {
                 let job = self.job().map(|job| job.name.clone());
                 if let Some(name) = job {
                     self.over = Over::Question(Question::RemoveJob(name));
+                }
+            }
+            (View::Tenants, 'p') => return self.provision().into_iter().collect(),
+            (View::Tenants, 'x') => {
+                let tenant = self.tenant().map(|tenant| tenant.tenant_id.clone());
+                if let Some(id) = tenant {
+                    self.over = Over::Question(Question::RemoveTenant(id));
                 }
             }
             (View::Tasks, 'c') => self.open(Form::create()),
@@ -291,7 +298,7 @@ impl Model {
                     });
                 }
             }
-            View::Agents | View::Jobs | View::Cost => {}
+            View::Agents | View::Jobs | View::Cost | View::Tenants => {}
         }
         self.settle();
         Vec::new()
@@ -303,6 +310,7 @@ impl Model {
             View::Tasks => self.task().is_some(),
             View::Agents => self.agent().is_some(),
             View::Jobs => self.job().is_some(),
+            View::Tenants => self.tenant().is_some(),
             View::Cost => false,
         };
         if is_there {
@@ -439,6 +447,7 @@ impl Model {
             View::Agents => self.agent_at.go(line, &self.agent_keys()),
             View::Jobs => self.job_at.go(line, &self.job_keys()),
             View::Cost => self.cost_at.go(line, &self.cost_keys()),
+            View::Tenants => self.tenant_at.go(line, &self.tenant_keys()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Everything that is known about one pane, task or agent, as lines.
+//! Everything that is known about one pane, task, agent, job or tenant, as lines.
 
-use colibri_protocol::{Agent, Job, PaneSnapshot, Task, TaskEvent, Usage};
+use colibri_protocol::{Agent, Job, PaneSnapshot, Task, TaskEvent, Tenant, TimeSpan, Usage};
 use jiff::Timestamp;
 
 use crate::model::{Model, View};
@@ -25,6 +25,7 @@ pub(super) fn of_selected(model: &Model, columns: usize) -> (String, Vec<String>
         }),
         View::Agents => model.agent().map(|agent| page.agent(agent)),
         View::Jobs => model.job().map(|job| page.job(job)),
+        View::Tenants => model.tenant().map(|tenant| page.tenant(tenant)),
         View::Cost => None,
     };
     // What was looked at may be gone.
@@ -214,5 +215,35 @@ impl Page<'_> {
             newest.and_then(|task| task.error.as_deref()),
         );
         format!("Job {}", job.name)
+    }
+
+    fn tenant(&mut self, tenant: &Tenant) -> String {
+        self.field("Status", tenant.status.as_str());
+        self.optional("Why", tenant.reason.as_deref());
+        let agents: Vec<_> = tenant.agents.iter().map(|name| name.as_str()).collect();
+        self.optional("Agents", Some(agents.join(" ")));
+        let limits = tenant.limits;
+        let limits = format!(
+            "{} MiB of memory, {} processes and threads, {} % of a processor",
+            limits.memory_mib, limits.tasks, limits.cpu_percent
+        );
+        self.field("May use", limits);
+        self.field("Number", tenant.number.to_string());
+        self.optional("Jail", tenant.jail_root.as_deref());
+        let none = "none: no secrets from a vault";
+        self.field("Collection", tenant.collection.as_deref().unwrap_or(none));
+        self.optional("Its id", tenant.collection_id.as_deref());
+        let ends = tenant.expires_at.map(|at| self.due(at));
+        self.field("Ends", ends.as_deref().unwrap_or("never"));
+        let idle = tenant
+            .idle_after
+            .map(|span: TimeSpan| format!("after {span} without work"));
+        self.field("Stops", idle.as_deref().unwrap_or("never by itself"));
+        self.field("Last work", self.at(tenant.last_active));
+        let parent = tenant.parent.as_ref();
+        self.optional("Child of", parent.map(|parent| parent.as_str()));
+        let made = format!("{} by {}", self.at(tenant.created_at), tenant.created_by);
+        self.field("Made", made);
+        format!("Tenant {}", tenant.tenant_id)
     }
 }

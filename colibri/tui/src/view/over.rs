@@ -12,7 +12,7 @@ use crate::model::{Field, Form, Model, Question};
 use crate::text::{cut, line, width, wrap};
 
 const HELP: &str = "\
-Tab, Shift+Tab, 1-5   the next view, the one before, or that one
+Tab, Shift+Tab, 1-6   the next view, the one before, or that one
 Arrows, j k, PgUp PgDn, Home g, End G   move
 Enter       details of the selected line; Esc goes back
 n N         the next pane that needs somebody, or the one before: error,
@@ -28,7 +28,7 @@ Panes, Agents   s: start an agent   p: ask the selected one   x: stop it
 Tasks       c: new   t: give to an agent   x: call off   r: try again
             f F: the next status or the one before
             /: only with a text   +: more   Esc: all again
-Jobs        x: remove
+Jobs        x: remove            Tenants   p: provision   x: remove
 
 A ! in front of a line says that somebody should look.
 Ctrl+L draws the screen anew.";
@@ -205,6 +205,14 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, l
             format!(
                 "Remove the job {name}? The tasks that it has made stay.\n\ny: remove it   n, Esc: \
                  keep it"
+            ),
+        ),
+        Question::RemoveTenant(id) => (
+            " Remove a tenant ",
+            format!(
+                "Remove the tenant {id} with its agents and its jail? What it has written is put away, \
+                 where root alone can read it; `colibri remove-tenant {id} --destroy` leaves nothing.\
+                 \n\ny: remove it   n, Esc: keep it"
             ),
         ),
         Question::Retry { title, waits, .. } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use colibri_protocol::{
     Agent, AgentPage, Change, JobPage, ListTasks, LogLines, PaneSnapshot, Snapshot, Status, Task,
-    TaskDetails, TaskPage,
+    TaskDetails, TaskPage, Tenant,
 };
 use colibri_tui::model::{Ask, Heard, Model, Part, Press, Wish};
 use jiff::Timestamp;
@@ -282,6 +282,43 @@ pub(crate) fn jobs() -> JobPage {
     }
 }
 
+pub(crate) fn tenants() -> Vec<Tenant> {
+    let tenant = |number: u32, id: &str, status: &str, more: Value| {
+        let mut tenant = json!({"tenant_id": id, "number": number, "jail": id, "status": status,
+            "limits": {}, "created_by": "uid:0", "created_at": "2026-11-20T08:00:00Z",
+            "last_active": "2026-11-27T09:59:00Z"});
+        for (name, value) in more.as_object().expect("fields") {
+            tenant[name] = value.clone();
+        }
+        read::<Tenant>(tenant)
+    };
+    vec![
+        tenant(
+            1,
+            "main",
+            "active",
+            json!({"agents": ["ada", "berta"], "jail_root": "/var/lib/machines/main",
+                "collection": "main", "collection_id": id(41), "idle_after": "2h"}),
+        ),
+        tenant(
+            3,
+            "mila",
+            "failed",
+            json!({"reason": "cannot fetch its secrets: no collection is called `mila`; make it, or \
+                register the tenant with another", "jail_root": "/var/lib/machines/mila",
+                "collection": "mila"}),
+        ),
+        tenant(
+            2,
+            "trial",
+            "stopped",
+            json!({"agents": ["trial"], "ttl": "7d", "expires_at": "2026-11-27T12:00:00Z",
+                "parent": "main", "depth": 1, "created_by": "agent:ada",
+                "limits": {"memory_mib": 512, "tasks": 64, "cpu_percent": 50}}),
+        ),
+    ]
+}
+
 pub(crate) fn agent_list() -> Vec<Agent> {
     agents().agents
 }
@@ -314,6 +351,7 @@ fn answer(part: Part) -> Heard {
         Part::Panes => Heard::Panes(snapshot()),
         Part::Agents => Heard::Agents(agent_list()),
         Part::Jobs => Heard::Jobs(jobs().jobs),
+        Part::Tenants => Heard::Tenants(tenants()),
         Part::Task(_) => Heard::Task(Box::new(details())),
         Part::Log(agent) => Heard::Log { agent, log: log() },
         Part::Tasks(which) => Heard::Tasks {

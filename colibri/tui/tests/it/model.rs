@@ -90,8 +90,8 @@ fn a_change_asks_for_its_list_and_a_strange_one_for_nothing() {
     assert_eq!(loads(&model.hear(Heard::Change(pane))), [Part::Panes]);
     assert!(model.hear(Heard::Change(Change::Unknown)).is_empty());
     let lagged = Change::Lagged { missed: 3 };
-    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 5);
-    assert_eq!(loads(&press(&mut model, "R")).len(), 5);
+    assert_eq!(loads(&model.hear(Heard::Change(lagged))).len(), 6);
+    assert_eq!(loads(&press(&mut model, "R")).len(), 6);
     let task = |id| Change::Task {
         task_id: id,
         title: "t".to_owned(),
@@ -405,9 +405,9 @@ fn time_asks_for_what_no_change_tells() {
     assert!(model.tick(later(3)).is_empty());
     press(&mut model, "2");
     assert!(model.tick(later(20)).is_empty(), "nobody looks at panes");
-    assert_eq!(loads(&model.tick(later(30))).len(), 5);
+    assert_eq!(loads(&model.tick(later(30))).len(), 6);
     // The clock was set back by a day.
-    assert_eq!(loads(&model.tick(later(-86_400))).len(), 5);
+    assert_eq!(loads(&model.tick(later(-86_400))).len(), 6);
     lose(&mut model);
     assert!(model.tick(later(900)).is_empty(), "nobody would answer");
     model.hear(Heard::Failed {
@@ -442,6 +442,40 @@ fn a_job_is_shown_with_its_last_result_and_removed_only_by_a_yes() {
     assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Jobs]);
     press(&mut model, "<enter>");
     assert_eq!(model.over(), &Over::Details(0));
+}
+
+#[test]
+fn a_tenant_is_provisioned_at_once_and_removed_only_by_a_yes() {
+    let mut model = full();
+    press(&mut model, "6j");
+    assert_eq!(model.view(), View::Tenants);
+    let tenant_id = model.tenant().expect("a tenant").tenant_id.clone();
+    assert_eq!(tenant_id.as_str(), "mila");
+    let provision = Command::ProvisionTenant(colibri_protocol::OneTenant {
+        tenant_id: tenant_id.clone(),
+    });
+    assert_eq!(deeds(&press(&mut model, "p")), [provision]);
+    assert!(model.note().unwrap().contains("mila is being provisioned"));
+    assert!(press(&mut model, "x<enter>").is_empty());
+    assert!(press(&mut model, "n").is_empty());
+    match &deeds(&press(&mut model, "xy"))[..] {
+        [Command::RemoveTenant(remove)] => {
+            assert_eq!(remove.tenant_id, tenant_id);
+            let kept = colibri_protocol::Removal::Archive;
+            assert_eq!((remove.removal, remove.dry_run), (kept, false));
+        }
+        other => panic!("{other:?}"),
+    }
+    let gone = Change::Tenant {
+        tenant_id,
+        status: None,
+    };
+    assert_eq!(loads(&model.hear(Heard::Change(gone))), [Part::Tenants]);
+    model.hear(Heard::Tenants(Vec::new()));
+    for key in ["p", "x", "<enter>"] {
+        assert!(press(&mut model, key).is_empty());
+        assert_eq!(model.over(), &Over::Nothing, "{key}");
+    }
 }
 
 #[test]

@@ -56,6 +56,9 @@ fn screens() -> BTreeMap<&'static str, Model> {
     screens.insert("jobs", after("4j"));
     screens.insert("job-remove", after("4jx"));
     screens.insert("cost", after("5"));
+    screens.insert("tenants", after("6j"));
+    screens.insert("tenant-details", after("6jj<enter>"));
+    screens.insert("tenant-remove", after("6jx"));
     screens.insert("help", after("?"));
     screens.insert("stop", after("x"));
     screens.insert("dismiss", after("nd"));
