@@ -22,11 +22,19 @@
 mod archive;
 mod command;
 mod crash;
+#[cfg_attr(
+    target_os = "freebsd",
+    allow(dead_code, reason = "one system is used, both are tested")
+)]
 mod debian;
 mod enter;
 mod error;
 mod face;
 mod files;
+#[cfg_attr(
+    target_os = "linux",
+    allow(dead_code, reason = "one system is used, both are tested")
+)]
 mod freebsd;
 mod keeper;
 #[cfg(test)]

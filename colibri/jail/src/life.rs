@@ -147,13 +147,29 @@ impl PlayedDebian {
         fs::write(group.join("payload/cgroup.procs"), format!("{pid}\n"))
     }
 
-    fn stop(&self, unit: &str, tenant: &str) -> io::Result<()> {
+    fn limit(&self, unit: &str, limits: &[&str]) -> io::Result<()> {
+        let properties = self.0.host("run/systemd/system.control");
+        fs::create_dir_all(properties.join(format!("{unit}.d")))?;
+        let value = |name: &str| -> u64 {
+            let value = limits.iter().find_map(|limit| limit.strip_prefix(name));
+            value.unwrap().trim_end_matches(['M', '%']).parse().unwrap()
+        };
+        let memory = (value("MemoryMax=") << 20).to_string();
+        fs::write(self.group(unit).join("memory.max"), memory)?;
+        fs::write(
+            self.group(unit).join("pids.max"),
+            value("TasksMax=").to_string(),
+        )?;
+        let time = format!("{} 100000", value("CPUQuota=") * 1000);
+        fs::write(self.group(unit).join("cpu.max"), time)
+    }
+
+    fn stop(&self, unit: &str) -> io::Result<()> {
         let group = self.group(unit);
         if let Ok(pid) = fs::read_to_string(group.join("payload/cgroup.procs")) {
             fs::remove_dir_all(self.0.host(&format!("proc/{}", pid.trim())))?;
         }
         // Killed, not ended: its lock stays, and so does its link for a while.
-        let _ = tenant;
         fs::remove_dir_all(group)
     }
 }
@@ -167,12 +183,8 @@ impl Programs for PlayedDebian {
         };
         let done = match argv[..] {
             ["systemctl", "start", unit] => self.start(unit, &tenant(unit)),
-            ["systemctl", "stop", unit] => self.stop(unit, &tenant(unit)),
-            ["systemctl", "set-property", "--runtime", unit, ..] => fs::create_dir_all(
-                self.0
-                    .host("run/systemd/system.control")
-                    .join(format!("{unit}.d")),
-            ),
+            ["systemctl", "stop", unit] => self.stop(unit),
+            ["systemctl", "set-property", "--runtime", unit, ..] => self.limit(unit, &argv[4..]),
             ["nft", "-f", "-"] => Ok(()),
             ["ip", "link", "delete", "dev", link] => {
                 fs::remove_dir(self.0.host("sys/class/net").join(link))
@@ -461,6 +473,9 @@ fn asking_twice_changes_nothing() {
             })
             .unwrap();
         assert!(state.running && state.limits.tasks == 99);
+        let group = "host/sys/fs/cgroup/colibri.slice/colibri-jail@main.service/pids.max";
+        let kernel = fs::read_to_string(world.folder.path().join(group));
+        assert!(kernel.is_err() || kernel.unwrap() == "99");
         assert_eq!(world.paths(), paths);
         assert!(!world.jails().stop(&main.tenant).unwrap().running);
         assert!(!world.jails().stop(&main.tenant).unwrap().running);

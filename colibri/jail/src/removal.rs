@@ -97,6 +97,8 @@ impl Heap<'_> {
         loop {
             match self.try_discard(from.as_fd(), name) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                // It became a folder after it was looked at.
+                Err(Errno::ISDIR) => {}
                 // Immutable, or in a folder that is; a jail cannot make it so, but an operator can.
                 Err(Errno::PERM | Errno::ACCESS) if !unlocked => {
                     unlocked = true;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use colibri_protocol::TenantId;
+use colibri_protocol::{TenantId, TenantLimits};
 use nix::errno::Errno;
 
 use super::{group_of, texts};
@@ -67,6 +67,28 @@ impl Unit {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the kernel has these limits for it, but that of [`has_time`](Self::has_time).
+    pub(super) fn has_limits(&self, limits: &TenantLimits) -> Result<bool, JailError> {
+        let memory = u64::from(limits.memory_mib) << 20;
+        for (file, limit) in [("memory.max", memory), ("pids.max", limits.tasks.into())] {
+            let there = peek(&self.folder.join(file))?;
+            if there.is_none_or(|there| there.trim() != limit.to_string()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the kernel has this limit of the processor's time for it: so much in so much.
+    pub(super) fn has_time(&self, limits: &TenantLimits) -> Result<bool, JailError> {
+        let there = peek(&self.folder.join("cpu.max"))?.unwrap_or_default();
+        let mut numbers = there.split_whitespace().map(str::parse::<u64>);
+        Ok(match (numbers.next(), numbers.next()) {
+            (Some(Ok(time)), Some(Ok(of))) => time * 100 == of * u64::from(limits.cpu_percent),
+            _ => false,
+        })
     }
 
     /// Whether no process is in it.
@@ -201,6 +223,31 @@ mod tests {
         ] {
             assert!(!is_leader(other), "{other}");
         }
+    }
+
+    #[test]
+    fn limits_are_read_as_the_kernel_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let unit = Unit {
+            folder: folder.path().to_owned(),
+            proc: folder.path().to_owned(),
+        };
+        let limits = TenantLimits::default();
+        let has = || {
+            (
+                unit.has_limits(&limits).unwrap(),
+                unit.has_time(&limits).unwrap(),
+            )
+        };
+        assert_eq!(has(), (false, false));
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        write("memory.max", "2147483648\n");
+        write("pids.max", "512\n");
+        write("cpu.max", "200000 100000\n");
+        assert_eq!(has(), (true, true));
+        write("pids.max", "max\n");
+        write("cpu.max", "max 100000\n");
+        assert_eq!(has(), (false, false));
     }
 
     #[test]

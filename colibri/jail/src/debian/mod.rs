@@ -172,7 +172,6 @@ impl<P: Programs> System for Debian<P> {
             if unit.is_there() || self.has_link(jail.number) {
                 self.stop(jail)?;
             }
-            self.limit(jail)?;
             self.programs
                 .demand(&self.systemctl("start", &jail.tenant))?;
         }
@@ -183,17 +182,31 @@ impl<P: Programs> System for Debian<P> {
                 look: self.look(&jail.tenant),
             });
         };
+        // Before anything of an agent's runs in it; and after the start, so that it is this very unit that has them.
+        self.limit(jail)?;
         self.connect(jail, leader)
     }
 
     fn limit(&self, jail: &Jail) -> Result<(), JailError> {
+        let unit = self.unit(&jail.tenant);
+        if unit.has_limits(&jail.limits)? && unit.has_time(&jail.limits)? {
+            return Ok(());
+        }
         // Not lasting: the record is what lasts, and is read at each start.
         let mut argv = ["systemctl", "set-property", "--runtime"]
             .map(String::from)
             .to_vec();
         argv.push(texts::unit(&jail.tenant));
         argv.extend(texts::limits(jail));
-        self.programs.demand(&Command::new(argv)).map(drop)
+        self.programs.demand(&Command::new(argv))?;
+        if unit.has_limits(&jail.limits)? {
+            return Ok(());
+        }
+        Err(JailError::State {
+            tenant: jail.tenant.clone(),
+            what: "get its limits".into(),
+            look: format!("systemctl show {}", texts::unit(&jail.tenant)),
+        })
     }
 
     #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use colibri_protocol::TenantId;
 use rustix::process::{
-    Pid, PidInfoFlags, Signal, get_reaper_pids, kill_process, set_reaper_status,
+    IdType, Pid, PidInfoFlags, Signal, get_reaper_pids, kill_process, set_reaper_status,
 };
 
 use crate::JailError;
