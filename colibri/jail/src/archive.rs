@@ -133,6 +133,7 @@ impl Packer {
     }
 }
 
+#[allow(clippy::useless_conversion, reason = "modes are shorter on FreeBSD")]
 fn header(stat: &Stat) -> Header {
     let mut header = Header::new_gnu();
     header.set_mode(u32::from(stat.st_mode) & 0o7777);

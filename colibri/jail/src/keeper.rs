@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use colibri_protocol::{TenantId, TenantNumber};
@@ -96,12 +97,12 @@ impl<S: System> Keeper<S> {
     fn fill(&self, jail: &Jail) -> Result<(), JailError> {
         let root = self.system.root(&jail.tenant);
         make_private(&self.places.base)?;
-        // Not with its parents: those above the root are root's alone.
+        // What is above the root is root's alone: no account of the host's gets at files of its number in a jail.
         let mut folder = self.places.base.clone();
         for part in root.strip_prefix(&self.places.base).unwrap_or(&root) {
             folder.push(part);
             crash::point()?;
-            match std::fs::create_dir(&folder) {
+            match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(JailError::files("cannot make", folder)(error));
                 }

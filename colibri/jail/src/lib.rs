@@ -22,19 +22,11 @@
 mod archive;
 mod command;
 mod crash;
-#[cfg_attr(
-    target_os = "freebsd",
-    expect(dead_code, reason = "one system is used, both are tested")
-)]
 mod debian;
 mod enter;
 mod error;
 mod face;
 mod files;
-#[cfg_attr(
-    all(target_os = "linux", not(test)),
-    expect(dead_code, reason = "one system is used, both are tested")
-)]
 mod freebsd;
 mod keeper;
 #[cfg(test)]

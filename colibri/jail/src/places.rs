@@ -89,7 +89,10 @@ mod tests {
         assert!(usual.base.is_absolute() && usual.host == std::path::Path::new("/"));
         let other = Places::with_base(Some("/srv/jails".into()));
         assert_eq!(other.base, PathBuf::from("/srv/jails"));
-        assert_eq!((other.run, other.state), (usual.run.clone(), usual.state.clone()));
+        assert_eq!(
+            (other.run, other.state),
+            (usual.run.clone(), usual.state.clone())
+        );
         for bad in ["", "jails"] {
             assert_eq!(Places::with_base(Some(bad.into())).base, usual.base);
         }

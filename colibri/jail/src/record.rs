@@ -23,6 +23,9 @@ struct Record {
     limits: TenantLimits,
 }
 
+/// What became of reading a record that is there.
+pub(crate) type Read = Result<(Jail, Stage), JailError>;
+
 /// All records, in a folder that is root's alone.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
@@ -147,7 +150,7 @@ impl Records {
     }
 
     /// All of them, by tenant; each with what is wrong with it, if something is.
-    pub(crate) fn all(&self) -> Result<Vec<Result<(Jail, Stage), JailError>>, JailError> {
+    pub(crate) fn all(&self) -> Result<Vec<Read>, JailError> {
         let mut tenants: Vec<TenantId> = entries(&self.folder)?
             .iter()
             .filter_map(|name| name.strip_suffix(".json")?.parse().ok())

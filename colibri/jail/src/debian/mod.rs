@@ -13,6 +13,7 @@ pub(crate) mod texts;
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use colibri_protocol::{TenantId, TenantNumber};
@@ -70,6 +71,15 @@ impl<P: Programs> Debian<P> {
     fn is_connected(&self, jail: &Jail, leader: i32) -> Result<bool, JailError> {
         let route = read(&self.places.host(&format!("proc/{leader}/net/route")))?;
         Ok(route.is_some_and(|route| texts::has_route(&String::from_utf8_lossy(&route), jail)))
+    }
+
+    /// Whether the doors that the jail sees are those that are there now.
+    fn has_doors(&self, jail: &Jail, leader: i32) -> bool {
+        let inside = format!("proc/{leader}/root{}", texts::DOORS);
+        let inside = std::fs::metadata(self.places.host(&inside));
+        let outside = std::fs::metadata(self.places.doors(&jail.tenant));
+        matches!((inside, outside), (Ok(inside), Ok(outside))
+            if (inside.dev(), inside.ino()) == (outside.dev(), outside.ino()))
     }
 
     /// Opens the way out, as far as it is open. At each start, for others may have emptied the firewall.
@@ -153,8 +163,12 @@ impl<P: Programs> System for Debian<P> {
     fn start(&self, jail: &Jail) -> Result<(), JailError> {
         self.open_way_out()?;
         let unit = self.unit(&jail.tenant);
-        if unit.leader()?.is_none() {
-            // What is half there, processes without a leader or a link, is in the way.
+        let usable = unit
+            .leader()?
+            .is_some_and(|leader| self.has_doors(jail, leader));
+        if !usable {
+            // What is half there, processes without a leader or a link, is in the way. So is a jail whose
+            // doors lead nowhere since the run directory was made anew.
             if unit.is_there() || self.has_link(jail.number) {
                 self.stop(jail)?;
             }

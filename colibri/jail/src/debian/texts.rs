@@ -14,6 +14,9 @@ use crate::{JailError, Places};
 /// Asked when this host knows no name server that a jail can reach.
 const PUBLIC_RESOLVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)];
 
+/// Where a jail sees its doors.
+pub(super) const DOORS: &str = "/run/colibri";
+
 /// The firewall of all jails; the image loads it at boot too.
 pub(super) const FIREWALL: &str =
     include_str!("../../../../overlays/debian/etc/nftables.d/clawdie-tenants.nft");
@@ -43,7 +46,7 @@ pub(super) fn environment(places: &Places, jail: &Jail, root: &Path) -> String {
         numbers::IDS,
         numbers::link(jail.number),
         places.doors(&jail.tenant).display(),
-        "/run/colibri",
+        DOORS,
     )
 }
 

@@ -69,11 +69,22 @@ impl<P: Programs> Freebsd<P> {
         }
     }
 
-    fn is_connected(&self, jail: &Jail) -> bool {
-        let ask = format!("jexec {} /sbin/route -n get default", jail.tenant);
+    fn is_connected(&self, jail: &Jail) -> Result<bool, JailError> {
+        let route = [
+            "jexec",
+            jail.tenant.as_str(),
+            "/sbin/route",
+            "-n",
+            "get",
+            "default",
+        ];
         let gateway = format!("gateway: {}", numbers::BRIDGE);
-        self.demand(&ask)
-            .is_ok_and(|said| said.lines().any(|line| line.trim() == gateway))
+        match self.programs.demand(&Command::new(route)) {
+            Ok(output) => Ok(output.stdout.lines().any(|line| line.trim() == gateway)),
+            // It has no route, says its exit code.
+            Err(JailError::Command { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The bridge, and the way out of it as far as it is open.
@@ -114,7 +125,7 @@ impl<P: Programs> Freebsd<P> {
     }
 
     fn connect(&self, jail: &Jail) -> Result<(), JailError> {
-        if self.is_connected(jail) {
+        if self.is_connected(jail)? {
             return Ok(());
         }
         let (tenant, inside) = (&jail.tenant, texts::link(jail).1);
@@ -127,7 +138,7 @@ impl<P: Programs> Freebsd<P> {
         ] {
             self.attempt(&line)?;
         }
-        if self.is_connected(jail) {
+        if self.is_connected(jail)? {
             return Ok(());
         }
         Err(self.did_not(jail, "get its network"))
