@@ -425,6 +425,7 @@ fn an_image_with_packages_carries_the_agent_and_what_runs_it() {
     repository::write(
         &packages,
         &[
+            ("age", &[]),
             ("bash", &["readline"]),
             ("icu", &[]),
             ("node22", &["icu"]),
@@ -448,7 +449,7 @@ fn an_image_with_packages_carries_the_agent_and_what_runs_it() {
             .map(|one| one["name"].as_str().unwrap())
             .collect()
     };
-    let expected = ["bash", "icu", "node22", "pkg", "readline"];
+    let expected = ["age", "bash", "icu", "node22", "pkg", "readline"];
     assert!(names("packages").ends_with(&expected), "{manifest}");
     assert!(names("npm").contains(&PI));
     let rows = rows(&manifest);
@@ -465,7 +466,7 @@ fn an_image_with_packages_carries_the_agent_and_what_runs_it() {
         done.text()
     };
     let list = "/usr/local/share/clawdie-iso/packages/install";
-    assert_eq!(text(list), "pkg\nnode22\nbash\n");
+    assert_eq!(text(list), "pkg\nnode22\nbash\nage\n");
     assert!(text(&script).starts_with("#!/usr/bin/env node\n"));
     println!(
         "NOT CHECKED: no FreeBSD runs here, so nobody has seen `pkg` install these packages, nor `pi` start with them"

@@ -95,6 +95,11 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/usr/local/bin/pi", 0o777, 0),
         (format!("{MODULES}/{PI}/dist/cli.js").as_str(), 0o755, 0),
         (format!("{MODULES}/{PI}/package.json").as_str(), 0o644, 0),
+        (
+            "/usr/local/lib/bw/node_modules/@bitwarden/cli/package.json",
+            0o644,
+            0,
+        ),
         // They read what our overlay has for them.
         ("/usr/bin/man", 0o755, 0),
         ("/usr/share/bash-completion/bash_completion", 0o644, 0),

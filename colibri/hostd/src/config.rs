@@ -61,8 +61,8 @@ pub(crate) struct Flags {
 
     /// Most clients of that account at once, not counting those whose agent
     /// runs; root has seats of its own
-    #[arg(long, value_name = "N", default_value_t = 32,
-          value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 128,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
     max_clients: u32,
 
     /// Most agents at once
@@ -149,7 +149,7 @@ mod tests {
         let flags = Flags::parse_from(["colibri-hostd"]);
         assert_eq!(flags.socket, PathBuf::from(SOCKET));
         assert_eq!(flags.account, "colibri");
-        assert_eq!((flags.limits().clients, flags.limits().agents), (32, 1024));
+        assert_eq!((flags.limits().clients, flags.limits().agents), (128, 1024));
         for wrong in [
             ["--max-clients", "0"],
             ["--idle-timeout", "0"],

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most that wait for one turn: whoever asks again and again about one tenant must not take every seat.
-const MOST_WAITING: u32 = 8;
+const MOST_WAITING: u32 = 32;
 
 /// Who has a turn now and who waits for one, by what it is about.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ mod tests {
     fn nobody_is_inside_with_somebody_else() {
         let (turns, inside) = (Turns::new(), AtomicU32::new(0));
         std::thread::scope(|scope| {
-            for _ in 0..MOST_WAITING {
+            for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let _turn = turns.take(&1, Duration::from_secs(30)).unwrap();

@@ -108,18 +108,26 @@ impl<'a> Appdata<'a> {
         };
         let mut environments = data
             .iter()
-            .filter(|(key, _)| key.ends_with("_environment_environment"))
-            .map(|(_, value)| &value["urls"]);
-        Ok(environments.all(|urls| {
-            let Some(urls) = urls.as_object() else {
-                return urls.is_null();
-            };
-            urls.iter().all(|(what, url)| match url {
-                Value::Null => true,
-                Value::String(url) => what == "base" && url == server,
-                _ => false,
-            })
-        }))
+            .filter(|(key, _)| key.ends_with("_environment_environment"));
+        let is_ours = |environment: &Value| {
+            let urls = environment["urls"].as_object();
+            // Any other region is its maker's own, whatever the addresses say.
+            environment["region"] == "Self-hosted"
+                && environment["urls"]["base"] == server
+                && urls.is_some_and(|urls| {
+                    urls.iter()
+                        .all(|(what, url)| what == "base" || url.is_null())
+                })
+        };
+        Ok(data.contains_key("global_environment_environment")
+            && environments.all(|(_, environment)| is_ours(environment)))
+    }
+
+    /// The account that `bw` is logged in as.
+    pub(crate) fn account(&self) -> Result<Option<String>, VaultError> {
+        let data = self.data()?.unwrap_or_default();
+        let account = data["global_account_activeAccountId"].as_str();
+        Ok(account.map(ToOwned::to_owned))
     }
 
     /// When `bw` was last in step with the server.
@@ -232,12 +240,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write =
             |data: Value| std::fs::write(dir.path().join("data.json"), data.to_string()).unwrap();
-        let urls = |base: &str, identity: Value| json!({"urls": {"base": base, "identity": identity, "api": null}});
+        let urls = |base: &str, identity: Value| {
+            json!({
+                "region": "Self-hosted",
+                "urls": {"base": base, "identity": identity, "api": null},
+            })
+        };
         let appdata = Appdata::open(dir.path()).unwrap();
         for (environment, is_ours) in [
             (urls("https://h", Value::Null), true),
             (urls("https://h", "https://evil".into()), false),
             (urls("https://evil", Value::Null), false),
+            (
+                json!({"region": "US", "urls": {"base": "https://h"}}),
+                false,
+            ),
+            (json!({"region": "Self-hosted", "urls": null}), false),
         ] {
             write(json!({
                 "global_environment_environment": urls("https://h", Value::Null),
@@ -245,6 +263,8 @@ mod tests {
             }));
             assert_eq!(appdata.leads_only_to("https://h").unwrap(), is_ours);
         }
+        write(json!({}));
+        assert!(!appdata.leads_only_to("https://h").unwrap());
         write(json!({"user_u_ciphers_ciphers": {
             "a": {"collectionIds": ["c"], "deletedDate": null},
             "b": {"collectionIds": ["c"], "deletedDate": "2026-01-01"},

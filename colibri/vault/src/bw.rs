@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -121,23 +120,18 @@ impl Bw<'_> {
         self.lock.note(Some(group.0))?;
         let out = read_in_background(child.stdout.take(), MAX_OUTPUT);
         let complaints = read_in_background(child.stderr.take(), MAX_STDERR);
-        let ended = wait(&mut child, started + self.limit);
+        let ended = has_ended(&child, started + self.limit);
         // Whoever of it is left has the pipes open.
         drop(group);
-        let status = match ended {
-            Ok(Some(status)) => status,
-            Ok(None) => {
-                let _ = child.wait();
-                return Err(VaultError::TimedOut {
-                    call: shown,
-                    limit: self.limit,
-                });
-            }
-            Err(error) => {
-                let _ = child.wait();
-                return Err(VaultError::system("wait for", &self.places.node)(error));
-            }
-        };
+        let status = child
+            .wait()
+            .map_err(VaultError::system("wait for", &self.places.node))?;
+        if !ended.map_err(VaultError::system("wait for", &self.places.node))? {
+            return Err(VaultError::TimedOut {
+                call: shown,
+                limit: self.limit,
+            });
+        }
         let said = out.join().unwrap_or_default();
         let complaints = complaints.join().unwrap_or_default();
         tracing::debug!(
@@ -176,7 +170,9 @@ struct Group(i32);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = killpg(Pid::from_raw(self.0), Signal::SIGKILL);
+        if let Some(group) = Pid::from_raw(self.0) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -195,14 +191,16 @@ fn read_in_background(
     })
 }
 
-/// `None` when the time is over. The leader is not reaped before its group can be ended by number.
-fn wait(child: &mut Child, end: Instant) -> io::Result<Option<std::process::ExitStatus>> {
+/// Whether it ended before the time was over. It is left to be reaped, so that its group's number is nobody else's yet.
+fn has_ended(child: &Child, end: Instant) -> io::Result<bool> {
+    let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::InvalidInput)?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        if waitid(WaitId::Pid(pid), look)?.is_some() {
+            return Ok(true);
         }
         if Instant::now() >= end {
-            return Ok(None);
+            return Ok(false);
         }
         thread::sleep(LOOK_AGAIN);
     }
@@ -282,12 +280,13 @@ mod tests {
             "`bw list items` did not end in 300ms and was ended"
         );
         let pid = std::fs::read_to_string(home.dir.path().join("pid")).unwrap();
-        let pid = Pid::from_raw(pid.trim().parse().unwrap());
+        let pid: i32 = pid.trim().parse().unwrap();
         let end = Instant::now() + LONG;
         let is_gone = || {
             // Nobody may reap it where this runs as process 1's child.
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            nix::sys::signal::kill(pid, None).is_err() || stat.contains(") Z")
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err()
+                || stat.contains(") Z")
         };
         while !is_gone() {
             assert!(Instant::now() < end);

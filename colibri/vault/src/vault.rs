@@ -181,6 +181,7 @@ impl Vault {
                 limit: self.call,
             },
             session: None,
+            is_open: false,
             user: String::new(),
         })
     }
@@ -193,6 +194,8 @@ struct Flow<'a> {
     appdata: Appdata<'a>,
     bw: Bw<'a>,
     session: Option<SecretString>,
+    /// Whether the vault may be open.
+    is_open: bool,
     /// The account's id, as `bw` has it.
     user: String,
 }
@@ -232,6 +235,7 @@ impl Flow<'_> {
         tracing::warn!(%error, "bw logs in anew");
         self.session = None;
         self.log_out()?;
+        self.is_open = false;
         let status = self.status()?;
         self.log_in(&status)?;
         self.unlock_and_sync(fresh)
@@ -240,33 +244,29 @@ impl Flow<'_> {
     /// What `bw` thinks, and only if it thinks of our server or of none.
     fn status(&mut self) -> Result<Status, VaultError> {
         let status = reply::status(&self.bw.call(&["status"], &[])?)?;
-        let found = status.server_url.clone();
-        let is_fresh = status.status == "unauthenticated" && found.is_none();
-        if !is_fresh
-            && (found.as_ref() != Some(&self.server)
-                || !self.appdata.leads_only_to(&self.server)?)
-        {
-            return Err(VaultError::ServerMismatch {
-                configured: self.server.clone(),
-                found: found.unwrap_or_else(|| "no server, or several".to_owned()),
-            });
+        let is_fresh = status.status == "unauthenticated" && status.server_url.is_none();
+        match &status.server_url {
+            Some(found) if *found != self.server => {
+                return Err(VaultError::ServerMismatch {
+                    configured: self.server.clone(),
+                    found: found.clone(),
+                });
+            }
+            _ if is_fresh => {}
+            _ => self.is_ours()?,
         }
         self.user = status.user_id.clone().unwrap_or_default();
         Ok(status)
     }
 
+    /// Sets the server where none is set, and logs in. After each step it is looked up in `bw`'s own file whether it
+    /// leads to our server alone: that is where `status` has it from, and takes no second.
     fn log_in(&mut self, status: &Status) -> Result<(), VaultError> {
         if status.server_url.is_none() {
             let server = self.server.clone();
             self.done(&["config", "server", &server], &[])?;
-            let now = self.status()?;
-            if now.server_url.is_none() {
-                return Err(VaultError::ServerMismatch {
-                    configured: server,
-                    found: "no server".to_owned(),
-                });
-            }
         }
+        self.is_ours()?;
         let id = SecretString::from(self.bootstrap.client_id.as_str());
         let bootstrap = self.bootstrap;
         // What it says has a session's key in it.
@@ -277,14 +277,22 @@ impl Flow<'_> {
                 ("BW_CLIENTSECRET", &bootstrap.client_secret),
             ],
         )?;
-        let status = self.status()?;
-        if status.server_url.is_none() || status.status == "unauthenticated" {
-            return Err(VaultError::Reply {
-                call: "login".to_owned(),
-                why: "says that it succeeded, and is not logged in".to_owned(),
-            });
-        }
+        self.is_ours()?;
+        self.user = self.appdata.account()?.ok_or_else(|| VaultError::Reply {
+            call: "login".to_owned(),
+            why: "says that it succeeded, and is not logged in".to_owned(),
+        })?;
         Ok(())
+    }
+
+    fn is_ours(&self) -> Result<(), VaultError> {
+        if self.appdata.leads_only_to(&self.server)? {
+            return Ok(());
+        }
+        Err(VaultError::ServerMismatch {
+            configured: self.server.clone(),
+            found: "another server, or several".to_owned(),
+        })
     }
 
     fn log_out(&mut self) -> Result<(), VaultError> {
@@ -297,12 +305,16 @@ impl Flow<'_> {
 
     fn unlock_and_sync(&mut self, fresh: bool) -> Result<(), VaultError> {
         let bootstrap = self.bootstrap;
+        // Also when it was ended in the middle, or says what nobody understands.
+        self.is_open = true;
         let said = self.bw.call(
             &["unlock", "--passwordenv", "BW_PASSWORD"],
             &[("BW_PASSWORD", &bootstrap.password)],
         )?;
-        let unlocked = reply::data::<Unlocked>("unlock", &said)?;
-        let unlocked = unlocked.map_err(|message| self.refusal("unlock", &message))?;
+        let unlocked = reply::data::<Unlocked>("unlock", &said)?.map_err(|message| {
+            self.is_open = false;
+            self.refusal("unlock", &message)
+        })?;
         self.session = Some(unlocked.raw);
         let before = Timestamp::now();
         self.with_session(&["sync"], if fresh { &["--force"] } else { &[] }, |said| {
@@ -454,7 +466,7 @@ impl Flow<'_> {
 
 impl Drop for Flow<'_> {
     fn drop(&mut self) {
-        if self.session.take().is_some()
+        if self.is_open
             && let Err(error) = self.done(&["lock"], &[])
         {
             tracing::warn!(%error, "bw's vault could not be locked; its session's key is gone all the same");

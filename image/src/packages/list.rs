@@ -65,6 +65,6 @@ mod tests {
     fn the_shipped_list_reads() {
         let text = include_str!("../../../pkg-lists/freebsd-host.txt");
         let names = parse(text, Path::new("x")).unwrap();
-        assert_eq!(names, ["pkg", "node22", "bash"]);
+        assert_eq!(names, ["pkg", "node22", "bash", "age"]);
     }
 }
