@@ -129,7 +129,7 @@ pub(crate) fn tenants_turn<'a>(
     turn.ok_or_else(|| {
         HostError::new(
             ErrorKind::TryAgain,
-            format!("another request about `{tenant}` is under way for too long"),
+            format!("other requests about `{tenant}` are under way for too long, or too many"),
         )
         .with_remedy("nothing was done; try again")
     })
@@ -139,8 +139,11 @@ fn vaults_turn(service: &Service) -> Result<Turn<'_, ()>, HostError> {
     // Each before us takes a quarter of a minute where all is well.
     let turn = service.vault.take(&(), service.limits.turn * 4);
     turn.ok_or_else(|| {
-        HostError::new(ErrorKind::TryAgain, "the vault is in use for too long")
-            .with_remedy("nothing was done; try again")
+        HostError::new(
+            ErrorKind::TryAgain,
+            "the vault is in use for too long, or by too many",
+        )
+        .with_remedy("nothing was done; try again")
     })
 }
 

@@ -1,14 +1,23 @@
 //! One at a time: for each tenant, and for the vault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who has a turn now, by what it is about.
+/// Most that wait for one turn: whoever asks again and again about one tenant must not take every seat.
+const MOST_WAITING: u32 = 32;
+
+/// Who has a turn now and who waits for one, by what it is about.
 #[derive(Debug)]
 pub(crate) struct Turns<T> {
-    taken: Mutex<BTreeSet<T>>,
+    state: Mutex<State<T>>,
     given_back: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    taken: BTreeSet<T>,
+    waiting: BTreeMap<T, u32>,
 }
 
 /// A turn; given back when dropped.
@@ -21,22 +30,35 @@ pub(crate) struct Turn<'a, T: Ord> {
 impl<T: Ord + Clone> Turns<T> {
     pub(crate) fn new() -> Self {
         Self {
-            taken: Mutex::new(BTreeSet::new()),
+            state: Mutex::new(State {
+                taken: BTreeSet::new(),
+                waiting: BTreeMap::new(),
+            }),
             given_back: Condvar::new(),
         }
     }
 
-    /// Waits for the turn, `None` when others take longer than this.
+    /// Waits for the turn, `None` when others take longer than this, or too many wait already.
     pub(crate) fn take(&self, about: &T, patience: Duration) -> Option<Turn<'_, T>> {
-        let (mut taken, waited) = self
-            .given_back
-            .wait_timeout_while(self.taken(), patience, |taken| taken.contains(about))
-            .unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() && taken.contains(about) {
-            return None;
+        let mut state = self.state();
+        if state.taken.contains(about) {
+            let waiting = state.waiting.entry(about.clone()).or_default();
+            if *waiting >= MOST_WAITING {
+                return None;
+            }
+            *waiting += 1;
+            let is_taken = |state: &mut State<T>| state.taken.contains(about);
+            let waited = self
+                .given_back
+                .wait_timeout_while(state, patience, is_taken);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            match state.waiting.get_mut(about) {
+                Some(waiting) if *waiting > 1 => *waiting -= 1,
+                _ => _ = state.waiting.remove(about),
+            }
         }
-        taken.insert(about.clone());
-        Some(Turn {
+        // Not taken by now, unless the time is over.
+        state.taken.insert(about.clone()).then(|| Turn {
             turns: self,
             about: about.clone(),
         })
@@ -44,14 +66,14 @@ impl<T: Ord + Clone> Turns<T> {
 }
 
 impl<T> Turns<T> {
-    fn taken(&self) -> MutexGuard<'_, BTreeSet<T>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Ord> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        self.turns.taken().remove(&self.about);
+        self.turns.state().taken.remove(&self.about);
         self.turns.given_back.notify_all();
     }
 }
@@ -68,6 +90,24 @@ mod tests {
         assert!(turns.take(&"main", Duration::from_millis(10)).is_none());
         assert!(turns.take(&"other", Duration::ZERO).is_some());
         drop(first);
+        assert!(turns.take(&"main", Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn only_so_many_wait_for_one_turn() {
+        let turns = Turns::new();
+        let first = turns.take(&"main", Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..MOST_WAITING {
+                scope.spawn(|| turns.take(&"main", Duration::from_secs(30)).unwrap());
+            }
+            while turns.state().waiting.get("main") != Some(&MOST_WAITING) {
+                std::thread::yield_now();
+            }
+            assert!(turns.take(&"main", Duration::from_secs(30)).is_none());
+            drop(first);
+        });
+        assert!(turns.state().waiting.is_empty());
         assert!(turns.take(&"main", Duration::ZERO).is_some());
     }
 
