@@ -399,7 +399,7 @@ async fn put_to_sleep(id: &TenantId, service: &Service) -> Result<(), ReplyError
 async fn stop_jail(id: &TenantId, service: &Service) -> Result<(), ReplyError> {
     let stopped = service
         .tenants
-        .helper
+        .hostd
         .ask(Request::StopJail(about(id)))
         .await;
     let trouble = stopped
