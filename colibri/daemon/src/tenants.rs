@@ -579,10 +579,12 @@ pub(crate) async fn stop_agent(
     service: &Service,
 ) -> Result<PaneSnapshot, ReplyError> {
     let name = which.agent.clone();
-    service
-        .board
-        .change(move |batch| batch.tenant_agent_unwanted(&name))
-        .await?;
+    // It is stopped whatever the database says to it, and that is not asked about others.
+    let owner = service.board.read(move |reader| reader.tenant_agent(&name));
+    if matches!(owner.await, Ok(Some(_))) {
+        let name = which.agent.clone();
+        note(service, move |batch| batch.tenant_agent_unwanted(&name)).await;
+    }
     service.panes.stop(&which).await
 }
 
