@@ -4,8 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use colibri_protocol::{
     Agent, AgentPage, Capability, Change, Compacted, CostModeInForce, Job, JobPage, LogLines,
-    PaneSnapshot, PaneState, Removal, ServiceCheck, SessionSnapshot, Skill, SkillPage, Snapshot,
-    Status, Task, TaskDetails, TaskPage, TaskStatus, Tenant, TenantPage, TenantRemoval,
+    PaneSnapshot, PaneState, Removal, Retention, ServiceCheck, SessionSnapshot, Skill, SkillPage,
+    Snapshot, Status, Task, TaskDetails, TaskPage, TaskStatus, Tenant, TenantPage, TenantRemoval,
     TenantRotation, TenantSecrets, TenantStatus, Thresholds, TimeSpan, Usage,
 };
 use jiff::Timestamp;
@@ -241,6 +241,7 @@ fn status(status: &Status) -> String {
             format!("{} of {}", status.clients, status.max_clients),
         ),
         ("Tasks", tasks.join(", ")),
+        ("Kept", kept(&status.retention)),
         ("Tenants", tenant_counts(status)),
         ("Socket", status.socket.display().to_string()),
         ("Data", status.data_dir.display().to_string()),
@@ -403,6 +404,29 @@ fn removal(done: &TenantRemoval) -> String {
         ("Written", format!("what it has written {written}")),
     ];
     format!("{}Nothing was removed.\n", fields(rows))
+}
+
+/// How long what has ended stays, and what is gone already.
+fn kept(retention: &Retention) -> String {
+    let days = |days: Option<u32>| match days {
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+        None => "for ever".to_owned(),
+    };
+    let mut text = format!(
+        "tasks {} after their end, sessions {}",
+        days(retention.task_days),
+        days(retention.session_days)
+    );
+    let removed = retention.removed.total();
+    if removed > 0 {
+        let _ = write!(
+            text,
+            "; {removed} task(s) are gone, which cost {}",
+            retention.removed_usage.cost_usd
+        );
+    }
+    text
 }
 
 /// A name and its value on each line.
@@ -962,6 +986,20 @@ mod tests {
         );
         let none = json!({"tenant_id": "mila", "names": []});
         assert_eq!(secrets(&read(&none).unwrap()), "mila has no secrets.\n");
+    }
+
+    #[test]
+    fn what_is_kept_is_told_in_days() {
+        let mut retention = Retention {
+            task_days: Some(1),
+            ..Retention::default()
+        };
+        assert_eq!(
+            kept(&retention),
+            "tasks 1 day after their end, sessions for ever"
+        );
+        retention.removed.done = 3;
+        assert!(kept(&retention).contains("; 3 task(s) are gone, which cost "));
     }
 
     #[test]

@@ -182,7 +182,10 @@ impl Panes {
             pane,
             keeper: tokio::spawn(keeper.keep(spawned, door, first)),
         };
-        seats.insert(name, seat);
+        if let Some(gone) = seats.insert(name, seat) {
+            // The board knows this one as alive; that the one before has ended is noted no more.
+            gone.keeper.abort();
+        }
         Ok(snapshot)
     }
 

@@ -34,6 +34,9 @@ const SOCKET: &str = "COLIBRI_MCP_SOCKET";
 /// The variable that allows tools which change something.
 const WRITE: &str = "COLIBRI_MCP_WRITE";
 
+/// A variable of the Colibri before this one, which let models call other MCP servers.
+const EXTERNAL: &str = "COLIBRI_MCP_EXTERNAL_CALL";
+
 /// Colibri's commands as tools for a model: an MCP server over stdin and stdout.
 #[derive(Debug, Default, Parser)]
 #[command(name = "colibri-mcp", version, after_help = AFTER, max_term_width = 80)]
@@ -52,6 +55,8 @@ pub(crate) struct Flags {
 pub(crate) struct Config {
     pub(crate) socket: PathBuf,
     pub(crate) write: bool,
+    /// What was set and has no effect.
+    pub(crate) warning: Option<String>,
 }
 
 impl Config {
@@ -73,6 +78,12 @@ impl Config {
         Ok(Self {
             socket: place::socket(flags.socket.or_else(|| variable(SOCKET).map(PathBuf::from))),
             write: write || flags.write,
+            warning: variable(EXTERNAL).map(|_| {
+                format!(
+                    "the environment's {EXTERNAL} has no effect: this program calls no other MCP \
+                     servers; add them to your client's own list"
+                )
+            }),
         })
     }
 }
@@ -104,6 +115,16 @@ mod tests {
         );
         // Even where the flag has decided: the variable is still a mistake.
         assert!(resolve(&["--write"], &[(WRITE, "maybe")]).is_err());
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        assert_eq!(resolve(&[], &[]).unwrap().warning, None);
+        let old = resolve(&[], &[(EXTERNAL, "1")]).unwrap().warning.unwrap();
+        assert!(
+            old.contains("COLIBRI_MCP_EXTERNAL_CALL has no effect"),
+            "{old}"
+        );
     }
 
     #[test]

@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(fault) => return failed(&fault, USAGE),
     };
+    if let Some(warning) = &config.warning {
+        eprintln!("warning: {warning}");
+    }
     // One client, and answers that take as long as the daemon does: one thread is enough, and those
     // that wait for the daemon are threads of their own.
     let runtime = match tokio::runtime::Builder::new_current_thread()

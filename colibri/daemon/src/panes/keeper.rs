@@ -279,6 +279,15 @@ impl Keeper {
             // Whoever asked may be gone.
             let _ = stop.send(());
         }
+        // From here on its name is free.
+        self.orders.close();
+        // Its end was not noted before that of its task, and the board takes it for alive.
+        if let Some(unwritten) = self.unwritten.take() {
+            if let Err(error) = unwritten.await {
+                tracing::error!(agent = %self.spawn.name, "writing the end of its task: {error}");
+            }
+            self.note_end().await;
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -399,18 +408,23 @@ impl Keeper {
         self.end_work(TaskStatus::Queued, why).await;
         // What it holds is taken back; but not what it has done, and is only not written yet.
         if self.unwritten.as_ref().is_none_or(JoinHandle::is_finished) {
-            let (agent_id, lease) = (self.agent_id, self.lease);
-            let ended = self
-                .board
-                .change(move |batch| batch.agent_ended(agent_id, lease, Timestamp::now()))
-                .await;
-            if let Err(error) = ended {
-                tracing::warn!(agent = %self.spawn.name, "its end: {error}");
-            }
+            self.note_end().await;
         }
         let seen = self.pane.ended(end, Timestamp::now());
         self.follow(seen, None).await;
         self.show(true);
+    }
+
+    /// The board gives it no tasks any more, and takes back those that it holds.
+    async fn note_end(&self) {
+        let (agent_id, lease) = (self.agent_id, self.lease);
+        let ended = self
+            .board
+            .change(move |batch| batch.agent_ended(agent_id, lease, Timestamp::now()))
+            .await;
+        if let Err(error) = ended {
+            tracing::warn!(agent = %self.spawn.name, "its end: {error}");
+        }
     }
 
     /// Waits before the next start. Gives back whether it was told to stop meanwhile.

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use colibri_protocol::{Agent, Command as Ask, CreateTask, Heartbeat, ServiceCheck, TaskStatus};
+use colibri_protocol::{
+    Agent, AgentPage, AgentStatus, Command as Ask, CreateTask, Heartbeat, Paging, ServiceCheck,
+    TaskStatus,
+};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 
@@ -226,7 +229,18 @@ fn the_end_of_a_task_that_the_database_does_not_take_is_written_once_it_does() {
         if !is_stopped {
             let next = create(&home, "And the next one");
             stands(&home, &next, TaskStatus::Done, LONG);
+            continue;
         }
+        // Not only when its lease ends: it would be given tasks until then.
+        wait("the end of the agent on the board", LONG, || {
+            let list = Ask::ListAgents(Paging::default());
+            let page: AgentPage = home.client().ask(list).unwrap();
+            let is_offline = page
+                .agents
+                .iter()
+                .all(|ada| ada.status == AgentStatus::Offline);
+            is_offline.then_some(())
+        });
     }
 }
 
