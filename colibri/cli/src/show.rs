@@ -268,29 +268,6 @@ fn status(status: &Status) -> String {
     fields(rows)
 }
 
-/// How long what has ended stays, and what is gone already.
-fn kept(retention: &Retention) -> String {
-    let days = |days: Option<u32>| match days {
-        Some(1) => "1 day".to_owned(),
-        Some(days) => format!("{days} days"),
-        None => "for ever".to_owned(),
-    };
-    let mut text = format!(
-        "tasks {} after their end, sessions {}",
-        days(retention.task_days),
-        days(retention.session_days)
-    );
-    let removed = retention.removed.total();
-    if removed > 0 {
-        let _ = write!(
-            text,
-            "; {removed} task(s) are gone, which cost {}",
-            retention.removed_usage.cost_usd
-        );
-    }
-    text
-}
-
 /// How many tenants stand where, without those statuses that none has.
 fn tenant_counts(status: &Status) -> String {
     let all = TenantStatus::ALL.into_iter();
@@ -427,6 +404,29 @@ fn removal(done: &TenantRemoval) -> String {
         ("Written", format!("what it has written {written}")),
     ];
     format!("{}Nothing was removed.\n", fields(rows))
+}
+
+/// How long what has ended stays, and what is gone already.
+fn kept(retention: &Retention) -> String {
+    let days = |days: Option<u32>| match days {
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+        None => "for ever".to_owned(),
+    };
+    let mut text = format!(
+        "tasks {} after their end, sessions {}",
+        days(retention.task_days),
+        days(retention.session_days)
+    );
+    let removed = retention.removed.total();
+    if removed > 0 {
+        let _ = write!(
+            text,
+            "; {removed} task(s) are gone, which cost {}",
+            retention.removed_usage.cost_usd
+        );
+    }
+    text
 }
 
 /// A name and its value on each line.

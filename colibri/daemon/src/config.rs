@@ -182,7 +182,7 @@ pub(crate) struct Config {
     pub(crate) max_clients: u32,
     pub(crate) patience: Patience,
     /// The socket of the root helper.
-    pub(crate) helper: PathBuf,
+    pub(crate) hostd: PathBuf,
     /// Below it, the helper makes a folder for the sockets of each tenant's agents.
     pub(crate) doors: PathBuf,
     /// Whether agents may ask for further tenants stands in it.
@@ -270,12 +270,12 @@ impl Config {
                 .or_else(|| environment.path(place::SOCKET_VARIABLE))
                 .unwrap_or_else(|| place::SOCKET.into()),
         );
-        let helper = absolute(
+        let hostd = absolute(
             environment
                 .path(colibri_host::SOCKET_VARIABLE)
                 .unwrap_or_else(|| colibri_host::SOCKET.into()),
         );
-        let doors = helper.with_file_name("tenants");
+        let doors = hostd.with_file_name("tenants");
         let policy = absolute(
             environment
                 .path("COLIBRI_REPLICATION_POLICY")
@@ -377,7 +377,7 @@ impl Config {
                 line: flags.line_timeout,
                 write: flags.write_timeout,
             },
-            helper,
+            hostd,
             doors,
             policy,
             autospawn,
@@ -606,7 +606,7 @@ mod tests {
             ("atlas", CostMode::Smart)
         );
         assert_eq!(config.group, "colibri");
-        assert_eq!(config.helper, Path::new(colibri_host::SOCKET));
+        assert_eq!(config.hostd, Path::new(colibri_host::SOCKET));
         assert_eq!(config.doors, Path::new(colibri_host::DOORS));
         assert_eq!(config.policy, Path::new(place::REPLICATION_POLICY));
         assert!(warnings.is_empty(), "{warnings:?}");

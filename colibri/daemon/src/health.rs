@@ -255,10 +255,11 @@ async fn tenants(
     if !matches!(&tenants, Some(Ok(seen)) if seen.counts.total() > 0) {
         return (tenants, None);
     }
-    let left = LIMIT.saturating_sub(begun.elapsed()).max(BEAT);
-    let facts = service.tenants.helper.facts(Some(left));
-    // It ends by itself; but a thread may have to be waited for first.
-    let helper = match timeout(LIMIT, facts).await {
+    let left = LIMIT.saturating_sub(begun.elapsed());
+    // It ends by itself a bit before that; but a thread may have to be waited for first.
+    let brief = left.saturating_sub(BEAT / 2).max(BEAT / 2);
+    let facts = service.tenants.hostd.facts(Some(brief));
+    let helper = match timeout(left, facts).await {
         Ok(facts) => facts.map_err(|trouble| trouble.to_string()),
         Err(_) => Err(format!(
             "the root helper could not be asked within {LIMIT:?}"

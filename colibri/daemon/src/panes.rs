@@ -106,7 +106,7 @@ impl Panes {
         let environment = environment(variable::handed_on());
         let mut jail_environment = self::environment(variable::handed_into_jails());
         // A path without a NUL in it, as it came from an environment itself.
-        let _ = jail_environment.set(colibri_host::SOCKET_VARIABLE, config.helper.as_os_str());
+        let _ = jail_environment.set(colibri_host::SOCKET_VARIABLE, config.hostd.as_os_str());
         let keys = variable::PROVIDER_KEYS
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())

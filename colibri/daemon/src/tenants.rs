@@ -1,4 +1,4 @@
-//! The life of tenants: what the [root helper](helper) does for each, in which order, and what of it
+//! The life of tenants: what the [root helper](hostd) does for each, in which order, and what of it
 //! stands in the database.
 //!
 //! Whatever is done to a tenant is done in its turn, one thing at a time. The database is written before
@@ -7,7 +7,7 @@
 //!
 //! No agent is started in a tenant that lacks its jail or its secrets.
 
-pub(crate) mod helper;
+pub(crate) mod hostd;
 mod policy;
 pub(crate) mod sweep;
 
@@ -28,7 +28,7 @@ use colibri_store::{Batch, Bucket, StoreError};
 use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-use self::helper::{Helper, Trouble, unexpected};
+use self::hostd::{Hostd, Trouble, unexpected};
 use self::policy::Policy;
 use crate::config::Config;
 use crate::rights::AgentIdentity;
@@ -43,7 +43,7 @@ const MOST_TURNS: usize = 1024;
 /// What is needed for all tenants.
 #[derive(Debug)]
 pub(crate) struct Tenants {
-    pub(crate) helper: Helper,
+    pub(crate) hostd: Hostd,
     policy: PathBuf,
     turns: Mutex<BTreeMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
     /// Rung when the sweep should not wait for its time.
@@ -58,7 +58,7 @@ type Turn = OwnedMutexGuard<()>;
 impl Tenants {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            helper: Helper::new(config.helper.clone()),
+            hostd: Hostd::new(config.hostd.clone()),
             policy: config.policy.clone(),
             turns: Mutex::default(),
             bell: Notify::new(),
@@ -166,7 +166,7 @@ async fn make_jail(tenant: &Tenant, service: &Service) -> Result<(), Trouble> {
         number: tenant.number,
         limits: tenant.limits,
     });
-    let reply = service.tenants.helper.ask(request).await;
+    let reply = service.tenants.hostd.ask(request).await;
     let root = match reply.map_err(|trouble| trouble.while_trying_to("make its jail"))? {
         Reply::Jail(jail) => jail.root,
         other => return Err(unexpected(&other)),
@@ -178,7 +178,7 @@ async fn make_jail(tenant: &Tenant, service: &Service) -> Result<(), Trouble> {
 
 async fn start_jail(id: &TenantId, service: &Service) -> Result<(), Trouble> {
     let request = Request::StartJail(about(id));
-    let reply = service.tenants.helper.ask(request).await;
+    let reply = service.tenants.hostd.ask(request).await;
     match reply.map_err(|trouble| trouble.while_trying_to("start its jail"))? {
         Reply::Jail(_) => Ok(()),
         other => Err(unexpected(&other)),
@@ -196,7 +196,7 @@ async fn collection(tenant: &Tenant, service: &Service) -> Result<Option<String>
     if !matches!(bucket, Ok(Bucket::Own)) {
         return Ok(None);
     }
-    let facts = service.tenants.helper.facts(None).await;
+    let facts = service.tenants.hostd.facts(None).await;
     let facts = facts.map_err(|trouble| trouble.while_trying_to("ask for the vault"))?;
     if !facts.vault {
         tracing::info!(tenant = %tenant.tenant_id, "no vault is configured: it has no secrets from one");
@@ -217,7 +217,7 @@ async fn fetch(tenant: &Tenant, collection: &str, service: &Service) -> Result<b
         tenant: tenant.tenant_id.clone(),
         collection: collection.to_owned(),
     });
-    let reply = service.tenants.helper.ask(request).await;
+    let reply = service.tenants.hostd.ask(request).await;
     let reply = reply.map_err(|trouble| trouble.while_trying_to("fetch its secrets"))?;
     let Reply::Provisioned(fetched) = reply else {
         return Err(unexpected(&reply));
@@ -311,7 +311,7 @@ pub(crate) async fn secrets(
     let tenant_id = which.tenant_id;
     read(&tenant_id, service).await?;
     let request = Request::ListSecrets(about(&tenant_id));
-    match service.tenants.helper.ask(request).await? {
+    match service.tenants.hostd.ask(request).await? {
         Reply::Secrets(secrets) => Ok(TenantSecrets {
             tenant_id,
             names: secrets.names,
@@ -365,7 +365,7 @@ async fn finish_removal(
         Removal::Archive => Request::ArchiveJail(about(id)),
         Removal::Destroy => Request::DestroyJail(about(id)),
     };
-    let archive = match service.tenants.helper.ask(request).await {
+    let archive = match service.tenants.hostd.ask(request).await {
         Ok(Reply::Gone { archive }) => archive,
         Ok(other) => return Err(not_removed(id, unexpected(&other), service).await),
         // It never had a jail, or an earlier attempt came this far.
@@ -579,10 +579,12 @@ pub(crate) async fn stop_agent(
     service: &Service,
 ) -> Result<PaneSnapshot, ReplyError> {
     let name = which.agent.clone();
-    service
-        .board
-        .change(move |batch| batch.tenant_agent_unwanted(&name))
-        .await?;
+    // It is stopped whatever the database says to it, and that is not asked about others.
+    let owner = service.board.read(move |reader| reader.tenant_agent(&name));
+    if matches!(owner.await, Ok(Some(_))) {
+        let name = which.agent.clone();
+        note(service, move |batch| batch.tenant_agent_unwanted(&name)).await;
+    }
     service.panes.stop(&which).await
 }
 

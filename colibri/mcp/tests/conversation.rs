@@ -79,6 +79,7 @@ fn without_write_it_looks_and_no_more() {
             "colibri_list_agents",
             "colibri_list_skills",
             "colibri_list_jobs",
+            "colibri_list_tenants",
             "colibri_agent_log",
         ]
     );

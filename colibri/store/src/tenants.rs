@@ -1078,7 +1078,7 @@ mod tests {
         assert!(!wanted(&board));
         assert_eq!(
             board.reader().tenant(&id("main")).unwrap().agents,
-            [name.clone()]
+            std::slice::from_ref(&name)
         );
         let retired = board.reader().as_retired(&id("main")).unwrap();
         let refused = board

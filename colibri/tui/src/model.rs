@@ -84,6 +84,10 @@ pub struct Deed {
 }
 
 /// What the model wants of whoever runs it.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are few of them, and only for a moment"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// To ask the daemon.

@@ -343,7 +343,7 @@ fn snapshot(panes: &PanesSeen) -> Verdict {
 
 fn helper(seen: &Seen) -> Verdict {
     match &seen.helper {
-        None => Verdict::Well("not asked: no tenant is there that would need it".to_owned()),
+        None => Verdict::Well("not asked: no tenant is known that would need it".to_owned()),
         Some(Err(problem)) => Verdict::Broken(problem.clone()),
         Some(Ok(facts)) => match &facts.jails {
             Err(why) => Verdict::Broken(format!("answers, and no jail can be made: {why}")),

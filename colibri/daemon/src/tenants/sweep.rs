@@ -262,14 +262,15 @@ impl Sweep {
             }
             _ => {}
         }
+        let is_stopped = tenant.status == TenantStatus::Stopped;
+        if !is_stopped && self.begun.insert(id.clone()) {
+            return (Some(Job::Begin), expires);
+        }
         if is_autospawn(id, service) {
             return (Some(Job::Autospawn), expires);
         }
-        if tenant.status == TenantStatus::Stopped {
+        if is_stopped {
             return (None, expires);
-        }
-        if self.begun.insert(id.clone()) {
-            return (Some(Job::Begin), expires);
         }
         let Some(idle_after) = tenant.idle_after else {
             return (None, expires);
@@ -352,7 +353,9 @@ impl Job {
                 }
             }
             Self::Autospawn => {
-                if let Some(spawn) = service.config.autospawn.clone() {
+                let spawn = service.config.autospawn.clone();
+                // Somebody else may have started it, or it was one that runs for good.
+                if let Some(spawn) = spawn.filter(|spawn| !service.panes.is_running(&spawn.name)) {
                     let mode = service.cost_mode().mode;
                     // In its own turn.
                     super::spawn(spawn, ACTOR, mode, service).await?;
@@ -399,7 +402,7 @@ async fn put_to_sleep(id: &TenantId, service: &Service) -> Result<(), ReplyError
 async fn stop_jail(id: &TenantId, service: &Service) -> Result<(), ReplyError> {
     let stopped = service
         .tenants
-        .helper
+        .hostd
         .ask(Request::StopJail(about(id)))
         .await;
     let trouble = stopped

@@ -296,7 +296,7 @@ fn a_damaged_database_is_told_and_a_backup_in_its_place_is_well() {
         &check(&home),
         "database",
         "put a backup in its place",
-        &["wal", "scheduler", "intake"],
+        &["wal", "scheduler", "intake", "tenants"],
     );
 
     daemon.signal(Signal::SIGKILL);

@@ -9,7 +9,7 @@ mod clients;
 mod crash;
 mod harness;
 mod health;
-mod helper;
+mod hostd;
 mod hostile;
 mod keeper;
 mod lifecycle;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::agents::{pane, processes_with, prompt, refusal, spawn, spawning, stands, stop, wait};
 use crate::board::needing;
 use crate::harness::{Home, LONG, Raw, built, mode};
-use crate::helper::{Helper, Say};
+use crate::hostd::{Hostd, Say};
 
 fn ask<T: DeserializeOwned>(home: &Home, command: Command) -> Result<T, ClientError> {
     home.client().ask(command)
@@ -103,7 +103,7 @@ fn check(home: &Home, part: &str) -> (bool, String) {
 #[test]
 fn two_tenants_live_from_the_first_word_to_the_last() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     helper.collection("main", &["OPENROUTER_API_KEY"]);
     let daemon = helper.daemon(&home, &[]);
     assert!(check(&home, "helper").1.contains("not asked"));
@@ -268,7 +268,7 @@ fn two_tenants_live_from_the_first_word_to_the_last() {
 #[test]
 fn without_its_secrets_a_tenant_has_no_agent_and_everybody_is_told() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     helper.collection("another", &[]);
     let _daemon = helper.daemon(&home, &[]);
     register(&home, named("main"));
@@ -331,7 +331,7 @@ fn without_its_secrets_a_tenant_has_no_agent_and_everybody_is_told() {
 #[test]
 fn a_helper_that_is_gone_or_hangs_holds_up_nobody_else() {
     let home = Home::new();
-    let helper = Helper::absent(&home);
+    let helper = Hostd::absent(&home);
     let _daemon = helper.daemon(&home, &[]);
     register(&home, named("main"));
     let (kind, text) = refusal(provision(&home, "main"));
@@ -370,7 +370,7 @@ fn a_helper_that_is_gone_or_hangs_holds_up_nobody_else() {
 #[test]
 fn killed_anywhere_the_next_daemon_finishes_what_was_begun() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     helper.collection("main", &["KEY"]);
     for (round, request) in ["create-jail", "provision", "start-jail"]
         .into_iter()
@@ -434,7 +434,7 @@ fn killed_anywhere_the_next_daemon_finishes_what_was_begun() {
 #[test]
 fn agents_end_with_their_daemon_and_those_for_good_come_back_with_the_next() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let mut daemon = helper.daemon(&home, &[]);
     joined(&home, named("main"));
     let for_good = SpawnAgent {
@@ -474,7 +474,7 @@ fn agents_end_with_their_daemon_and_those_for_good_come_back_with_the_next() {
 #[test]
 fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let _daemon = helper.daemon(&home, &[]);
     joined(
         &home,
@@ -534,7 +534,7 @@ fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
 #[test]
 fn whose_time_is_over_is_removed_with_everything() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let _daemon = helper.daemon(&home, &[]);
     joined(
         &home,
@@ -568,7 +568,7 @@ fn whose_time_is_over_is_removed_with_everything() {
 #[test]
 fn an_agent_has_children_only_as_the_policy_says() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let policy = home.path("replication.toml");
     let _daemon = helper.daemon(
         &home,
@@ -642,7 +642,7 @@ fn an_agent_has_children_only_as_the_policy_says() {
 #[test]
 fn joining_is_one_step_that_can_be_taken_again() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let _daemon = helper.daemon(&home, &[]);
     let program = built("colibri");
     let colibri = |socket: &Path, words: &[&str], key: &str| {
@@ -710,7 +710,7 @@ fn joining_is_one_step_that_can_be_taken_again() {
 #[test]
 fn the_agent_of_the_environment_runs_in_its_tenants_jail_once_that_is_ready() {
     let home = Home::new();
-    let helper = Helper::new(&home);
+    let helper = Hostd::new(&home);
     let daemon = helper.daemon(
         &home,
         &[

@@ -88,6 +88,7 @@ fn serve(mut stream: UnixStream, heard: &Mutex<Heard>) {
         Asked::ListAgents(_) => json!(board::agents()),
         Asked::ListTasks(which) => json!(board::page(which)),
         Asked::ListJobs(_) => json!(board::jobs()),
+        Asked::ListTenants(_) => json!({"tenants": board::tenants()}),
         Asked::AgentLog(_) => json!(board::log()),
         Asked::Subscribe(_) => json!(Change::Subscribed),
         _ => json!({}),
@@ -213,7 +214,7 @@ fn it_shows_what_is_there_takes_keys_and_gives_the_terminal_back() {
     program.wait_for_text("berta is answered.");
     assert!(daemon.has_heard("answer-agent"));
     // The wheel, and a click on the second view.
-    program.press("\x1b[<64;5;5M\x1b[<0;33;1M\x1b[<0;33;1m");
+    program.press("\x1b[<64;5;5M\x1b[<0;23;1M\x1b[<0;23;1m");
     program.wait_for_text("Draw the map of all jails");
     program.press("\x1b[B\x1b[Bx");
     program.wait_for_text("Call this task off? Back up the vault");

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 32;
 
 /// Where the helper is.
 #[derive(Debug, Clone)]
-pub(crate) struct Helper {
+pub(crate) struct Hostd {
     socket: PathBuf,
     turns: Arc<Semaphore>,
 }
@@ -74,7 +74,7 @@ impl From<Trouble> for ReplyError {
     }
 }
 
-impl Helper {
+impl Hostd {
     pub(crate) fn new(socket: PathBuf) -> Self {
         Self {
             socket,

@@ -57,12 +57,12 @@ struct Jail {
 
 /// The double; it ends with its test.
 #[derive(Clone)]
-pub(crate) struct Helper {
+pub(crate) struct Hostd {
     socket: PathBuf,
     state: Arc<Mutex<State>>,
 }
 
-impl Helper {
+impl Hostd {
     /// Begins to answer.
     pub(crate) fn new(home: &Home) -> Self {
         let helper = Self::absent(home);
