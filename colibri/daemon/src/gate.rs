@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use colibri_host::accounts;
 use colibri_protocol::{ErrorKind, ReplyError, place};
 use nix::unistd::geteuid;
 
-use crate::accounts;
 use crate::rights::{AgentIdentity, Rights};
 
 /// The account at the other end, as the kernel vouches for it.

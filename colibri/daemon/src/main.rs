@@ -10,7 +10,6 @@
 //! (the one that comes with it), [`door`] (their sockets), [`sessions`] (what
 //! these said and did) and [`skills`] (what they can read), [`health`].
 
-mod accounts;
 mod answer;
 mod assign;
 mod autospawn;
@@ -25,7 +24,6 @@ mod failure;
 mod gate;
 mod health;
 mod lock;
-mod notify;
 mod panes;
 mod place;
 mod retention;
@@ -40,6 +38,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use colibri_host::notify;
 use colibri_protocol::CostMode;
 use miette::Report;
 use nix::sys::stat::{Mode, umask};

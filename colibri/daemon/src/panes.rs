@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use colibri_host::notify;
 use colibri_protocol::{
     AgentLog, AnswerAgent, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind,
     GetSession, LogLines, Name, PaneSnapshot, RegisterAgent, ReplyError, Runtime, SendPrompt,
@@ -36,7 +37,6 @@ use crate::board::Board;
 use crate::config::Config;
 use crate::door::Doors;
 use crate::failure::Failure;
-use crate::notify;
 use crate::rights::{AgentIdentity, Rights};
 use crate::sessions::{MEMORY, Sessions, file_of};
 use crate::stop::Stop;

@@ -10,9 +10,16 @@
 //! <- {"ok":false,"kind":"vault-not-configured","message":"…","remedy":"…"}
 //! ```
 
+pub mod accounts;
+mod client;
+mod frame;
+pub mod notify;
+pub mod passing;
 mod reply;
 mod request;
 
+pub use client::{Client, ClientError, Running};
+pub use frame::{Answer, answer_from_line, answer_to_line, too_long};
 pub use reply::{
     AgentExit, ErrorKind, HostError, HostFacts, JailInfo, Provisioned, Reply, SecretNames,
 };
@@ -29,6 +36,23 @@ pub const SOCKET: &str = if cfg!(target_os = "freebsd") {
 
 /// Names the helper's socket for the daemon, in tests say.
 pub const SOCKET_VARIABLE: &str = "COLIBRI_HOSTD_SOCKET";
+
+/// The account that besides root may ask: the daemon's.
+pub const ACCOUNT: &str = "colibri";
+
+/// What starts the helper by hand; used in messages.
+pub const START_SERVICE: &str = if cfg!(target_os = "freebsd") {
+    "service colibri_hostd onestart"
+} else {
+    "systemctl start colibri-hostd"
+};
+
+/// What shows the helper's log; used in messages.
+pub const SHOW_LOG: &str = if cfg!(target_os = "freebsd") {
+    "tail /var/log/colibri-hostd.log"
+} else {
+    "journalctl -u colibri-hostd"
+};
 
 /// Below it, every tenant has a folder of its name, which belongs to the daemon's account: the sockets of its
 /// agents lie in it, and its jail sees it as [`DOORS_IN_JAIL`].

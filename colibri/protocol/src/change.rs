@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CostMode, Name, PaneState, TaskStatus, Trigger};
+use crate::{CostMode, Name, PaneState, TaskStatus, TenantId, TenantStatus, Trigger};
 
 /// The `data` of each line that `subscribe` sends. Only what is needed to know what to ask for:
 /// a change must stay small, for it is kept for every subscriber that has not read it yet.
@@ -65,6 +65,14 @@ pub enum Change {
     Job {
         /// Its name.
         name: Name,
+    },
+    /// A tenant is new, stands elsewhere, or is gone.
+    Tenant {
+        /// Which.
+        tenant_id: TenantId,
+        /// Where it stands now; absent when it is gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<TenantStatus>,
     },
     /// Another cost mode is in force.
     CostMode {

@@ -28,6 +28,9 @@ fn usual_limit(command: &Command) -> Duration {
     Duration::from_secs(match command {
         // An agent has ten seconds to end by itself, and a busy host half a minute to start one.
         Command::SpawnAgent(_) | Command::StopAgent(_) => 60,
+        // It asks the vault, which may have to be asked again and again, and others may come first.
+        Command::ProvisionTenant(_) | Command::RotateTenant(_) => 300,
+        Command::RemoveTenant(_) | Command::ListSecrets(_) => 120,
         // The daemon copies first, and answers then.
         Command::Backup(_) => 600,
         _ => 10,
@@ -164,8 +167,8 @@ impl Deadline {
 }
 
 impl Client {
-    /// A client for this socket which waits 10 seconds for a reply, and 60 where an agent is
-    /// started or stopped.
+    /// A client for this socket which waits 10 seconds for a reply, and longer where an agent is
+    /// started or stopped, or a tenant provisioned or removed.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: socket.into(),

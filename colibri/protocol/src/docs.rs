@@ -13,11 +13,14 @@ use crate::{
     CancelTask, Change, Check, ClaimTask, Command, CompactSession, Compacted, CostMode,
     CostModeInForce, CreateJob, CreateTask, DatabaseStatus, DismissPane, ErrorKind, Escalation,
     GetSession, GetTask, Heartbeat, IntakeTask, Job, JobPage, ListTasks, LogLines, MAX_LINE,
-    Missed, Name, NoFields, Paging, PaneSnapshot, PaneState, RegisterAgent, RegisterSkill,
-    RemoveJob, Reply, Request, RequestId, Retention, RetryTask, Runtime, Schedule, SchedulerStatus,
-    SendPrompt, ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill, SkillFinding,
-    SkillPage, Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent,
-    TaskPage, TaskStatus, TransitionTask, Trigger, Usage, Usd, place,
+    Missed, Name, NoFields, OneTenant, Paging, PaneSnapshot, PaneState, RegisterAgent,
+    RegisterSkill, RegisterTenant, Removal, RemoveJob, RemoveTenant, Reply, Request, RequestId,
+    RequestTenant, Retention, RetryTask, Runtime, Schedule, SchedulerStatus, SendPrompt,
+    ServiceCheck, SessionBrief, SessionSnapshot, SetCostMode, Skill, SkillFinding, SkillPage,
+    Snapshot, SpawnAgent, Status, StopAgent, Task, TaskCounts, TaskDetails, TaskEvent, TaskPage,
+    TaskStatus, Tenant, TenantCounts, TenantId, TenantLimits, TenantNumber, TenantPage,
+    TenantRemoval, TenantRotation, TenantSecrets, TenantStatus, TransitionTask, Trigger, Usage,
+    Usd, place,
 };
 
 /// The whole reference page as Markdown. A test keeps the file in step.
@@ -77,6 +80,7 @@ fn introduction() -> String {
          \x20 itself: `agent_id` may be left out where the types allow it. Another agent's id,\n\
          \x20 task or session, and every other command, gets `forbidden`. `list-agents` tells it\n\
          \x20 its own id.\n\
+         * An agent in a tenant's jail finds its socket there, and may ask `request-tenant`, too.\n\
          * A connection that stays silent for long, does not finish a line, or does not read\n\
          \x20 its replies is closed.\n\n\
          ```json\n-> {{\"cmd\":\"list-task\",\"id\":\"a-1\"}}\n<- {refusal}\n```\n\n",
@@ -144,6 +148,37 @@ impl Example {
 fn name(text: &str) -> Name {
     #[allow(clippy::expect_used, reason = "a test runs every example")]
     text.parse().expect("a name of the examples")
+}
+
+/// The same for a tenant, with its number.
+fn tenant(id: &str, number: u16, at: Timestamp) -> Tenant {
+    #[allow(clippy::expect_used, reason = "a test runs every example")]
+    let (tenant_id, number): (TenantId, TenantNumber) = (
+        id.parse().expect("a tenant of the examples"),
+        number.try_into().expect("a number of the examples"),
+    );
+    let ttl = "7d".parse().ok();
+    Tenant {
+        jail: tenant_id.clone(),
+        tenant_id,
+        number,
+        jail_root: None,
+        collection: None,
+        collection_id: None,
+        limits: TenantLimits::default(),
+        status: TenantStatus::Registered,
+        reason: None,
+        removal: None,
+        parent: None,
+        depth: 0,
+        agents: Vec::new(),
+        created_by: "uid:0".to_owned(),
+        created_at: at,
+        ttl,
+        expires_at: ttl.map(|ttl: crate::TimeSpan| ttl.after(at)),
+        idle_after: "2h".parse().ok(),
+        last_active: at,
+    }
 }
 
 fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
@@ -279,6 +314,11 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             session_days: Some(90),
             ..Retention::default()
         },
+        tenants: TenantCounts {
+            active: 1,
+            ..TenantCounts::default()
+        },
+        tenant_problems: Vec::new(),
         database: DatabaseStatus {
             schema_version: 2,
             journal_mode: "wal".to_owned(),
@@ -368,6 +408,27 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
         prompt: Some("Say hello.".to_owned()),
         capabilities: capabilities(),
         restart: true,
+        tenant: None,
+    };
+    let registered = tenant("mila", 2, at);
+    let mila = &registered.tenant_id;
+    let provisioned = Tenant {
+        jail_root: Some("/var/lib/machines/mila".to_owned()),
+        collection: Some("mila".to_owned()),
+        collection_id: Some("0198a000-0000-7000-8000-000000000009".to_owned()),
+        status: TenantStatus::Provisioned,
+        ..registered.clone()
+    };
+    let born = Tenant {
+        parent: Some(mila.clone()),
+        depth: 1,
+        status: TenantStatus::Provisioning,
+        idle_after: None,
+        created_by: "agent:mila".to_owned(),
+        ..tenant("nika", 3, at)
+    };
+    let one_tenant = || OneTenant {
+        tenant_id: mila.clone(),
     };
     vec![
         Example::new::<NoFields, _>(types, Command::Status(NoFields {}), &status),
@@ -592,6 +653,63 @@ fn examples(types: &mut SchemaGenerator) -> Vec<Example> {
             }),
             &job,
         ),
+        Example::new::<RegisterTenant, _>(
+            types,
+            Command::RegisterTenant(RegisterTenant {
+                ttl: registered.ttl,
+                idle_after: registered.idle_after,
+                ..RegisterTenant::named(mila.clone())
+            }),
+            &registered,
+        ),
+        Example::new::<Paging, _>(
+            types,
+            Command::ListTenants(Paging::default()),
+            &TenantPage {
+                tenants: vec![provisioned.clone()],
+                next: None,
+            },
+        ),
+        Example::new::<OneTenant, _>(types, Command::ProvisionTenant(one_tenant()), &provisioned),
+        Example::new::<OneTenant, _>(
+            types,
+            Command::RotateTenant(one_tenant()),
+            &TenantRotation {
+                tenant: provisioned.clone(),
+                changed: false,
+                restarted: Vec::new(),
+            },
+        ),
+        Example::new::<OneTenant, _>(
+            types,
+            Command::ListSecrets(one_tenant()),
+            &TenantSecrets {
+                tenant_id: mila.clone(),
+                names: vec!["OPENROUTER_API_KEY".to_owned()],
+            },
+        ),
+        Example::new::<RemoveTenant, _>(
+            types,
+            Command::RemoveTenant(RemoveTenant {
+                tenant_id: mila.clone(),
+                removal: Removal::Archive,
+                dry_run: false,
+            }),
+            &TenantRemoval {
+                tenant: provisioned.clone(),
+                removal: Removal::Archive,
+                dry_run: false,
+                archive: Some("/var/lib/machines/.archive/mila.tar.zst".to_owned()),
+            },
+        ),
+        Example::new::<RequestTenant, _>(
+            types,
+            Command::RequestTenant(RequestTenant {
+                tenant_id: born.tenant_id.clone(),
+                ttl: born.ttl,
+            }),
+            &born,
+        ),
         Example::new::<SetCostMode, _>(
             types,
             Command::SetCostMode(SetCostMode {
@@ -681,6 +799,6 @@ mod tests {
         for example in &shown {
             assert!(!example.about.is_empty(), "{}", example.command.name());
         }
-        assert_eq!(described_variants::<ErrorKind>().len(), 11);
+        assert_eq!(described_variants::<ErrorKind>().len(), 12);
     }
 }

@@ -27,6 +27,7 @@ mod reply;
 mod request;
 mod session;
 mod skill;
+mod span;
 mod spawn;
 mod status;
 mod switch;
@@ -50,6 +51,7 @@ pub use session::{
     CompactSession, Compacted, Escalation, GetSession, SessionBrief, SessionSnapshot, Trigger,
 };
 pub use skill::{RegisterSkill, Skill, SkillFinding, SkillPage};
+pub use span::TimeSpan;
 pub use spawn::{Answer, AnswerAgent, DismissPane, SendPrompt, Snapshot, SpawnAgent, StopAgent};
 pub use status::{
     BackedUp, Check, CostMode, CostModeInForce, DatabaseStatus, Retention, SchedulerStatus,
@@ -60,5 +62,9 @@ pub use task::{
     CancelTask, ClaimTask, CreateTask, GetTask, IntakeTask, ListTasks, RetryTask, Task,
     TaskDetails, TaskEvent, TaskPage, TaskStatus, TransitionTask,
 };
-pub use tenant::{TenantLimits, TenantNumber};
+pub use tenant::{
+    OneTenant, RegisterTenant, Removal, RemoveTenant, RequestTenant, Tenant, TenantCounts,
+    TenantLimits, TenantNumber, TenantPage, TenantProblem, TenantRemoval, TenantRotation,
+    TenantSecrets, TenantStatus, check_collection,
+};
 pub use usage::{Usage, Usd};

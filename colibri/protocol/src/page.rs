@@ -11,7 +11,7 @@ pub(crate) const DEFAULT_LIMIT: u32 = 50;
 /// Most entries on a page.
 pub(crate) const MAX_LIMIT: u32 = 500;
 
-/// The fields of `list-agents`, `list-skills` and `list-jobs`.
+/// The fields of `list-agents`, `list-skills`, `list-jobs` and `list-tenants`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Paging {

@@ -26,6 +26,13 @@ pub const SKILLS: &str = "skills";
 /// The folder of agents within the data directory: each has one of its name in it, which is its home.
 pub const AGENTS: &str = "agents";
 
+/// The file that says whether, and how often, agents may ask for further tenants.
+pub const REPLICATION_POLICY: &str = if RUN_UNDER_VAR {
+    "/usr/local/etc/colibri/replication.toml"
+} else {
+    "/etc/colibri/replication.toml"
+};
+
 /// The UNIX group whose members may use the socket.
 pub const GROUP: &str = "colibri";
 

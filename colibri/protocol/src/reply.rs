@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Conflict,
     /// The database could not do it; nothing was changed.
     Database,
+    /// The host's root helper could not do it, or does not answer. What was begun can be asked for again.
+    Host,
     /// A fault of the daemon itself; its log has the details.
     Internal,
     /// A kind a newer daemon has and this program does not know.

@@ -8,9 +8,10 @@ use strum::VariantNames as _;
 
 use crate::{
     AgentLog, AnswerAgent, CancelTask, ClaimTask, CompactSession, CreateJob, CreateTask,
-    DismissPane, ErrorKind, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, Paging,
-    RegisterAgent, RegisterSkill, RemoveJob, ReplyError, RetryTask, SendPrompt, SetCostMode,
-    SpawnAgent, StopAgent, TransitionTask, nearest,
+    DismissPane, ErrorKind, GetSession, GetTask, Heartbeat, IntakeTask, ListTasks, OneTenant,
+    Paging, RegisterAgent, RegisterSkill, RegisterTenant, RemoveJob, RemoveTenant, ReplyError,
+    RequestTenant, RetryTask, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TransitionTask,
+    nearest,
 };
 
 /// Longest text that may serve as a request's `id`, in characters.
@@ -117,6 +118,23 @@ pub enum Command {
     ListJobs(Paging),
     /// Removes a job; the tasks that it has made stay.
     RemoveJob(RemoveJob),
+    /// Makes a tenant known: a jail of its own with its own secrets. Asked again with the same fields, it
+    /// is answered the same; with others it is a `conflict`.
+    RegisterTenant(RegisterTenant),
+    /// One page of tenants, by id.
+    ListTenants(Paging),
+    /// Makes a tenant's jail and fetches its secrets; agents can be started in it afterwards. Also tries
+    /// one again that has failed, starts one that is stopped, and mends the jail of any other.
+    ProvisionTenant(OneTenant),
+    /// Fetches a tenant's secrets anew. When they are others than before, its agents are started anew.
+    RotateTenant(OneTenant),
+    /// The names of a tenant's secrets, never their values.
+    ListSecrets(OneTenant),
+    /// Removes a tenant: its agents, its jail, and with `destroy` all that it has written.
+    RemoveTenant(RemoveTenant),
+    /// An agent in a jail asks for another tenant, with a jail like its own and an agent like itself. Off
+    /// unless the host's policy allows it, and within its limits. It is provisioned after the reply.
+    RequestTenant(RequestTenant),
     /// Changes how freely agents may spend; the sessions of those that run have this mode at once.
     SetCostMode(SetCostMode),
     /// Copies the database while everything goes on. Behind the line of a good reply come
@@ -328,7 +346,7 @@ mod tests {
              Known commands: status, service-check, subscribe, create-task, ";
         assert!(error.message.starts_with(expected), "{error}");
         let long = refused(&format!(r#"{{"cmd":"{}"}}"#, "z".repeat(100_000)));
-        assert!(long.error.message.len() < 500);
+        assert!(long.error.message.len() < 700);
         assert!(!long.error.message.contains("Did you mean"));
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, ErrorKind, Name, PaneSnapshot, ReplyError, Runtime};
+use crate::{Capability, ErrorKind, Name, PaneSnapshot, ReplyError, Runtime, TenantId};
 
 /// The fields of `spawn-agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,10 @@ pub struct SpawnAgent {
     /// Whether it is started again when it ends by itself, with growing pauses.
     #[serde(default)]
     pub restart: bool,
+    /// The tenant in whose jail it runs; on the host itself when absent. It starts in its home there, and
+    /// only programs of the image can be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
 }
 
 /// Most bytes in something that an agent is asked.
@@ -78,6 +82,8 @@ impl SpawnAgent {
             .is_some_and(|args| args.len() > Self::MAX_ARGS)
         {
             format!("`args` must be at most {} texts", Self::MAX_ARGS)
+        } else if self.tenant.is_some() && self.cwd.is_some() {
+            "`cwd` is for agents of the host: in a jail an agent starts in its home".to_owned()
         } else {
             return self
                 .prompt
@@ -195,6 +201,10 @@ mod tests {
                 "`prompt` must not be empty",
             ),
             (r#""program":"/pi","env":{}"#, "unknown field `env`"),
+            (
+                r#""program":"/pi","tenant":"main","cwd":"/work""#,
+                "`cwd` is for agents of the host",
+            ),
         ] {
             let error = spawn(fields).unwrap_err();
             assert!(error.contains(text), "{error}");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentCounts, TaskStatus, Usage};
+use crate::{AgentCounts, TaskStatus, TenantCounts, TenantProblem, Usage};
 
 /// How freely agents may spend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -264,6 +264,12 @@ pub struct Status {
     /// How long they are kept once they have ended.
     #[serde(default)]
     pub retention: Retention,
+    /// Tenants by status.
+    #[serde(default)]
+    pub tenants: TenantCounts,
+    /// What is wrong with tenants, of at most ten of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenant_problems: Vec<TenantProblem>,
     /// The database's state.
     pub database: DatabaseStatus,
 }
@@ -294,7 +300,7 @@ pub struct ServiceCheck {
 
 impl ServiceCheck {
     /// What is looked at, in the order of the reply.
-    pub const PARTS: [&str; 9] = [
+    pub const PARTS: [&str; 11] = [
         "socket",
         "database",
         "wal",
@@ -304,6 +310,8 @@ impl ServiceCheck {
         "scheduler",
         "intake",
         "snapshot",
+        "helper",
+        "tenants",
     ];
 
     /// What a client can say when it gets no answer, and `problem` is why: only the daemon can look

@@ -38,6 +38,9 @@ pub const AUTOSPAWN_ARGS: &str = "COLIBRI_AUTOSPAWN_ARGS";
 /// What it is asked first.
 pub const AUTOSPAWN_PROMPT: &str = "COLIBRI_AUTOSPAWN_PROMPT";
 
+/// The tenant in whose jail it is started; on the host itself unless one is named.
+pub const AUTOSPAWN_TENANT: &str = "COLIBRI_AUTOSPAWN_TENANT";
+
 /// What some of these were called before, each with what it is called now. The old names work for
 /// one release.
 pub const RENAMED: [(&str, &str); 4] = [
@@ -64,6 +67,11 @@ pub fn handed_on() -> impl Iterator<Item = &'static str> {
         .chain(OTHER_MODELS)
 }
 
+/// What of it an agent in a jail gets, whose keys are its tenant's own.
+pub fn handed_into_jails() -> impl Iterator<Item = &'static str> {
+    [PROVIDER, MODEL].into_iter().chain(OTHER_MODELS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +81,12 @@ mod tests {
         let names: Vec<_> = names_of(AUTOSPAWN).collect();
         assert_eq!(names, [AUTOSPAWN, "COLIBRI_AUTOSPAWN_PI"]);
         assert_eq!(names_of(PROVIDER).collect::<Vec<_>>(), [PROVIDER]);
+    }
+
+    #[test]
+    fn no_key_goes_into_a_jail() {
+        assert!(handed_into_jails().all(|name| handed_on().any(|known| known == name)));
+        assert!(handed_into_jails().all(|name| !PROVIDER_KEYS.contains(&name)));
     }
 
     #[test]

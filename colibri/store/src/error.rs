@@ -171,6 +171,12 @@ impl StoreError {
         }
     }
 
+    pub(crate) fn no_tenant(id: &colibri_protocol::TenantId) -> Self {
+        Self::NotFound {
+            what: format!("tenant {id}; `list-tenants` shows those there are"),
+        }
+    }
+
     pub(crate) fn no_agent(id: uuid::Uuid) -> Self {
         Self::NotFound {
             what: format!("agent {id}; `register-agent` gives an agent its id"),

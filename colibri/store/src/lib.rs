@@ -17,6 +17,7 @@ mod schema;
 mod settings;
 mod skills;
 mod tasks;
+mod tenants;
 #[cfg(test)]
 mod test_board;
 mod writer;
@@ -27,6 +28,7 @@ pub use open::Store;
 pub use reader::{Reader, Waiting};
 pub use retention::Removed;
 pub use schema::SCHEMA_VERSION;
+pub use tenants::{Bucket, Quota, Retired, TenantAgent};
 pub use writer::{Batch, new_id};
 
 /// What every function here gives back.

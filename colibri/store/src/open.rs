@@ -198,7 +198,7 @@ mod tests {
             pragma(&store.connection, "journal_size_limit"),
             "Integer(67108864)"
         );
-        assert_eq!(pragma(&store.connection, "user_version"), "Integer(5)");
+        assert_eq!(pragma(&store.connection, "user_version"), "Integer(6)");
     }
 
     #[test]

@@ -15,10 +15,11 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0003-spawned-agents.sql")),
     M::up(include_str!("migrations/0004-pauses-and-slots.sql")),
     M::up(include_str!("migrations/0005-retention.sql")),
+    M::up(include_str!("migrations/0006-tenants.sql")),
 ];
 
 /// The newest schema this program knows. SQLite keeps the file's own in `user_version`.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// "COLI": marks a file as ours, so that no other program's is taken for it. Step 1 sets it.
 const APPLICATION_ID: i64 = 0x434f_4c49;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use colibri_protocol::{CostMode, ListTasks, TaskStatus};
+use colibri_protocol::{CostMode, ListTasks, TaskStatus, TenantStatus};
 use colibri_store::{Lease, SCHEMA_VERSION, Store};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -17,6 +17,7 @@ const SCHEMA_2: &str = include_str!("fixtures/schema-2.sql");
 const SCHEMA_3: &str = include_str!("fixtures/schema-3.sql");
 const SCHEMA_4: &str = include_str!("fixtures/schema-4.sql");
 const SCHEMA_5: &str = include_str!("fixtures/schema-5.sql");
+const SCHEMA_6: &str = include_str!("fixtures/schema-6.sql");
 
 /// A store on a file that an earlier version has written.
 fn opened(schema: &str) -> (tempfile::TempDir, Store) {
@@ -93,6 +94,25 @@ fn schema_5_opens_with_everything_in_it() {
     );
 }
 
+#[test]
+fn schema_6_opens_with_everything_in_it() {
+    everything_is_in(SCHEMA_6);
+    let (_dir, store) = opened(SCHEMA_6);
+    let reader = store.reader().unwrap();
+    let tenants = reader.all_tenants().unwrap();
+    let [main, nika] = tenants.as_slice() else {
+        panic!("{tenants:?}");
+    };
+    assert_eq!(main.agents[0].as_str(), "atlas-pi");
+    assert_eq!((main.number.get(), main.status), (1, TenantStatus::Active));
+    assert_eq!(main.idle_after.unwrap().to_string(), "2h");
+    assert_eq!((nika.number.get(), nika.depth), (3, 1));
+    assert_eq!(nika.expires_at.unwrap().to_string(), "2026-11-28T00:00:00Z");
+    assert_eq!(nika.reason.as_deref(), Some("the jail could not be made"));
+    let agents = reader.tenant_agents().unwrap();
+    assert!(agents[0].spawn.restart && agents[0].agent_id.is_some());
+}
+
 /// What all of these held.
 fn everything_is_in(schema: &str) {
     let (_dir, store) = opened(schema);
@@ -136,6 +156,7 @@ fn only_since_schema_3_is_it_known_which_agents_ended_with_their_daemon() {
         (SCHEMA_3, 1, TaskStatus::Queued),
         (SCHEMA_4, 1, TaskStatus::Queued),
         (SCHEMA_5, 1, TaskStatus::Queued),
+        (SCHEMA_6, 1, TaskStatus::Queued),
     ] {
         let (_dir, mut store) = opened(schema);
         let restarted = store.change(|batch| batch.daemon_restarted(lease, now));
@@ -157,6 +178,7 @@ fn a_new_file_has_the_same_shape_as_one_brought_up_to_date() {
         ("3", SCHEMA_3),
         ("4", SCHEMA_4),
         ("5", SCHEMA_5),
+        ("6", SCHEMA_6),
     ] {
         let old = dir.path().join(name);
         Connection::open(&old)

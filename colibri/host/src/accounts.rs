@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 /// The numeric id of a group in the text of `/etc/group`.
-pub(crate) fn group_id(groups: &str, name: &str) -> Option<u32> {
+pub fn group_id(groups: &str, name: &str) -> Option<u32> {
     group(groups, name).map(|(id, _)| id)
 }
 
 /// Whether an account belongs to a group: because its process runs with that
 /// group, because its entry in `/etc/passwd` names it, or because the group
 /// lists it.
-pub(crate) fn is_member(passwd: &str, groups: &str, name: &str, uid: u32, gid: u32) -> bool {
+pub fn is_member(passwd: &str, groups: &str, name: &str, uid: u32, gid: u32) -> bool {
     let Some((id, members)) = group(groups, name) else {
         return false;
     };
@@ -30,10 +30,21 @@ pub(crate) fn is_member(passwd: &str, groups: &str, name: &str, uid: u32, gid: u
         })
 }
 
+/// The numeric id of an account in the text of `/etc/passwd`.
+pub fn user_id(passwd: &str, name: &str) -> Option<u32> {
+    passwd
+        .lines()
+        .filter_map(account)
+        .find_map(|account| (account.name == name).then_some(account.uid))
+}
+
 /// Reads one of the two files; bytes that are no UTF-8 (in a comment field,
 /// say) do not make the rest unreadable.
-pub(crate) fn read(path: &Path) -> io::Result<String> {
-    fs_err::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+///
+/// # Errors
+/// The system's.
+pub fn read(path: &Path) -> io::Result<String> {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 struct Account<'a> {
@@ -96,6 +107,9 @@ mod tests {
         assert_eq!(group_id(GROUPS, "colibri"), Some(820));
         assert_eq!(group_id(GROUPS, "empty"), Some(9));
         assert_eq!(group_id(GROUPS, "none"), None);
+        assert_eq!(user_id(PASSWD, "colibri"), Some(820));
+        assert_eq!(user_id(PASSWD, "broken"), None);
+        assert_eq!(user_id(PASSWD, "colibr"), None);
     }
 
     #[test]

@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// The socket answers.
-pub(crate) fn ready() {
+pub fn ready() {
     tell("READY=1\nSTATUS=Answering");
 }
 
 /// The end has begun.
-pub(crate) fn stopping() {
+pub fn stopping() {
     tell("STOPPING=1\nSTATUS=Stopping");
 }
 
 /// Whether systemd has started us, as its unit says.
-pub(crate) fn is_service() -> bool {
+pub fn is_service() -> bool {
     name().is_some()
 }
 
