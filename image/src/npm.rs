@@ -55,8 +55,8 @@ const HINT: &str = "npm 8 or newer is needed (`npm --version`), and the registry
 /// Kind of the cache's entries.
 const ENTRIES: &str = "npm";
 
-/// Entries that stay: enough to go back and forth between two lock files.
-const ENTRIES_KEPT: usize = 3;
+/// Entries that stay: enough to go back and forth between two of each lock file.
+const ENTRIES_KEPT: usize = 6;
 
 /// Folder of the cache with what npm has downloaded.
 const DOWNLOADS: &str = "npm-downloads";
@@ -110,10 +110,11 @@ struct Pin {
 /// # Errors
 /// When the lock file cannot be read, or does not pin one of them.
 pub fn packages(recipe: &Recipe, root: &Path) -> Result<Vec<Package>> {
-    match &recipe.npm {
-        Some(npm) => pinned(npm, root),
-        None => Ok(Vec::new()),
+    let mut all = Vec::new();
+    for npm in &recipe.npm {
+        all.extend(pinned(npm, root)?);
     }
+    Ok(all)
 }
 
 /// Whether the cache has the packages.
@@ -130,10 +131,10 @@ pub fn is_cached(npm: &Npm, context: &Context<'_>) -> Result<bool> {
 /// # Errors
 /// `BadInput` when the lock file is wrong, `Missing` when npm is not here, `Failed` when it gives up.
 pub fn fetch(recipe: &Recipe, context: &Context<'_>) -> Result<()> {
-    match &recipe.npm {
-        Some(npm) => unpacked(npm, context).map(drop),
-        None => Ok(()),
+    for npm in &recipe.npm {
+        unpacked(npm, context)?;
     }
+    Ok(())
 }
 
 /// Puts the packages into the base's tree, and links to their programs.
@@ -141,19 +142,18 @@ pub fn fetch(recipe: &Recipe, context: &Context<'_>) -> Result<()> {
 /// # Errors
 /// As [`fetch`]; without network, `Missing` when the cache lacks them.
 pub fn supply(recipe: &Recipe, base: &mut Tree, context: &Context<'_>, epoch: i64) -> Result<()> {
-    let Some(npm) = &recipe.npm else {
-        return Ok(());
-    };
-    let modules = unpacked(npm, context)?.tree;
-    for (path, node) in modules.iter() {
-        let mut node = node.clone();
-        node.meta.mtime = epoch;
-        place(base, inside(&npm.to, path.as_bytes())?, node, epoch)?;
-    }
-    for program in &npm.programs {
-        let script = inside(&npm.to, script(program, &modules)?.as_bytes())?;
-        let link = inside(&program.to, program.bin.as_bytes())?;
-        place(base, link, Node::symlink(script.to_string(), epoch), epoch)?;
+    for npm in &recipe.npm {
+        let modules = unpacked(npm, context)?.tree;
+        for (path, node) in modules.iter() {
+            let mut node = node.clone();
+            node.meta.mtime = epoch;
+            place(base, inside(&npm.to, path.as_bytes())?, node, epoch)?;
+        }
+        for program in &npm.programs {
+            let script = inside(&npm.to, script(program, &modules)?.as_bytes())?;
+            let link = inside(&program.to, program.bin.as_bytes())?;
+            place(base, link, Node::symlink(script.to_string(), epoch), epoch)?;
+        }
     }
     Ok(())
 }
@@ -205,7 +205,11 @@ fn key(npm: &Npm, context: &Context<'_>) -> Result<Key> {
     Ok(Key::of(parts.iter().map(Vec::as_slice)))
 }
 
-fn pinned(npm: &Npm, root: &Path) -> Result<Vec<Package>> {
+/// The packages of one lock file that go into the image.
+///
+/// # Errors
+/// As [`packages`].
+pub fn pinned(npm: &Npm, root: &Path) -> Result<Vec<Package>> {
     listed(&root.join(&npm.folder).join(LOCK), |pin| {
         !(pin.dev || pin.optional || pin.dev_optional)
     })
@@ -244,7 +248,7 @@ fn listed(path: &Path, wanted: impl Fn(&Pin) -> bool) -> Result<Vec<Package>> {
 /// Lets npm unpack beside the entry, and takes over what belongs on an image.
 fn install(npm: &Npm, context: &Context<'_>, entry: &Path) -> Result<()> {
     let wanted = pinned(npm, context.root)?;
-    let task = context.progress.begin("install the agent", None);
+    let task = context.progress.begin("install packages of npm", None);
     let work = tempfile::Builder::new()
         .prefix(".partial-")
         .tempdir_in(context.cache.folder(ENTRIES)?)?;
@@ -370,8 +374,8 @@ mod tests {
         for name in INPUTS {
             fs::write(folder.join(name), EMPTY).unwrap();
         }
-        let npm = recipe.npm.as_mut().unwrap();
-        npm.folder = folder.to_owned();
+        recipe.npm.truncate(1);
+        recipe.npm[0].folder = folder.to_owned();
         recipe
     }
 
@@ -394,7 +398,7 @@ mod tests {
     fn packages_come_out_of_the_cache_with_links_to_their_programs_or_not_at_all() {
         let home = tempfile::tempdir().unwrap();
         let recipe = recipe(home.path());
-        let npm = recipe.npm.as_ref().unwrap();
+        let npm = &recipe.npm[0];
         let cache = Cache::open(home.path().join("cache")).unwrap();
         let context = Context {
             root: home.path(),
@@ -510,9 +514,9 @@ mod tests {
         assert_eq!(reason(no_node), no_node.trim_end());
     }
 
-    /// The agent of the shipped recipes, and nothing else that somebody chose.
+    /// The programs of the shipped recipes, and nothing else that somebody chose.
     #[test]
-    fn the_shipped_lock_file_pins_the_agent_and_is_the_same_for_both_flavours() {
+    fn the_shipped_lock_files_pin_the_programs_and_are_the_same_for_both_flavours() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let [debian, freebsd] = [
             include_str!("../debian.toml"),
@@ -520,13 +524,14 @@ mod tests {
         ]
         .map(|text| Recipe::parse(text, Path::new("image/x.toml")).unwrap());
         let packages = packages(&debian, &root).unwrap();
-        let program = &debian.npm.as_ref().unwrap().programs[0];
-        let agent = packages.iter().find(|one| one.name == program.package);
-        let agent = agent.unwrap();
         let chosen = include_str!("../../pkg-lists/npm.txt");
-        let line = format!("{}@{} {}", agent.name, agent.version, agent.integrity);
-        assert!(chosen.lines().any(|one| one.starts_with(&line)), "{line}");
-        // One entry of the cache serves both: there is nothing of a system in it.
+        for program in debian.npm.iter().flat_map(|npm| &npm.programs) {
+            let found = packages.iter().find(|one| one.name == program.package);
+            let found = found.unwrap();
+            let line = format!("{}@{} {}", found.name, found.version, found.integrity);
+            assert!(chosen.lines().any(|one| one.starts_with(&line)), "{line}");
+        }
+        // One entry of the cache each serves both: there is nothing of a system in it.
         let said = |recipe: &Recipe| serde_json::to_value(&recipe.npm).unwrap();
         assert_eq!(said(&freebsd), said(&debian));
     }
@@ -535,7 +540,7 @@ mod tests {
     fn a_program_that_a_package_lacks_is_named() {
         let home = tempfile::tempdir().unwrap();
         let mut recipe = recipe(home.path());
-        let program = recipe.npm.as_mut().unwrap().programs.remove(0);
+        let program = recipe.npm[0].programs.remove(0);
         let error = script(&program, &Tree::new(Meta::root(0o755, 7))).unwrap_err();
         assert!(error.to_string().contains("has no program `pi`"), "{error}");
     }

@@ -70,7 +70,8 @@ pub struct Recipe {
     pub packages: Option<Packages>,
     /// Packages of npm, which become part of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub npm: Option<Npm>,
+    #[serde(default)]
+    pub npm: Vec<Npm>,
     /// Folders of the checkout laid over the base, in this order.
     pub overlays: Vec<PathBuf>,
     /// Single files of the checkout, each with its place and mode.

@@ -272,7 +272,7 @@ fn checkout_inputs(order: &Order<'_>) -> Result<Vec<Input>> {
     if let Some(packages) = &order.recipe.packages {
         paths.push(root.join(&packages.list));
     }
-    if let Some(npm) = &order.recipe.npm {
+    for npm in &order.recipe.npm {
         paths.extend(npm::INPUTS.map(|name| root.join(&npm.folder).join(name)));
     }
     paths.push(root.join("Cargo.lock"));

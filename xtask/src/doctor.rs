@@ -506,11 +506,10 @@ pub(crate) fn ensure(purpose: Purpose, install: bool) -> Result<()> {
 
 /// The same for what downloads the agent, when the recipe wants one and the cache lacks it.
 pub(crate) fn ensure_agent(recipe: &Recipe, context: &Context<'_>, install: bool) -> Result<()> {
-    if let Some(npm) = &recipe.npm
-        && context.network == Network::Allowed
-        && !npm::is_cached(npm, context)?
-    {
-        ensure(Purpose::Agent, install)?;
+    for npm in &recipe.npm {
+        if context.network == Network::Allowed && !npm::is_cached(npm, context)? {
+            return ensure(Purpose::Agent, install);
+        }
     }
     Ok(())
 }

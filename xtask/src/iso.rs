@@ -295,8 +295,8 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     for line in inputs {
         anstream::println!("{line}");
     }
-    if let Some(npm) = &order.recipe.npm {
-        anstream::println!("{}", npm_line(npm, from_npm.len(), order)?);
+    for npm in &order.recipe.npm {
+        anstream::println!("{}", npm_line(npm, order)?);
     }
     for overlay in &order.recipe.overlays {
         anstream::println!("Overlay    {}", overlay.display());
@@ -391,7 +391,8 @@ fn package_line(recipe: &Recipe, lock: Option<&packages::Resolved>) -> String {
 }
 
 /// What comes from npm, and what says which.
-fn npm_line(npm: &Npm, count: usize, order: &Order<'_>) -> Result<String> {
+fn npm_line(npm: &Npm, order: &Order<'_>) -> Result<String> {
+    let count = npm::pinned(npm, &order.checkout.root)?.len();
     let state = if npm::is_cached(npm, &order.context())? {
         "in the cache"
     } else {
@@ -428,7 +429,7 @@ fn report(args: &Args, order: &Order<'_>, published: &Published) -> Result<()> {
     if order.channel == Channel::Dev && order.checkout.git.modified {
         anstream::println!("Note       the tree has changes that are not committed");
     }
-    if order.recipe.npm.is_none() {
+    if order.recipe.npm.is_empty() {
         anstream::println!("Note       no packages on the image, and so no agent: {NO_AGENT}");
     }
     anstream::println!();

@@ -77,7 +77,7 @@ impl Recipe {
         match choice {
             "none" => {
                 self.packages = None;
-                self.npm = None;
+                self.npm.clear();
                 return Ok(());
             }
             "mirror" => return Ok(()),
@@ -139,9 +139,9 @@ mod tests {
             recipe.packages.as_ref().unwrap().folder.as_deref(),
             Some(dir.path())
         );
-        assert!(recipe.npm.is_some());
+        assert!(!recipe.npm.is_empty());
         recipe.choose_packages("none").unwrap();
-        assert!(recipe.packages.is_none() && recipe.npm.is_none());
+        assert!(recipe.packages.is_none() && recipe.npm.is_empty());
         let error = parse(&shipped("debian"))
             .unwrap()
             .choose_packages("none")
