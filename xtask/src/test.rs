@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.all {
         anstream::println!(
-            "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege"
+            "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege, most of what bw may do wrong"
         );
     }
     let seconds = started.elapsed().as_secs();

@@ -224,7 +224,11 @@ fn cipher(id: &str, collection_id: &str, collection: &Collection, item: &Item) -
     let key = organisation_key();
     let lost = Key::from_bytes(&[9; 64]);
     let seal = |text: &str, part: Damage| {
-        let key = if item.damage == Some(part) { &lost } else { &key };
+        let key = if item.damage == Some(part) {
+            &lost
+        } else {
+            &key
+        };
         key.seal(text.as_bytes())
     };
     let login = item.password.as_ref().map(|password| {

@@ -62,10 +62,8 @@ impl Key {
         SystemRandom::new().fill(&mut iv).unwrap();
         let sealed = cbc::Encryptor::<Aes256>::new(&self.encryption.into(), &iv.into())
             .encrypt_padded_vec::<Pkcs7>(plain);
-        let mut mac = hmac::Context::with_key(&hmac::Key::new(
-            hmac::HMAC_SHA256,
-            &self.authentication,
-        ));
+        let mut mac =
+            hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.authentication));
         mac.update(&iv);
         mac.update(&sealed);
         format!(

@@ -149,7 +149,9 @@ impl Inside {
 }
 
 /// An authority, and a certificate of its own for these names.
-fn certified(names: &[&str]) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
+fn certified(
+    names: &[&str],
+) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
@@ -173,7 +175,12 @@ fn certified(names: &[&str]) -> Result<(ServerConfig, String), Box<dyn std::erro
 }
 
 /// Answers one connection's one request.
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, inside: &Mutex<Inside>, address: SocketAddr) {
+fn serve(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    inside: &Mutex<Inside>,
+    address: SocketAddr,
+) {
     // A client that hangs must not keep its thread for ever.
     let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
     let Ok(connection) = ServerConnection::new(config) else {
@@ -185,9 +192,16 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, inside: &Mutex<Inside>, a
     };
     let (reply, pause) = {
         let mut inside = lock(inside);
-        inside.asked.push(format!("{} {}", request.method, request.path));
+        inside
+            .asked
+            .push(format!("{} {}", request.method, request.path));
         let reply = match inside.reload() {
-            Ok(()) => answer::to(&request, &inside.state, &format!("https://{address}"), inside.changed),
+            Ok(()) => answer::to(
+                &request,
+                &inside.state,
+                &format!("https://{address}"),
+                inside.changed,
+            ),
             Err(error) => {
                 eprintln!("the file of the vault: {error}");
                 None

@@ -30,7 +30,8 @@ impl<'a> Appdata<'a> {
             .mode(0o700)
             .create(folder)
             .map_err(VaultError::system("make", folder))?;
-        let meta = std::fs::symlink_metadata(folder).map_err(VaultError::system("look at", folder))?;
+        let meta =
+            std::fs::symlink_metadata(folder).map_err(VaultError::system("look at", folder))?;
         let me = nix::unistd::geteuid().as_raw();
         if !meta.is_dir() || meta.uid() != me {
             return Err(bad(folder, format!("it must be a folder of account {me}")));
@@ -95,7 +96,8 @@ impl<'a> Appdata<'a> {
 
     fn data(&self) -> Result<Option<Value>, VaultError> {
         let path = self.file("data.json");
-        let bytes = Zeroizing::new(std::fs::read(&path).map_err(VaultError::system("read", &path))?);
+        let bytes =
+            Zeroizing::new(std::fs::read(&path).map_err(VaultError::system("read", &path))?);
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
@@ -120,12 +122,23 @@ impl<'a> Appdata<'a> {
         }))
     }
 
+    /// When `bw` was last in step with the server.
+    pub(crate) fn last_sync(&self, account: &str) -> Result<Option<jiff::Timestamp>, VaultError> {
+        let data = self.data()?.unwrap_or_default();
+        let at = data[format!("user_{account}_sync_lastSync")].as_str();
+        Ok(at.and_then(|at| at.parse().ok()))
+    }
+
     /// The ids of all items that the vault of an account has in a collection, encrypted as they are. One that `bw` cannot
     /// decrypt is not in its list, and it says nothing of it.
     ///
     /// # Errors
     /// [`VaultError::Reply`] when `bw` has not stored them where the tested version does.
-    pub(crate) fn items(&self, account: &str, collection: &str) -> Result<BTreeSet<String>, VaultError> {
+    pub(crate) fn items(
+        &self,
+        account: &str,
+        collection: &str,
+    ) -> Result<BTreeSet<String>, VaultError> {
         let data = self.data()?.unwrap_or_default();
         let stored = &data[format!("user_{account}_ciphers_ciphers")];
         let Some(stored) = stored.as_object() else {
@@ -170,15 +183,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("state/bw");
         Appdata::open(&folder).unwrap();
-        assert_eq!((mode(&folder), mode(&dir.path().join("state"))), (0o700, 0o700));
+        assert_eq!(
+            (mode(&folder), mode(&dir.path().join("state"))),
+            (0o700, 0o700)
+        );
 
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::create_dir(folder.join("data.json.lock")).unwrap();
         std::fs::write(folder.join("data.json.bak"), "{}").unwrap();
         std::fs::write(folder.join("data.json"), "{\"a\":1}").unwrap();
-        std::fs::set_permissions(folder.join("data.json"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(
+            folder.join("data.json"),
+            std::fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
         Appdata::open(&folder).unwrap();
-        assert_eq!((mode(&folder), mode(&folder.join("data.json"))), (0o700, 0o600));
+        assert_eq!(
+            (mode(&folder), mode(&folder.join("data.json"))),
+            (0o700, 0o600)
+        );
         let left = std::fs::read_dir(&folder).unwrap().count();
         assert_eq!(left, 1);
     }
@@ -207,7 +230,8 @@ mod tests {
     #[test]
     fn every_stored_address_counts_and_items_are_counted() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |data: Value| std::fs::write(dir.path().join("data.json"), data.to_string()).unwrap();
+        let write =
+            |data: Value| std::fs::write(dir.path().join("data.json"), data.to_string()).unwrap();
         let urls = |base: &str, identity: Value| json!({"urls": {"base": base, "identity": identity, "api": null}});
         let appdata = Appdata::open(dir.path()).unwrap();
         for (environment, is_ours) in [

@@ -51,16 +51,24 @@ impl Bootstrap {
             path: path.to_owned(),
             why,
         };
-        let meta = file.metadata().map_err(VaultError::system("look at", path))?;
+        let meta = file
+            .metadata()
+            .map_err(VaultError::system("look at", path))?;
         if !meta.is_file() {
             return Err(bad("it is no file".to_owned()));
         }
         let me = nix::unistd::geteuid().as_raw();
         if meta.uid() != me {
-            return Err(bad(format!("it belongs to account {}, and must to {me}", meta.uid())));
+            return Err(bad(format!(
+                "it belongs to account {}, and must to {me}",
+                meta.uid()
+            )));
         }
         if meta.mode() & 0o7777 != 0o600 {
-            return Err(bad(format!("its mode is {:o}, and must be 600", meta.mode() & 0o7777)));
+            return Err(bad(format!(
+                "its mode is {:o}, and must be 600",
+                meta.mode() & 0o7777
+            )));
         }
         let mut text = Zeroizing::new(String::with_capacity(env::MAX_FILE + 1));
         (&mut file)
@@ -73,7 +81,8 @@ impl Bootstrap {
     fn parse(text: &str) -> Result<Self, String> {
         let (mut server, mut id, mut secret, mut password, mut canary) =
             (None, None, None, None, None);
-        let found = env::assignments(text).map_err(|fault| format!("line {}: {}", fault.line, fault.why))?;
+        let found = env::assignments(text)
+            .map_err(|fault| format!("line {}: {}", fault.line, fault.why))?;
         for (line, name, value) in found {
             let place = match name.as_str() {
                 SERVER => &mut server,
@@ -85,7 +94,8 @@ impl Bootstrap {
             };
             *place = Some(value);
         }
-        let needed = |value: Option<SecretString>, name: &str| value.ok_or(format!("`{name}` is missing"));
+        let needed =
+            |value: Option<SecretString>, name: &str| value.ok_or(format!("`{name}` is missing"));
         let plain = |value: SecretString| value.expose_secret().to_owned();
         let bootstrap = Self {
             server: plain(needed(server, SERVER)?),
@@ -127,7 +137,8 @@ impl Bootstrap {
             why,
         };
         for (name, value) in &all {
-            env::check_value(value.expose_secret()).map_err(|why| bad(format!("`{name}` {why}")))?;
+            env::check_value(value.expose_secret())
+                .map_err(|why| bad(format!("`{name}` {why}")))?;
         }
         self.check().map_err(bad)?;
         Ok(env::write(all.iter().map(|(name, value)| (*name, value))))
@@ -153,7 +164,8 @@ impl Bootstrap {
 /// # Errors
 /// The rule that it breaks.
 pub(crate) fn normalised(server: &str) -> Result<String, String> {
-    let rule = || format!("`{SERVER}` must be `https://` and a host, and perhaps a port and a folder");
+    let rule =
+        || format!("`{SERVER}` must be `https://` and a host, and perhaps a port and a folder");
     let (scheme, rest) = server.split_once("://").unwrap_or(("https", server));
     let (host, folder) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let is_plain = |c: char| c.is_ascii_graphic() && !"@?#\\\"'<>`".contains(c);
@@ -168,7 +180,9 @@ pub(crate) fn normalised(server: &str) -> Result<String, String> {
 pub(crate) fn is_uuid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
-        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -187,7 +201,9 @@ mod tests {
     }
 
     fn text() -> String {
-        format!("VAULT_SERVER=https://vault.example.org/\nBW_CLIENTID={ID}\nBW_CLIENTSECRET='s'\nBW_PASSWORD='it is $'\n")
+        format!(
+            "VAULT_SERVER=https://vault.example.org/\nBW_CLIENTID={ID}\nBW_CLIENTSECRET='s'\nBW_PASSWORD='it is $'\n"
+        )
     }
 
     #[test]
@@ -200,16 +216,27 @@ mod tests {
         let (_folder, again) = file(written.expose_secret(), 0o600);
         let again = Bootstrap::read(&again).unwrap().unwrap();
         assert_eq!(again.password.expose_secret(), "it is $");
-        assert!(Bootstrap::read(Path::new("/no/such/vault.env")).unwrap().is_none());
+        assert!(
+            Bootstrap::read(Path::new("/no/such/vault.env"))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
     fn others_files_and_halves_are_refused() {
         let (_folder, path) = file(&text(), 0o640);
         let error = Bootstrap::read(&path).unwrap_err().to_string();
-        assert!(error.ends_with("its mode is 640, and must be 600"), "{error}");
+        assert!(
+            error.ends_with("its mode is 640, and must be 600"),
+            "{error}"
+        );
         for (from, to, rule) in [
-            ("BW_PASSWORD", "BW_PASSWROD", "`BW_PASSWROD` is not known here"),
+            (
+                "BW_PASSWORD",
+                "BW_PASSWROD",
+                "`BW_PASSWROD` is not known here",
+            ),
             ("BW_PASSWORD='it is $'\n", "", "`BW_PASSWORD` is missing"),
             ("https", "http", "must be `https://`"),
             ("user.9", "organization.9", "an organisation's does not"),
@@ -231,8 +258,18 @@ mod tests {
         for server in ["https://h/", "HTTPS://H", "h", "https://h//"] {
             assert_eq!(normalised(server).unwrap(), "https://h", "{server}");
         }
-        assert_eq!(normalised("https://h:8443/vault/").unwrap(), "https://h:8443/vault");
-        for wrong in ["http://h", "https://", "https://a b", "https://me@h", "ftp://h", ""] {
+        assert_eq!(
+            normalised("https://h:8443/vault/").unwrap(),
+            "https://h:8443/vault"
+        );
+        for wrong in [
+            "http://h",
+            "https://",
+            "https://a b",
+            "https://me@h",
+            "ftp://h",
+            "",
+        ] {
             assert!(normalised(wrong).is_err(), "{wrong}");
         }
     }

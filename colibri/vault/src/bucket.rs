@@ -87,7 +87,9 @@ impl Bucket {
         if !sings {
             return Err(VaultError::Item {
                 item: format!("{:?}", canary.unwrap_or_default()),
-                why: format!("is VAULT_CANARY, and `{collection}` lacks it: what bw gave is not used"),
+                why: format!(
+                    "is VAULT_CANARY, and `{collection}` lacks it: what bw gave is not used"
+                ),
             });
         }
         if bucket.secrets.is_empty() {
@@ -105,7 +107,11 @@ impl Bucket {
         Ok(bucket)
     }
 
-    fn add(&mut self, item: Item, origins: &mut BTreeMap<SecretName, String>) -> Result<(), VaultError> {
+    fn add(
+        &mut self,
+        item: Item,
+        origins: &mut BTreeMap<SecretName, String>,
+    ) -> Result<(), VaultError> {
         let shown = shown(&item);
         let fault = |why: String| VaultError::Item {
             item: shown.clone(),
@@ -161,7 +167,12 @@ impl Bucket {
 
 /// An item's name and id, for people who look for it.
 fn shown(item: &Item) -> String {
-    let name: String = item.name.iter().flat_map(|name| name.chars()).take(64).collect();
+    let name: String = item
+        .name
+        .iter()
+        .flat_map(|name| name.chars())
+        .take(64)
+        .collect();
     if name.is_empty() {
         return format!("without a name ({})", item.id);
     }
@@ -209,7 +220,9 @@ mod tests {
     fn what_was_meant_and_did_not_come_is_an_error_that_names_the_item() {
         let item = |more: Value| {
             let mut item = json!({"type": 1, "id": "id-7", "name": "KEY", "collectionIds": ["c"]});
-            item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            item.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             item
         };
         for (item, rule) in [
@@ -218,9 +231,18 @@ mod tests {
             (item(json!({})), "gives no value"),
             (item(json!({"login": {"password": ""}})), "an empty value"),
             (item(json!({"login": {"password": "a\0b"}})), "NUL"),
-            (item(json!({"login": {"password": UNDECRYPTABLE}})), "cannot be decrypted"),
-            (item(json!({"name": "", "login": {"password": "x"}})), "without a name (id-7)"),
-            (item(json!({"name": "PATH", "login": {"password": "x"}})), "programs act on"),
+            (
+                item(json!({"login": {"password": UNDECRYPTABLE}})),
+                "cannot be decrypted",
+            ),
+            (
+                item(json!({"name": "", "login": {"password": "x"}})),
+                "without a name (id-7)",
+            ),
+            (
+                item(json!({"name": "PATH", "login": {"password": "x"}})),
+                "programs act on",
+            ),
             (item(json!({"type": 2})), "gives no value"),
             (item(json!({"type": 3})), "of the type 3"),
             (
@@ -245,10 +267,16 @@ mod tests {
         foreign["collectionIds"] = json!(["other"]);
         let error = bucket(json!([foreign]), None).unwrap_err();
         assert_eq!(error.kind(), "foreign-item");
-        assert_eq!(bucket(json!([]), None).unwrap_err().kind(), "collection-empty");
+        assert_eq!(
+            bucket(json!([]), None).unwrap_err().kind(),
+            "collection-empty"
+        );
         let mut nowhere = login("A", "1");
         nowhere["collectionIds"] = Value::Null;
-        assert_eq!(bucket(json!([nowhere]), None).unwrap_err().kind(), "foreign-item");
+        assert_eq!(
+            bucket(json!([nowhere]), None).unwrap_err().kind(),
+            "foreign-item"
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ impl Bw<'_> {
             .script
             .canonicalize()
             .map_err(VaultError::system("look at", &places.script))?;
-        let package = script.ancestors().nth(2).unwrap_or(Path::new("/")).join("package.json");
+        let package = script
+            .ancestors()
+            .nth(2)
+            .unwrap_or(Path::new("/"))
+            .join("package.json");
         let text = match std::fs::read(&package) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -136,7 +140,12 @@ impl Bw<'_> {
         };
         let said = out.join().unwrap_or_default();
         let complaints = complaints.join().unwrap_or_default();
-        tracing::debug!(call = shown, ?status, ms = started.elapsed().as_millis() as u64, "bw");
+        tracing::debug!(
+            call = shown,
+            ?status,
+            ms = started.elapsed().as_millis() as u64,
+            "bw"
+        );
         if said.len() as u64 > MAX_OUTPUT {
             return Err(VaultError::Reply {
                 call: shown,
@@ -151,7 +160,9 @@ impl Bw<'_> {
                 call: shown,
                 why: match line {
                     // With a secret in its environment, nothing that it says is shown.
-                    Some(line) if secrets.is_empty() => format!("failed ({status}): {}", clipped(line)),
+                    Some(line) if secrets.is_empty() => {
+                        format!("failed ({status}): {}", clipped(line))
+                    }
                     _ => format!("failed ({status}) and said nothing"),
                 },
             });
@@ -233,7 +244,10 @@ mod tests {
                 limit,
             };
             let secret = SecretString::from("hunter2");
-            let said = bw.call(&["list", "items", "--collectionid", "x"], &[("BW_SESSION", &secret)]);
+            let said = bw.call(
+                &["list", "items", "--collectionid", "x"],
+                &[("BW_SESSION", &secret)],
+            );
             said.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
         }
     }
@@ -242,10 +256,17 @@ mod tests {
 
     #[test]
     fn its_environment_has_what_is_listed_and_nothing_is_to_be_read() {
-        let home = Home::new("env | cut -d= -f1 | sort | tr '\\n' ' '; cat; echo \"$*\"", TESTED);
+        let home = Home::new(
+            "env | cut -d= -f1 | sort | tr '\\n' ' '; cat; echo \"$*\"",
+            TESTED,
+        );
         let said = home.call(LONG).unwrap();
         // What sh sets by itself.
-        let said = said.replace("OLDPWD ", "").replace("PWD ", "").replace("SHLVL ", "").replace("_ ", "");
+        let said = said
+            .replace("OLDPWD ", "")
+            .replace("PWD ", "")
+            .replace("SHLVL ", "")
+            .replace("_ ", "");
         assert_eq!(
             said,
             "BITWARDENCLI_APPDATA_DIR BW_NOINTERACTION BW_SESSION HOME PATH list items --collectionid x --response --nointeraction\n"
@@ -256,7 +277,10 @@ mod tests {
     fn what_does_not_end_is_ended_with_all_that_it_started() {
         let home = Home::new("sleep 100 & echo $! > pid; wait", TESTED);
         let error = home.call(Duration::from_millis(300)).unwrap_err();
-        assert_eq!(error.to_string(), "`bw list items` did not end in 300ms and was ended");
+        assert_eq!(
+            error.to_string(),
+            "`bw list items` did not end in 300ms and was ended"
+        );
         let pid = std::fs::read_to_string(home.dir.path().join("pid")).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap());
         let end = Instant::now() + LONG;
@@ -286,7 +310,10 @@ mod tests {
         assert!(error.contains("said more than"), "{error}");
         let home = Home::new("echo \"Error: $BW_SESSION\" >&2; exit 3", TESTED);
         let error = home.call(LONG).unwrap_err().to_string();
-        assert!(error.contains("exit status: 3") && !error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains("exit status: 3") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -296,11 +323,17 @@ mod tests {
         for version in ["2026.9.0", "2026.4.0", "2026.8.1", ""] {
             let error = tested(version).unwrap_err();
             assert_eq!(error.kind(), "client-version");
-            assert!(error.to_string().contains("2026.8.0 and no other"), "{error}");
+            assert!(
+                error.to_string().contains("2026.8.0 and no other"),
+                "{error}"
+            );
         }
         let home = Home::new("", TESTED);
         std::fs::remove_file(&home.places.script).unwrap();
-        assert_eq!(Bw::is_tested(&home.places).unwrap_err().kind(), "client-missing");
+        assert_eq!(
+            Bw::is_tested(&home.places).unwrap_err().kind(),
+            "client-missing"
+        );
     }
 
     #[test]
@@ -308,8 +341,12 @@ mod tests {
         let home = Home::new("", TESTED);
         let link = home.dir.path().join("bw");
         std::os::unix::fs::symlink(&home.places.script, &link).unwrap();
-        std::fs::set_permissions(&home.places.script, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let places = Places { script: link, ..home.places.clone() };
+        std::fs::set_permissions(&home.places.script, std::fs::Permissions::from_mode(0o755))
+            .unwrap();
+        let places = Places {
+            script: link,
+            ..home.places.clone()
+        };
         Bw::is_tested(&places).unwrap();
     }
 }

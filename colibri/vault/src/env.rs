@@ -413,7 +413,13 @@ mod tests {
             let why = name.parse::<SecretName>().unwrap_err();
             assert!(why.contains("none of a variable"), "{why}");
         }
-        for name in ["A", "_A1", "OPENAI_API_KEY", "GITHUB_TOKEN", &"A".repeat(128)] {
+        for name in [
+            "A",
+            "_A1",
+            "OPENAI_API_KEY",
+            "GITHUB_TOKEN",
+            &"A".repeat(128),
+        ] {
             assert_eq!(name.parse::<SecretName>().unwrap().as_str(), name);
         }
     }

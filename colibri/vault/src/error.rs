@@ -92,6 +92,9 @@ pub enum VaultError {
     /// The master password does not open the vault.
     #[error("the password of `vault.env` does not open the vault")]
     PasswordRefused,
+    /// The server does not take the session, not even a new one.
+    #[error("the server ended the session")]
+    SessionEnded,
     /// What is there may be old: `bw` could not be brought up to date.
     #[error("the vault could not be brought up to date: {why}")]
     SyncFailed {
@@ -212,6 +215,12 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
+    /// The program that encrypts is not here, or refused.
+    #[error("`age` cannot encrypt: {why}")]
+    Age {
+        /// What is wrong.
+        why: String,
+    },
     /// The system refused.
     #[error("cannot {what} {path}: {source}")]
     System {
@@ -235,6 +244,14 @@ pub enum Class {
     System,
 }
 
+const UNTRUSTED: &str = if cfg!(target_os = "freebsd") {
+    "put the certificate of the authority that signed it into /usr/local/etc/colibri/vault-ca.pem, or give the server \
+     one that is trusted"
+} else {
+    "put the certificate of the authority that signed it into /etc/colibri/vault-ca.pem, or give the server one that \
+     is trusted"
+};
+
 impl VaultError {
     /// A short name, for programs: `server-mismatch`.
     pub fn kind(&self) -> &'static str {
@@ -250,6 +267,7 @@ impl VaultError {
             Self::RateLimited { .. } => "rate-limited",
             Self::LoginRefused { .. } => "login-refused",
             Self::PasswordRefused => "password-refused",
+            Self::SessionEnded => "session-ended",
             Self::SyncFailed { .. } => "sync-failed",
             Self::CollectionNotFound { .. } => "collection-not-found",
             Self::CollectionAmbiguous { .. } => "collection-ambiguous",
@@ -265,6 +283,7 @@ impl VaultError {
             Self::NoRoot { .. } => "no-root",
             Self::EnvFile { .. } => "env-file",
             Self::Recipient { .. } => "recipient",
+            Self::Age { .. } => "age",
             Self::System { .. } => "system",
         }
     }
@@ -291,16 +310,14 @@ impl VaultError {
                  VAULT_SERVER"
             }
             Self::Unreachable { .. } => "look after the network and the server, then run it again",
-            Self::Untrusted { .. } => {
-                "put the certificate of the authority that signed it into /etc/colibri/vault-ca.pem, or give the \
-                 server one that is trusted"
-            }
+            Self::Untrusted { .. } => UNTRUSTED,
             Self::RateLimited { .. } => "wait that long and run it again; nothing was changed",
             Self::LoginRefused { .. } => {
                 "take the API key of the host's account (Settings, Security, Keys, View API key) and put it into \
                  vault.env"
             }
             Self::PasswordRefused => "put the master password of the host's account into vault.env",
+            Self::SessionEnded => "look whether the account is still enabled, then run it again",
             Self::SyncFailed { .. } => "run it again; when it stays so, run `colibri-vault check`",
             Self::CollectionNotFound { .. } => {
                 "make the collection, or let the host's account read it; the name must be exactly that"
@@ -327,7 +344,12 @@ impl VaultError {
             Self::TargetInTheWay { .. } => "remove it from the jail and run it again",
             Self::NoRoot { .. } => "make the jail first",
             Self::EnvFile { .. } => "provision the tenant again, which writes the file anew",
-            Self::Recipient { .. } => "give a public key that `age-keygen` printed: it begins with `age1`",
+            Self::Recipient { .. } => {
+                "give a public key that `age-keygen` printed: it begins with `age1`"
+            }
+            Self::Age { .. } => {
+                "install the package `age`, which the image has, and look at the recipients"
+            }
             Self::System { .. } => "mend that and run it again",
         }
     }
@@ -351,6 +373,7 @@ impl VaultError {
             Self::Busy { .. }
             | Self::Unreachable { .. }
             | Self::RateLimited { .. }
+            | Self::SessionEnded
             | Self::SyncFailed { .. }
             | Self::TimedOut { .. } => Class::TryAgain,
             Self::ClientMissing { .. }
@@ -359,6 +382,7 @@ impl VaultError {
             | Self::TargetEscapesRoot { .. }
             | Self::TargetInTheWay { .. }
             | Self::NoRoot { .. }
+            | Self::Age { .. }
             | Self::System { .. } => Class::System,
             _ => Class::Vault,
         }
@@ -368,10 +392,11 @@ impl VaultError {
     pub(crate) fn system<E: Into<io::Error>>(
         what: &'static str,
         path: &Path,
-    ) -> impl FnOnce(E) -> Self {
+    ) -> impl FnOnce(E) -> Self + use<E> {
+        let path = path.to_owned();
         move |source| Self::System {
             what,
-            path: path.to_owned(),
+            path,
             source: source.into(),
         }
     }

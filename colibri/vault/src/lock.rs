@@ -144,7 +144,11 @@ impl Holder {
     }
 
     fn shown(&self) -> String {
-        let name = if self.name.is_empty() { "a process" } else { &self.name };
+        let name = if self.name.is_empty() {
+            "a process"
+        } else {
+            &self.name
+        };
         match self.pid {
             Some(pid) if is_alive(pid) => format!("{name} (process {pid})"),
             Some(pid) => format!("a bw that {name} (process {pid}, which is gone) started"),
@@ -170,12 +174,18 @@ mod tests {
         let first = Lock::take(&path, Duration::ZERO).unwrap();
         let error = Lock::take(&path, Duration::from_millis(120)).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+        assert!(
+            text.contains(&format!("(process {})", std::process::id())),
+            "{text}"
+        );
         assert!(error.is_worth_retrying());
         drop(first);
         Lock::take(&path, Duration::ZERO).unwrap();
         let mode = std::fs::metadata(path.parent().unwrap()).unwrap();
-        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o700);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777,
+            0o700
+        );
     }
 
     #[test]

@@ -114,7 +114,10 @@ pub struct Login {
 }
 
 /// The data of a successful answer, or `bw`'s own message.
-pub(crate) fn data<D: DeserializeOwned>(call: &str, stdout: &[u8]) -> Result<Result<D, String>, VaultError> {
+pub(crate) fn data<D: DeserializeOwned>(
+    call: &str,
+    stdout: &[u8],
+) -> Result<Result<D, String>, VaultError> {
     let reply = |why: &str| VaultError::Reply {
         call: call.to_owned(),
         why: why.to_owned(),
@@ -205,7 +208,10 @@ mod tests {
         let fresh = status_of(
             r#"{"success":true,"data":{"object":"template","template":{"serverUrl":null,"lastSync":null,"status":"unauthenticated"}}}"#,
         );
-        assert_eq!((fresh.server_url, fresh.status.as_str()), (None, "unauthenticated"));
+        assert_eq!(
+            (fresh.server_url, fresh.status.as_str()),
+            (None, "unauthenticated")
+        );
         let items = items(
             br#"{"success":true,"data":{"object":"list","data":[{"type":1,"name":"KEY","id":"i","collectionIds":["c"],
             "object":"item","organizationId":"o","fields":[],"login":{"uris":[],"password":"pw"}},

@@ -140,7 +140,10 @@ pub fn write_secrets(
     }
     let text = env::write(after.iter().map(|(name, value)| (name.as_str(), value)));
     place.put(old, &text)?;
-    Ok(compared(&before, after.iter().map(|(name, value)| (name, value))))
+    Ok(compared(
+        &before,
+        after.iter().map(|(name, value)| (name, value)),
+    ))
 }
 
 /// The names in the target's `.env`, in the order of the file; none when there is no file.
@@ -163,6 +166,11 @@ pub fn read_env(target: &Target) -> Result<Vec<(SecretName, SecretString)>, Vaul
         Some(old) => place.secrets(&old.text),
         None => Ok(Vec::new()),
     }
+}
+
+/// The text of the target's `.env`, whatever it is; for a backup.
+pub(crate) fn raw(target: &Target) -> Result<Option<Zeroizing<String>>, VaultError> {
+    Ok(Place::open(target)?.read()?.map(|old| old.text))
 }
 
 fn compared<'a>(
@@ -236,8 +244,8 @@ impl<'a> Place<'a> {
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut walked = base;
-        let mut folder = open(&walked, flags, Mode::empty())
-            .map_err(VaultError::system("open", &walked))?;
+        let mut folder =
+            open(&walked, flags, Mode::empty()).map_err(VaultError::system("open", &walked))?;
         for part in below.components().chain(target.home.components()) {
             walked.push(part);
             folder = match openat(&folder, part.as_os_str(), flags, Mode::empty()) {
@@ -257,7 +265,10 @@ impl<'a> Place<'a> {
         self.target.root.join(&self.target.home).join(NAME)
     }
 
-    fn system<E: Into<io::Error>>(&self, what: &'static str) -> impl FnOnce(E) -> VaultError {
+    fn system<E: Into<io::Error>>(
+        &self,
+        what: &'static str,
+    ) -> impl FnOnce(E) -> VaultError + use<E> {
         VaultError::system(what, &self.path())
     }
 
@@ -272,7 +283,9 @@ impl<'a> Place<'a> {
             Ok(file) => File::from(file),
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP | Errno::EMLINK) => return Err(in_the_way("a symbolic link")),
-            Err(Errno::ENXIO | Errno::EOPNOTSUPP) => return Err(in_the_way("a socket or a device")),
+            Err(Errno::ENXIO | Errno::EOPNOTSUPP) => {
+                return Err(in_the_way("a socket or a device"));
+            }
             Err(error) => return Err(self.system("open")(error)),
         };
         let meta = file.metadata().map_err(self.system("look at"))?;
@@ -318,11 +331,8 @@ impl<'a> Place<'a> {
             return self.mend(&old.file);
         }
         self.remove_new()?;
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let mut file = openat(&self.folder, NEW, flags, mode)
             .map(File::from)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use crate::appdata::Appdata;
@@ -20,6 +21,9 @@ const WAIT: Duration = Duration::from_secs(180);
 
 /// When Vaultwarden takes the next login, once ten came in a row. `bw` does not hand on what the server says.
 const NEXT_LOGIN: Duration = Duration::from_secs(60);
+
+/// `bw` notes when it began to ask the server, to the millisecond; more than that is another time.
+const SLACK: SignedDuration = SignedDuration::from_millis(5);
 
 /// Where things lie.
 #[derive(Debug, Clone)]
@@ -102,8 +106,11 @@ impl Vault {
     pub fn check(&self) -> Result<Seen, VaultError> {
         let mut flow = self.begin()?;
         flow.open(false)?;
-        let mut collections: Vec<String> =
-            flow.collections()?.into_iter().map(|one| one.name).collect();
+        let mut collections: Vec<String> = flow
+            .collections()?
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
         collections.sort();
         Ok(Seen {
             server: flow.server.clone(),
@@ -215,7 +222,9 @@ impl Flow<'_> {
         // The stored session may be of an older API key or password, or was ended by the server. A new login tells.
         let may_be_old = matches!(
             error,
-            VaultError::LoginRefused { .. } | VaultError::PasswordRefused | VaultError::SessionEnded
+            VaultError::LoginRefused { .. }
+                | VaultError::PasswordRefused
+                | VaultError::SessionEnded
         );
         if logged_in || !may_be_old {
             return Err(error);
@@ -234,13 +243,15 @@ impl Flow<'_> {
         let found = status.server_url.clone();
         let is_fresh = status.status == "unauthenticated" && found.is_none();
         if !is_fresh
-            && (found.as_ref() != Some(&self.server) || !self.appdata.leads_only_to(&self.server)?)
+            && (found.as_ref() != Some(&self.server)
+                || !self.appdata.leads_only_to(&self.server)?)
         {
             return Err(VaultError::ServerMismatch {
                 configured: self.server.clone(),
                 found: found.unwrap_or_else(|| "no server, or several".to_owned()),
             });
         }
+        self.user = status.user_id.clone().unwrap_or_default();
         Ok(status)
     }
 
@@ -293,15 +304,13 @@ impl Flow<'_> {
         let unlocked = reply::data::<Unlocked>("unlock", &said)?;
         let unlocked = unlocked.map_err(|message| self.refusal("unlock", &message))?;
         self.session = Some(unlocked.raw);
-        let before = jiff_free_now();
+        let before = Timestamp::now();
         self.with_session(&["sync"], if fresh { &["--force"] } else { &[] }, |said| {
             reply::data::<Done>("sync", said)
         })?;
-        let status = self.status()?;
-        self.user = status.user_id.clone().unwrap_or_default();
-        // By this host's clock, to the second.
-        let is_now = status.last_sync.as_deref().is_some_and(|at| at >= before.as_str());
-        if !is_now {
+        // By this host's own clock.
+        let synced = self.appdata.last_sync(&self.user)?;
+        if synced.is_none_or(|at| at < before - SLACK) {
             return Err(VaultError::SyncFailed {
                 why: "bw says that it succeeded, and has not asked the server".to_owned(),
             });
@@ -322,11 +331,10 @@ impl Flow<'_> {
                 why: format!("gives `{name}` an id that is no UUID"),
             });
         }
-        let items: Vec<reply::Item> = self.with_session(
-            &["list", "items"],
-            &["--collectionid", id],
-            |said| reply::list("list items", said),
-        )?;
+        let items: Vec<reply::Item> =
+            self.with_session(&["list", "items"], &["--collectionid", id], |said| {
+                reply::list("list items", said)
+            })?;
         let mut missing = self.appdata.items(&self.user, id)?;
         for item in &items {
             missing.remove(&item.id);
@@ -334,7 +342,10 @@ impl Flow<'_> {
         if let Some(lost) = missing.first() {
             return Err(VaultError::Item {
                 item: lost.clone(),
-                why: format!("is in `{name}`, and bw cannot decrypt it: {} are missing", missing.len()),
+                why: format!(
+                    "is in `{name}`, and bw cannot decrypt it: {} are missing",
+                    missing.len()
+                ),
             });
         }
         let bucket = Bucket::of_items(name, id, items, self.bootstrap.canary.as_deref())?;
@@ -386,13 +397,31 @@ impl Flow<'_> {
                 why: message,
             };
         }
-        if call == "unlock" && has(&["Cryptography error", "decryption", "Invalid master password"]) {
+        if call == "unlock"
+            && has(&[
+                "Cryptography error",
+                "decryption",
+                "Invalid master password",
+            ])
+        {
             return VaultError::PasswordRefused;
         }
-        if has(&["You are not logged in", "401", "unauthorized", "Unauthorized", "Stamp has changed"]) {
+        if has(&[
+            "You are not logged in",
+            "401",
+            "unauthorized",
+            "Unauthorized",
+            "Stamp has changed",
+        ]) {
             return VaultError::SessionEnded;
         }
-        if has(&["certificate", "self-signed", "self signed", "CERT_", "ERR_TLS"]) {
+        if has(&[
+            "certificate",
+            "self-signed",
+            "self signed",
+            "CERT_",
+            "ERR_TLS",
+        ]) {
             return VaultError::Untrusted {
                 server,
                 why: message,

@@ -81,7 +81,10 @@ fn read(path: &Path) -> String {
 fn it_is_the_agent_s_alone_and_written_once() {
     let jail = Jail::new();
     let written = jail.write("one").unwrap();
-    assert_eq!((written.changed, written.added), (true, vec!["KEY".to_owned()]));
+    assert_eq!(
+        (written.changed, written.added),
+        (true, vec!["KEY".to_owned()])
+    );
     assert_eq!(read(&jail.env()), "KEY='one'\n");
     let first = std::fs::metadata(jail.env()).unwrap();
     assert_eq!(first.mode() & 0o7777, 0o600);
@@ -95,7 +98,10 @@ fn it_is_the_agent_s_alone_and_written_once() {
     // A piece that a power cut left is in nobody's way.
     std::fs::write(jail.env().with_file_name(NEW), "torn").unwrap();
     let written = jail.write("two").unwrap();
-    assert_eq!((written.changed, written.renewed), (true, vec!["KEY".to_owned()]));
+    assert_eq!(
+        (written.changed, written.renewed),
+        (true, vec!["KEY".to_owned()])
+    );
     assert_eq!(names(&jail.target()).unwrap(), ["KEY"]);
     jail.is_clean();
 }
@@ -299,7 +305,10 @@ fn on_a_full_disk_the_old_file_stays() {
     let this = std::env::current_exe().unwrap();
     let output = Command::new("sh")
         // 8 KiB; a signal would end the child.
-        .args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" --exact \"$1\" --nocapture"])
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 16; exec \"$0\" --exact \"$1\" --nocapture",
+        ])
         .arg(this)
         .arg("target::tests::on_a_full_disk_the_old_file_stays")
         .env(CHILD, jail.path("base"))
@@ -322,11 +331,13 @@ fn a_folder_that_cannot_be_written_keeps_the_old_file() {
     };
     mode(0o500);
     if nix::unistd::geteuid().is_root() {
-        println!("NOT CHECKED: root writes into any folder; a read-only mount is left to the boot test");
+        println!(
+            "NOT CHECKED: root writes into any folder; a read-only mount is left to the boot test"
+        );
     } else {
         assert_eq!(jail.write("new").unwrap_err().kind(), "system");
     }
     mode(0o700);
-    assert_eq!(jail.write("new").is_ok(), true);
+    assert!(jail.write("new").is_ok());
     jail.is_clean();
 }
