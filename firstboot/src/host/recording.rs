@@ -211,7 +211,7 @@ impl Recording {
             .unwrap_or_default();
         let set: BTreeMap<_, _> = crate::environment::read(&text).into_iter().collect();
         let set = |name: &str| set.get(name).map(|value| value.expose_secret().to_owned());
-        if !set(variable::AUTOSPAWN).is_some_and(|text| switch(&text) == Ok(true)) {
+        if set(variable::AUTOSPAWN).is_none_or(|text| switch(&text) != Ok(true)) {
             return;
         }
         let tenant = set(variable::AUTOSPAWN_TENANT);

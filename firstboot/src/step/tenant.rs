@@ -85,7 +85,7 @@ impl Step for Provision {
 
     /// As long as the vault cannot be reached, or limits how often it is asked.
     fn attempts(&self) -> u32 {
-        6
+        5
     }
 
     fn pauses(&self) -> (Duration, Duration) {
@@ -94,7 +94,7 @@ impl Step for Provision {
 
     /// Whoever waits for the report should not wait for ever: the next boot tries again.
     fn patience(&self) -> Duration {
-        Duration::from_secs(120)
+        Duration::from_secs(90)
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
