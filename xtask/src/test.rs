@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("image again, offline", &mut iso("second", &["--offline"]))?;
     same_bytes(&images.join("first"), &images.join("second"))?;
     // Machines boot when nothing else runs: they have deadlines.
-    const BOOTS: &str = "binary(boot) or binary(scenarios)";
+    const BOOTS: &str = "binary(boot) or binary(scenarios) or binary(tenants)";
     for (name, filter, ignored) in [
         (
             "tests of images and builds",
