@@ -99,6 +99,8 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/etc/colibri", 0o700, 0),
         ("/var/lib/clawdie", 0o700, 0),
         ("/var/lib/colibri", 0o750, 820),
+        ("/var/lib/colibri/skills", 0o750, 820),
+        ("/var/lib/colibri/skills/mother/SKILL.md", 0o644, 0),
     ] {
         let stat = disk.root_stat(path).unwrap_or_else(|| panic!("no {path}"));
         assert_eq!((stat.mode, stat.uid), (mode, uid), "{path}");

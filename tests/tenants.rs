@@ -7,8 +7,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use clawdie_tests::hive::{FIRST, Hive, LIBRARY, LOGIN, SECOND, Seed, VARIABLE, Way, percentile, put};
-use clawdie_tests::{Aims, Answers, Canary, Disk, Owner, assert_held};
+use clawdie_tests::hive::{
+    FIRST, Hive, LIBRARY, LOGIN, SECOND, Seed, VARIABLE, Way, percentile, put,
+};
+use clawdie_tests::{Aims, Answers, Canary, Disk, Entry, Owner, assert_held};
 use colibri_model_server::{Script, Server};
 use serde_json::{Value, json};
 
@@ -81,8 +83,14 @@ fn tcp_listener(family: &str) -> String {
 
 /// Puts files with a mark where the host has its own, and starts listeners on it and in both jails.
 fn set_the_scene(hive: &Hive) {
-    let all = tcp_listener("AF_INET6").replace("ADDRESS", &format!("pack_sockaddr_in6({HOST_PORT}, in6addr_any)"));
-    let inside = tcp_listener("AF_INET").replace("ADDRESS", &format!("pack_sockaddr_in({JAIL_PORT}, INADDR_ANY)"));
+    let all = tcp_listener("AF_INET6").replace(
+        "ADDRESS",
+        &format!("pack_sockaddr_in6({HOST_PORT}, in6addr_any)"),
+    );
+    let inside = tcp_listener("AF_INET").replace(
+        "ADDRESS",
+        &format!("pack_sockaddr_in({JAIL_PORT}, INADDR_ANY)"),
+    );
     // VMADDR_CID_ANY, vsock(7).
     let vsock = format!(
         "socket(my $l, 40, 1, 0) or die; bind($l, pack(\"SSLLx4\", 40, 0, {VSOCK_PORT}, 0xffffffff)) or die; \
@@ -122,7 +130,11 @@ fn set_the_scene(hive: &Hive) {
 
 /// What each tenant tries at the other and at the host.
 fn aims(hive: &Hive, server: &Server) -> [Aims; 2] {
-    let address = |tenant| format!("enter {tenant} 0 ip -4 -o addr show scope global | awk '{{ sub(\"/.*\", \"\", $4); print $4 }}'");
+    let address = |tenant| {
+        format!(
+            "enter {tenant} 0 ip -4 -o addr show scope global | awk '{{ sub(\"/.*\", \"\", $4); print $4 }}'"
+        )
+    };
     let facts = hive.root(&[
         ("first", &address(FIRST)),
         ("second", &address(SECOND)),
@@ -177,7 +189,10 @@ fn assert_nothing_left(hive: &Hive, before: &BTreeSet<String>, of: &str) {
 /// Registers and provisions the second tenant while root looks at every process for the way into the vault.
 fn join_under_watch(hive: &Hive) {
     let mut prepare = String::from("mkdir -m 700 /run/watch\n");
-    for (name, secret) in ["client-secret", "password"].iter().zip(hive.seed.bootstrap()) {
+    for (name, secret) in ["client-secret", "password"]
+        .iter()
+        .zip(hive.seed.bootstrap())
+    {
         prepare += &put(&format!("/run/watch/secret-{name}"), secret.core());
     }
     prepare += &put("/run/watch/watch.sh", WATCH);
@@ -193,13 +208,13 @@ fn join_under_watch(hive: &Hive) {
                 "register",
                 &format!("colibri register-tenant {SECOND} --memory-mib 256 --tasks 128"),
             ),
-            (
-                "provision",
-                &format!("colibri provision-tenant {SECOND}"),
-            ),
+            ("provision", &format!("colibri provision-tenant {SECOND}")),
             ("list", "colibri list-tenants --json"),
             ("secrets", &format!("colibri list-secrets {SECOND}")),
-            ("seen", "touch /run/watch/stop; sleep 5; cat /run/watch/seen"),
+            (
+                "seen",
+                "touch /run/watch/stop; sleep 5; cat /run/watch/seen",
+            ),
         ],
     );
     for done in ["register", "provision", "secrets"] {
@@ -233,7 +248,10 @@ fn assert_only_bw_had_it(seen: &str) {
         };
         let is_bw = command.iter().any(|word| word.ends_with("bw.js")) && command.contains(&verb);
         assert!(is_bw, "not the one call of bw: {line}");
-        assert!(group.contains("colibri-hostd"), "not below the helper: {line}");
+        assert!(
+            group.contains("colibri-hostd"),
+            "not below the helper: {line}"
+        );
     }
 }
 
@@ -261,12 +279,23 @@ fn assert_responsive(hive: &Hive, what: &str, worst: &str) -> Answers {
         ],
     );
     for who in ["status", "other"] {
-        let slowest = percentile(99, answers.text(who)).unwrap_or_else(|why| panic!("{what}: {who}: {why}"));
+        let slowest =
+            percentile(99, answers.text(who)).unwrap_or_else(|why| panic!("{what}: {who}: {why}"));
         println!("{what}: 99 of 100 answers of {who} within {slowest} ms");
         assert!(slowest < RESPONSIVE, "{what}: {who} took {slowest} ms");
     }
-    assert_eq!(answers.code("while"), 0, "the {what} had ended already: {}", answers.text("end"));
-    assert_eq!(answers.text("alive"), "alive", "{what}: {}", answers.text("end"));
+    assert_eq!(
+        answers.code("while"),
+        0,
+        "the {what} had ended already: {}",
+        answers.text("end")
+    );
+    assert_eq!(
+        answers.text("alive"),
+        "alive",
+        "{what}: {}",
+        answers.text("end")
+    );
     assert_eq!(answers.text("settled"), "running", "{what}");
     answers
 }
@@ -283,15 +312,29 @@ fn do_the_worst(hive: &Hive) {
     // `setsid` starts programs, not functions of the shell.
     hive.run("printf '. /run/jail.sh\\nenter \"$@\"\\n' >/run/enter.sh");
     hive.put("/run/jail.sh", LIBRARY);
-    let worst = |program: &str| format!("sh /run/enter.sh {SECOND} 1000 bash -c ': worst-of-all; cd; {program}'");
+    let worst = |program: &str| {
+        format!("sh /run/enter.sh {SECOND} 1000 bash -c ': worst-of-all; cd; {program}'")
+    };
     let bomb = worst("bomb() { while [ ! -e stop ]; do bomb & done; }; bomb");
     let after = assert_responsive(hive, "fork bomb", &bomb);
-    assert!(events(after.text("tasks"), "max ") > 0, "{}", after.text("tasks"));
+    assert!(
+        events(after.text("tasks"), "max ") > 0,
+        "{}",
+        after.text("tasks")
+    );
     let hog = worst("while [ ! -e stop ]; do tail -n 1 /dev/zero; done");
     let after = assert_responsive(hive, "memory hog", &hog);
-    assert!(events(after.text("memory"), "oom_kill ") > 0, "{}", after.text("memory"));
+    assert!(
+        events(after.text("memory"), "oom_kill ") > 0,
+        "{}",
+        after.text("memory")
+    );
     let same = hive.root(&[("daemon", "systemctl show -P MainPID colibri-daemon")]);
-    assert_eq!(before.text("daemon"), same.text("daemon"), "the daemon did not live through it");
+    assert_eq!(
+        before.text("daemon"),
+        same.text("daemon"),
+        "the daemon did not live through it"
+    );
 }
 
 /// What a person gets to read has no secret in it.
@@ -316,7 +359,10 @@ fn assert_nothing_told(hive: &Hive) {
     let groups = told.text("environments");
     assert!(!groups.is_empty(), "the agent has no key");
     for group in groups.lines() {
-        assert!(group.contains(&format!("colibri-jail@{FIRST}.service")), "{groups}");
+        assert!(
+            group.contains(&format!("colibri-jail@{FIRST}.service")),
+            "{groups}"
+        );
     }
 }
 
@@ -332,9 +378,18 @@ fn assert_only_where_meant(disk: &Disk, seed: &Seed) {
             .filter(|owner| !places.contains(owner) && !also(owner))
             .map(Owner::to_string)
             .collect();
-        assert!(astray.is_empty(), "the {} is in: {}", secret.name, astray.join(", "));
+        assert!(
+            astray.is_empty(),
+            "the {} is in: {}",
+            secret.name,
+            astray.join(", ")
+        );
         for place in places {
-            assert!(found.contains(place), "the {} is not in {place}", secret.name);
+            assert!(
+                found.contains(place),
+                "the {} is not in {place}",
+                secret.name
+            );
         }
     };
     let vault = file(VAULT_ENV);
@@ -348,19 +403,26 @@ fn assert_only_where_meant(disk: &Disk, seed: &Seed) {
     assert_in(&seed.first, &[env(FIRST)], |_| false);
     // Its tenant has been removed; blocks that no file has are not wiped.
     assert_in(&seed.second, &[], |owner| *owner == Owner::RootFree);
-    for (path, mode, uid) in [(VAULT_ENV.to_owned(), 0o600, Some(0)), (format!("{}/.env", home(FIRST)), 0o600, None)] {
+    for (path, mode, uid) in [
+        (VAULT_ENV.to_owned(), 0o600, Some(0)),
+        (format!("{}/.env", home(FIRST)), 0o600, None),
+    ] {
         let stat = disk.root_stat(&path).unwrap_or_else(|| panic!("no {path}"));
         assert_eq!(stat.mode, mode, "{path}");
         match uid {
             Some(uid) => assert_eq!(stat.uid, uid, "{path}"),
             // The agent of that jail: far from every account of the host.
-            None => assert!(stat.uid >= 524_288 && stat.uid % 65_536 == 1000, "{path}: {}", stat.uid),
+            None => assert!(
+                stat.uid >= 524_288 && stat.uid % 65_536 == 1000,
+                "{path}: {}",
+                stat.uid
+            ),
         }
     }
 }
 
 /// `bw`'s own folder on the host.
-const BW_FOLDER: &str = "/var/lib/colibri-hostd/";
+const BW_FOLDER: &str = "/var/lib/colibri-vault/";
 
 /// What the image is for, with tenants: the way into a vault typed into `setup.txt`, and an agent in a jail does a task with
 /// the key from there. The task is to turn against the host.
@@ -378,9 +440,17 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
     ]);
     assert_eq!(first.text("settled"), "running");
     assert_eq!(status_of(&json_of(&first, "list"), FIRST), "active");
-    assert!(first.text("secrets").contains(VARIABLE), "{}", first.text("secrets"));
+    assert!(
+        first.text("secrets").contains(VARIABLE),
+        "{}",
+        first.text("secrets")
+    );
     assert_unprivileged(first.text("daemon"));
-    assert_ne!(first.code("vault"), 0, "the daemon's account can read {VAULT_ENV}");
+    assert_ne!(
+        first.code("vault"),
+        0,
+        "the daemon's account can read {VAULT_ENV}"
+    );
     assert_eq!(first.code("health"), 0, "{}", first.text("health"));
 
     let script = Script {
@@ -400,9 +470,12 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
 
     let [of_first, of_second] = aims(&hive, &server);
     let home = home(FIRST);
-    let mut prepare = put(&format!("{home}/attempts.sh"), &of_first.script());
-    prepare += &put("/run/of-first.sh", &of_first.script());
-    prepare += &put("/run/of-second.sh", &of_second.script());
+    let mut prepare = put(
+        &format!("{home}/attempts.sh"),
+        &of_first.script(Entry::Helper),
+    );
+    prepare += &put("/run/of-first.sh", &of_first.script(Entry::Test));
+    prepare += &put("/run/of-second.sh", &of_second.script(Entry::Test));
     prepare += &format!("chown --reference={home} {home}/attempts.sh");
     hive.run(&prepare);
     let created = hive.root(&[("task", "colibri create-task --title 'Look around' --json")]);
@@ -438,7 +511,10 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
         .collect();
     assert_eq!(keys, BTreeSet::from([Some(&*seed.first.value)]));
     assert_held(&[
-        ("agent of the first, told by a model", tried.text("first-agent")),
+        (
+            "agent of the first, told by a model",
+            tried.text("first-agent"),
+        ),
         ("root in the first", tried.text("first-root")),
         ("agent of the second", tried.text("second-agent")),
         ("root in the second", tried.text("second-root")),
@@ -526,10 +602,19 @@ fn kill_and_go_on(hive: &Hive, tenant: &str, kill: &str, before: &BTreeSet<Strin
     let said = answers.text("killed");
     println!("{tenant}: {}", said.replace('\n', " | "));
     for done in ["again", "secrets", "remove"] {
-        assert_eq!(answers.code(done), 0, "{tenant}: {said}\n{done}: {}", answers.text(done));
+        assert_eq!(
+            answers.code(done),
+            0,
+            "{tenant}: {said}\n{done}: {}",
+            answers.text(done)
+        );
     }
     let status = json_of(&answers, "list");
-    assert_eq!(status_of(&status, tenant), "provisioned", "{tenant}: {said}");
+    assert_eq!(
+        status_of(&status, tenant),
+        "provisioned",
+        "{tenant}: {said}"
+    );
     assert!(answers.text("secrets").contains(VARIABLE), "{tenant}");
     let env: Vec<_> = answers.text("env").lines().collect();
     assert_eq!(env[0], "600", "{tenant}");
@@ -561,7 +646,12 @@ fn whatever_is_killed_the_next_run_converges_and_nothing_is_left() {
     println!("from registration to secrets: {whole} ms");
     for (number, tenant) in tenants[..KILLS].iter().enumerate() {
         let victim = [Victim::Daemon, Victim::Helper, Victim::Bw][number % 3];
-        kill_and_go_on(&hive, tenant, &kill(victim, number / 3, KILLS / 3, whole), &before);
+        kill_and_go_on(
+            &hive,
+            tenant,
+            &kill(victim, number / 3, KILLS / 3, whole),
+            &before,
+        );
     }
     assert_nothing_told(&hive);
     hive.power_off();
@@ -573,7 +663,10 @@ fn assert_refused(name: &str, way: Way, says: [&str; 2]) -> Hive {
     let answers = hive.root(&[
         ("list", "colibri list-tenants --json"),
         ("snapshot", "colibri snapshot --json"),
-        ("agents", "pgrep -a -x pi || pgrep -a -f '[p]i-coding-agent'"),
+        (
+            "agents",
+            "pgrep -a -x pi || pgrep -a -f '[p]i-coding-agent'",
+        ),
         ("env", &format!("cat {}/.env", home(FIRST))),
         ("status", "colibri status"),
     ]);
@@ -581,7 +674,11 @@ fn assert_refused(name: &str, way: Way, says: [&str; 2]) -> Hive {
     assert_eq!(status_of(&listed, FIRST), "failed", "{listed}");
     let reason = listed["tenants"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(says[0]), "{reason}");
-    assert!(answers.text("status").contains(FIRST), "{}", answers.text("status"));
+    assert!(
+        answers.text("status").contains(FIRST),
+        "{}",
+        answers.text("status")
+    );
     assert_ne!(answers.code("agents"), 0, "{}", answers.text("agents"));
     assert_ne!(answers.code("env"), 0, "there is an .env without a vault");
     let panes = &json_of(&answers, "snapshot")["panes"];
@@ -609,7 +706,11 @@ fn a_wrong_master_password_is_told_and_once_mended_the_agent_starts() {
     let hive = assert_refused("tenants-wrong-password", Way::WrongPassword, says);
     let password = &hive.seed.password.value;
     let mut mend = put("/run/mend.sed", &format!("s/{password}x/{password}/"));
-    writeln!(mend, "sed -i -f /run/mend.sed {VAULT_ENV}; chmod 0600 {VAULT_ENV}").unwrap();
+    writeln!(
+        mend,
+        "sed -i -f /run/mend.sed {VAULT_ENV}; chmod 0600 {VAULT_ENV}"
+    )
+    .unwrap();
     hive.run(&mend);
     let answers = hive.root_within(
         120,
@@ -619,10 +720,18 @@ fn a_wrong_master_password_is_told_and_once_mended_the_agent_starts() {
             ("told", "colibri list-tenants --json"),
         ],
     );
-    assert_eq!(answers.code("provision"), 0, "{}", answers.text("provision"));
+    assert_eq!(
+        answers.code("provision"),
+        0,
+        "{}",
+        answers.text("provision")
+    );
     assert!(answers.text("secrets").contains(VARIABLE));
     let listed = json_of(&answers, "told");
-    assert!(matches!(status_of(&listed, FIRST), "provisioned" | "active"), "{listed}");
+    assert!(
+        matches!(status_of(&listed, FIRST), "provisioned" | "active"),
+        "{listed}"
+    );
     let (disk, seed) = hive.power_off();
     assert_report(&disk, &seed, says);
 }

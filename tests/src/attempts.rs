@@ -31,9 +31,22 @@ pub struct Aims {
     pub login: String,
 }
 
+/// How who tries came into the jail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// As agents do: started by the root helper.
+    Helper,
+    /// Put there by the test, from outside: without the filter that holds for all others in there.
+    Test,
+}
+
 impl Aims {
     /// The list with all of this filled in.
-    pub fn script(&self) -> String {
+    pub fn script(&self, entry: Entry) -> String {
+        let started_by = match entry {
+            Entry::Helper => "helper",
+            Entry::Test => "test",
+        };
         let mut script = String::from("#!/bin/sh\n");
         for (name, value) in [
             ("SERVER", self.server.clone()),
@@ -45,6 +58,7 @@ impl Aims {
             ("VSOCK_PORT", self.vsock_port.to_string()),
             ("DAEMON", self.daemon.clone()),
             ("LOGIN", self.login.clone()),
+            ("STARTED_BY", started_by.to_owned()),
         ] {
             assert!(
                 !value.is_empty() && !value.contains(['\'', '\n']),
@@ -106,14 +120,24 @@ mod tests {
         assert_held(&[("agent", &good())]);
         for (line, fault) in [
             ("OPEN the host's /etc: x", "agent: OPEN the host's /etc: x"),
-            ("BROKEN the clock: no date", "agent: BROKEN the clock: no date"),
+            (
+                "BROKEN the clock: no date",
+                "agent: BROKEN the clock: no date",
+            ),
             ("sh: syntax error", "agent: sh: syntax error"),
         ] {
             assert_eq!(faults("agent", &(good() + line + "\n")), [fault]);
         }
         let cut = good().replace("works the whole list\n", "");
-        assert_eq!(faults("root", &cut), ["root: no line `works the whole list`"]);
-        assert!(faults("root", "").iter().any(|fault| fault.contains("only 0")));
+        assert_eq!(
+            faults("root", &cut),
+            ["root: no line `works the whole list`"]
+        );
+        assert!(
+            faults("root", "")
+                .iter()
+                .any(|fault| fault.contains("only 0"))
+        );
     }
 
     /// On the machine of the test itself they would be deeds. Only the list's beginning is run here.
@@ -149,7 +173,7 @@ mod tests {
             daemon: "1".into(),
             login: "ada".into(),
         };
-        let script = aims.script();
+        let script = aims.script(Entry::Test);
         assert!(script.contains("\nHOST_ADDRESSES='192.0.2.3 fe80::1'\n"));
         let (told, _) = script.split_once("set -u").unwrap();
         for used in LIST.split('$').filter_map(|rest| {

@@ -301,11 +301,7 @@ impl Guest {
             .unwrap();
         }
         let mut command = self.ssh(&["-i", &key.private.to_string_lossy()], login);
-        let done = run(
-            command.args(shell),
-            script.as_bytes(),
-            patient(seconds),
-        );
+        let done = run(command.args(shell), script.as_bytes(), patient(seconds));
         let answers = parse_answers(&done.text(), questions);
         assert!(
             answers.len() == questions.len(),

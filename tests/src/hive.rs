@@ -90,8 +90,9 @@ impl Seed {
 
     /// The vault of this seed: a collection for each tenant, and `more` with the second one's secret.
     fn vault(&self, more: &[String]) -> Vault {
-        let collection =
-            |name: &str, secret: &Canary| Collection::new(name, [Item::login(VARIABLE, &secret.value)]);
+        let collection = |name: &str, secret: &Canary| {
+            Collection::new(name, [Item::login(VARIABLE, &secret.value)])
+        };
         let mut collections = vec![
             collection(FIRST, &self.first),
             collection(SECOND, &self.second),
@@ -248,7 +249,10 @@ mod tests {
         assert_eq!(percentile(99, &hundred), Ok(100));
         assert_eq!(percentile(50, &hundred), Ok(51));
         assert_eq!(percentile(99, "7"), Ok(7));
-        assert_eq!(percentile(99, "7\nfailed: colibri"), Err("failed: colibri".into()));
+        assert_eq!(
+            percentile(99, "7\nfailed: colibri"),
+            Err("failed: colibri".into())
+        );
         assert!(percentile(99, "").is_err());
     }
 

@@ -18,7 +18,7 @@ mod program;
 pub mod repository;
 pub mod scenario;
 
-pub use attempts::{Aims, assert_held};
+pub use attempts::{Aims, Entry, assert_held};
 pub use built::{Built, xtask};
 pub use canary::{Canary, Owner};
 pub use disk::{Disk, Stat};

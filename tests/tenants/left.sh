@@ -2,7 +2,8 @@
 # Everything of tenants that a host has at this moment, a line each: what is there after a tenant has gone and was not
 # before it came is left of it.
 find /var/lib/machines /run/systemd/nspawn /run/systemd/machines /etc/systemd/nspawn /run/colibri-hostd /run/netns \
-    /etc/systemd/system /run/systemd/system /etc/colibri -maxdepth 2 2>/dev/null | sed 's/^/file /'
+    /etc/systemd/system /run/systemd/system /run/systemd/system.control /etc/colibri /var/lib/colibri-hostd \
+    /var/lib/colibri-vault -maxdepth 2 2>/dev/null | sed 's/^/file /'
 ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
 ip -4 route | sed 's/^/route /'
 awk '{ print "mount", $2 }' /proc/mounts

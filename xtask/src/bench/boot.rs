@@ -51,7 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         images: Images::new()?,
     };
     anstream::eprintln!("preparing what is not measured: two images");
-    let ours = bench.images.image("ours", &bench.images.recipe, bench.our_seed()?)?;
+    let ours = bench
+        .images
+        .image("ours", &bench.images.recipe, bench.our_seed()?)?;
     let (recipe, seed) = bench.theirs()?;
     let theirs = bench.images.image("theirs", &recipe, seed)?;
 
@@ -92,14 +94,19 @@ impl Bench {
              TIMEZONE=Europe/Ljubljana\nOPERATOR_USER=ada\nSSH_AUTHORIZED_KEY={KEY}\n",
             "0".repeat(64)
         );
-        house::seed(&self.images.checkout, &self.images.recipe, Some(setup.into_bytes()))
+        house::seed(
+            &self.images.checkout,
+            &self.images.recipe,
+            Some(setup.into_bytes()),
+        )
     }
 
     /// The same Debian with cloud-init, and its settings where ours would be.
     fn theirs(&self) -> Result<(Recipe, Tree)> {
         let mut recipe = self.images.recipe.clone();
         if let Base::Archive(archive) = &mut recipe.base {
-            let mut list = fs_err::read_to_string(self.images.checkout.root.join(&archive.packages))?;
+            let mut list =
+                fs_err::read_to_string(self.images.checkout.root.join(&archive.packages))?;
             list.push_str("cloud-init  # the reference\ncloud-guest-utils  # growpart\n");
             let path = self.images.work.path().join("packages.txt");
             fs_err::write(&path, list)?;

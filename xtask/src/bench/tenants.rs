@@ -181,7 +181,8 @@ fn measure(key: &Key, running: &Running, counts: &[u32]) -> Result<String> {
 
 /// The rows out of what [`MEASURE`] prints: `ours|bare COUNT MILLISECONDS KIB`.
 fn parse(printed: &str) -> Result<Vec<Row>> {
-    let wrong = |line: &str| Error::failed(format!("the machine measured `{line}`, which is no row"));
+    let wrong =
+        |line: &str| Error::failed(format!("the machine measured `{line}`, which is no row"));
     let mut rows = Vec::new();
     let mut bare = None;
     for line in printed.lines() {
@@ -260,20 +261,36 @@ mod tests {
 
     #[test]
     fn rows_are_of_one_tenant_each() {
-        let rows = parse("bare 1 1300 64\nours 1 1500 1000\nbare 10 12000 640\nours 10 20000 10000\n");
+        let rows =
+            parse("bare 1 1300 64\nours 1 1500 1000\nbare 10 12000 640\nours 10 20000 10000\n");
         let rows = rows.unwrap();
         assert_eq!((rows[1].tenants, rows[1].seconds), (10, 2.0));
         assert_eq!((rows[1].bare_seconds, rows[1].megabytes), (1.2, 1.024));
         assert!((rows[0].ratio() - 1.5 / 1.3).abs() < 1e-9);
         let text = table(&rows);
-        assert!(text.contains("below 2 s each                 2.00  MISSED"), "{text}");
-        assert!(text.contains("below 20 MB each               1.02  met"), "{text}");
-        assert!(text.contains("one of 10 against one of 1         1.33  met"), "{text}");
+        assert!(
+            text.contains("below 2 s each                 2.00  MISSED"),
+            "{text}"
+        );
+        assert!(
+            text.contains("below 20 MB each               1.02  met"),
+            "{text}"
+        );
+        assert!(
+            text.contains("one of 10 against one of 1         1.33  met"),
+            "{text}"
+        );
     }
 
     #[test]
     fn half_a_measurement_is_none() {
-        for printed in ["", "bare 1 1 1\n", "ours 1 1 1\n", "bare 1 1 1\nours 10 1 1\n", "only 1 of 2 run\n"] {
+        for printed in [
+            "",
+            "bare 1 1 1\n",
+            "ours 1 1 1\n",
+            "bare 1 1 1\nours 10 1 1\n",
+            "only 1 of 2 run\n",
+        ] {
             assert!(parse(printed).is_err(), "{printed:?}");
         }
     }
