@@ -86,9 +86,11 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/etc/shadow", 0o640, 0),
         ("/usr/local/bin/colibri", 0o755, 0),
         ("/usr/local/bin/colibri-daemon", 0o755, 0),
+        ("/usr/local/bin/colibri-hostd", 0o755, 0),
         ("/usr/local/bin/colibri-mcp", 0o755, 0),
         ("/usr/local/bin/colibri-test-agent", 0o755, 0),
         ("/usr/local/bin/colibri-tui", 0o755, 0),
+        ("/usr/local/bin/colibri-vault", 0o755, 0),
         ("/usr/local/bin/clawdie-firstboot", 0o755, 0),
         ("/usr/local/bin/pi", 0o777, 0),
         (format!("{MODULES}/{PI}/dist/cli.js").as_str(), 0o755, 0),
@@ -108,7 +110,11 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
     // npm's own account says where it had things from.
     let notes = disk.root_file(&format!("{MODULES}/.package-lock.json"));
     assert!(notes.is_none(), "npm's notes are in the image");
-    for secret in ["/etc/colibri/provider.env", "/etc/ssh/ssh_host_ed25519_key"] {
+    for secret in [
+        "/etc/colibri/provider.env",
+        "/etc/colibri/vault.env",
+        "/etc/ssh/ssh_host_ed25519_key",
+    ] {
         assert!(disk.root_file(secret).is_none(), "{secret} is in the image");
     }
     assert_eq!(disk.root_text("/etc/machine-id"), "");

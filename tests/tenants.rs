@@ -340,6 +340,7 @@ fn do_the_worst(hive: &Hive) {
 /// What a person gets to read has no secret in it.
 fn assert_nothing_told(hive: &Hive) {
     let told = hive.root(&[
+        ("audit", "journalctl -u colibri-hostd --no-pager -o cat"),
         ("journal", "journalctl --no-pager -o export"),
         ("logs", "find /var/log /var/lib/colibri /var/lib/clawdie -type f ! -name '*.journal' -exec cat {} +"),
         ("commands", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"),
@@ -351,6 +352,10 @@ fn assert_nothing_told(hive: &Hive) {
              cat ${file%/environ}/cgroup 2>/dev/null; done | sort -u",
         ),
     ]);
+    // Each request of the daemon to root has its line.
+    let audit = told.text("audit");
+    let is_told = |line: &str| line.contains("provision") && line.contains(FIRST);
+    assert!(audit.lines().any(is_told), "{audit}");
     for place in ["journal", "logs", "commands", "motd", "tenants"] {
         assert!(!told.text(place).is_empty(), "{place} is empty");
         hive.seed.assert_none_in(told.text(place), place);
@@ -437,6 +442,7 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
         ("daemon", PROC_STATUS),
         ("vault", &format!("runuser -u colibri -- cat {VAULT_ENV}")),
         ("health", "colibri service-check"),
+        ("skills", "colibri list-skills --json"),
     ]);
     assert_eq!(first.text("settled"), "running");
     assert_eq!(status_of(&json_of(&first, "list"), FIRST), "active");
@@ -452,6 +458,13 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
         "the daemon's account can read {VAULT_ENV}"
     );
     assert_eq!(first.code("health"), 0, "{}", first.text("health"));
+    let skills = json_of(&first, "skills");
+    assert_eq!(skills["skills"][0]["name"], "mother", "{skills}");
+    assert_eq!(
+        skills["findings"].as_array().map_or(0, Vec::len),
+        0,
+        "{skills}"
+    );
 
     let script = Script {
         tool: "bash".to_owned(),
