@@ -17,7 +17,8 @@ boots it several times: about 45 minutes and 12 GB on two processors without KVM
 Examples:
   cargo xtask test
   cargo xtask test --quick       no image, no boots
-  cargo xtask test --all         every scenario of a first boot too: two hours more
+  cargo xtask test --all         every scenario of a first boot, and tenants under
+                                 kills too: four hours more
   cargo xtask test --install-tools"
 )]
 pub(crate) struct Args {
@@ -129,7 +130,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !args.all {
         anstream::println!(
-            "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege"
+            "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege, \
+             thirty kills on the way to a tenant, first boots whose vault does not open"
         );
     }
     let seconds = started.elapsed().as_secs();
