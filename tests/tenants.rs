@@ -536,7 +536,7 @@ fn a_tenant_works_with_its_key_from_the_vault_and_gets_nowhere_else() {
     do_the_worst(&hive);
     assert_unprivileged(hive.root(&[("daemon", PROC_STATUS)]).text("daemon"));
     assert_nothing_told(&hive);
-    hive.run(&format!("colibri remove-tenant {SECOND} --destroy --yes"));
+    hive.run(&format!("colibri remove-tenant {SECOND} --destroy"));
     assert_nothing_left(&hive, &before, SECOND);
     let (disk, seed) = hive.power_off();
     let report = String::from_utf8(disk.seed_file("RESULT.txt").unwrap()).unwrap();
@@ -609,7 +609,7 @@ fn kill_and_go_on(hive: &Hive, tenant: &str, kill: &str, before: &BTreeSet<Strin
             ("env", &format!("stat -c %a {0}/.env; grep -c . {0}/.env; ls -A {0}", home(tenant))),
             ("jail", &format!("enter {tenant} 1000 echo alive")),
             ("others", "enter ember 1000 echo alive"),
-            ("remove", &format!("colibri remove-tenant {tenant} --destroy --yes")),
+            ("remove", &format!("colibri remove-tenant {tenant} --destroy")),
         ],
     );
     let said = answers.text("killed");
@@ -652,7 +652,7 @@ fn whatever_is_killed_the_next_run_converges_and_nothing_is_left() {
         120,
         &[
             ("time", &format!("milliseconds 1 sh -c 'colibri register-tenant {0} && colibri provision-tenant {0}'", tenants[KILLS])),
-            ("remove", &format!("colibri remove-tenant {} --destroy --yes", tenants[KILLS])),
+            ("remove", &format!("colibri remove-tenant {} --destroy", tenants[KILLS])),
         ],
     );
     let whole = percentile(99, timed.text("time")).unwrap();
@@ -684,7 +684,12 @@ fn assert_refused(name: &str, way: Way, says: [&str; 2]) -> Hive {
         ("status", "colibri status"),
     ]);
     let listed = json_of(&answers, "list");
-    assert_eq!(status_of(&listed, FIRST), "failed", "{listed}");
+    // What may pass by itself, the daemon tries again.
+    let status = status_of(&listed, FIRST);
+    assert!(
+        status == "failed" || (way == Way::Unreachable && status == "provisioning"),
+        "{listed}"
+    );
     let reason = listed["tenants"][0]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains(says[0]), "{reason}");
     assert!(

@@ -131,7 +131,7 @@ refused "the system bus" ls /run/dbus/system_bus_socket
 refused "the first process's socket" ls /run/systemd/private
 for door in /run/colibri/*.sock; do
     [ -e "$door" ] || continue
-    for verb in "create-task --title x" list-tenants "remove-tenant $OTHER_NAME" "spawn-local /usr/bin/true"; do
+    for verb in "create-task --title x" list-tenants "remove-tenant $OTHER_NAME --destroy" "spawn-local /usr/bin/true"; do
         # shellcheck disable=SC2086 # a verb and its words
         refused "an operator's ${verb%% *} over ${door##*/}" timeout 10 colibri --socket "$door" $verb
     done

@@ -24,7 +24,7 @@ enter() {
     leaf=$(cut -d: -f3 "/proc/$pid/cgroup")
     sh -c 'leaf=$0 pid=$1 uid=$2; shift 2
         echo $$ >"/sys/fs/cgroup$leaf/cgroup.procs"
-        exec nsenter --target "$pid" --all --root --wd --setuid "$uid" --setgid "$uid" \
+        exec nsenter --target "$pid" --all --root --wd --setuid="$uid" --setgid="$uid" \
             env -i PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/home/agent LANG=C.UTF-8 "$@"' \
         "$leaf" "$pid" "$uid" "$@"
 }

@@ -55,6 +55,6 @@ for count in $counts; do
     [ "$running" = "$count" ] || { echo "only $running of $count jails run" >&2; exit 1; }
     echo "ours $count $took $(kib /var/lib/machines/t"${count}"x*)"
     for number in $(seq "$count"); do
-        colibri remove-tenant "t${count}x$number" --destroy --yes >/dev/null
+        colibri remove-tenant "t${count}x$number" --destroy >/dev/null
     done
 done
