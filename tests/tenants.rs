@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use clawdie_tests::hive::{
     FIRST, Hive, LIBRARY, LOGIN, SECOND, Seed, VARIABLE, Way, percentile, put,
 };
+use clawdie_tests::witness::{assert_only_bw_had_it, assert_unprivileged};
 use clawdie_tests::{Aims, Answers, Canary, Disk, Entry, Owner, assert_held};
 use colibri_model_server::{Script, Server};
 use serde_json::{Value, json};
@@ -45,25 +46,6 @@ fn status_of<'a>(listed: &'a Value, tenant: &str) -> &'a str {
         .and_then(|all| all.iter().find(|one| one["tenant_id"] == tenant))
         .and_then(|one| one["status"].as_str())
         .unwrap_or_else(|| panic!("no tenant {tenant}: {listed}"))
-}
-
-/// A daemon that could do nothing if it were taken over: by the kernel's own account of it.
-fn assert_unprivileged(proc_status: &str) {
-    let field = |name: &str| {
-        proc_status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))
-            .unwrap_or_else(|| panic!("no {name}: {proc_status}"))
-    };
-    for ids in ["Uid", "Gid"] {
-        assert_eq!(field(ids), "820\t820\t820\t820", "{ids}");
-    }
-    assert!(matches!(field("Groups").trim(), "" | "820"));
-    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        assert_eq!(field(set), "0000000000000000", "{set}");
-    }
-    assert_eq!(field("NoNewPrivs"), "1");
-    assert_eq!(field("Seccomp"), "2");
 }
 
 const PROC_STATUS: &str = "cat /proc/$(systemctl show -P MainPID colibri-daemon)/status";
@@ -224,35 +206,6 @@ fn join_under_watch(hive: &Hive) {
     assert_eq!(status_of(&json_of(&answers, "list"), SECOND), "provisioned");
     assert!(answers.text("secrets").contains(VARIABLE));
     assert_only_bw_had_it(answers.text("seen"));
-}
-
-/// Judges what `watch.sh` saw.
-fn assert_only_bw_had_it(seen: &str) {
-    println!("who had the way into the vault:\n{seen}");
-    assert!(!seen.is_empty(), "the watch saw nobody unlock the vault");
-    for line in seen.lines() {
-        // COUNT environ|cmdline NAME GROUP COMMAND…
-        let words: Vec<_> = line.split_whitespace().collect();
-        let [_, what, name, group, command @ ..] = words.as_slice() else {
-            panic!("{line}");
-        };
-        assert_eq!(*what, "environ", "in an argument list: {line}");
-        if *group == "-" {
-            // It had just ended.
-            continue;
-        }
-        let verb = match *name {
-            "password" => "unlock",
-            "client-secret" => "login",
-            other => panic!("{other}: {line}"),
-        };
-        let is_bw = command.iter().any(|word| word.ends_with("bw.js")) && command.contains(&verb);
-        assert!(is_bw, "not the one call of bw: {line}");
-        assert!(
-            group.contains("colibri-hostd"),
-            "not below the helper: {line}"
-        );
-    }
 }
 
 /// One tenant does its worst until a file is there; meanwhile the daemon and the other tenant answer in time.

@@ -17,6 +17,7 @@ pub mod power_cut;
 mod program;
 pub mod repository;
 pub mod scenario;
+pub mod witness;
 
 pub use attempts::{Aims, Entry, assert_held};
 pub use built::{Built, xtask};
