@@ -92,7 +92,7 @@ fn set_the_scene(hive: &Hive) {
     // What is not there cannot be kept from anybody: all of it answers whom it should.
     writeln!(
         script,
-        "sleep 3
+        "sleep 5
         for address in 127.0.0.1 $(ip -4 -o addr show scope global | awk '{{ sub(\"/.*\", \"\", $4); print $4 }}'); do
             for port in 22 {HOST_PORT}; do
                 timeout 20 bash -c \"exec 3<>/dev/tcp/$address/$port\" || echo \"no listener at $address $port\"
@@ -164,7 +164,10 @@ fn left(hive: &Hive) -> BTreeSet<String> {
 
 fn assert_nothing_left(hive: &Hive, before: &BTreeSet<String>, of: &str) {
     let after = left(hive);
-    let more: Vec<_> = after.difference(before).collect();
+    let more: Vec<_> = after
+        .difference(before)
+        .filter(|line| !line.ends_with("/host-marker"))
+        .collect();
     assert!(more.is_empty(), "left of {of}: {more:#?}");
 }
 
@@ -553,8 +556,8 @@ fn kill_and_go_on(hive: &Hive, tenant: &str, kill: &str, before: &BTreeSet<Strin
             ),
             (
                 "back",
-                "systemctl reset-failed; until systemctl is-active --quiet colibri-hostd colibri-daemon && \
-                 colibri status >/dev/null 2>&1; do sleep 1; done",
+                "systemctl reset-failed; until systemctl is-active --quiet colibri-hostd && \
+                 systemctl is-active --quiet colibri-daemon && colibri status >/dev/null 2>&1; do sleep 1; done",
             ),
             ("again", &chain),
             ("list", "colibri list-tenants --json"),
@@ -669,7 +672,7 @@ fn assert_report(disk: &Disk, seed: &Seed, says: [&str; 2]) {
 
 #[test]
 #[ignore = "a boot of its own: with `cargo xtask test --all`"]
-fn a_wrong_master_password_is_told_and_once_mended_the_agent_starts() {
+fn a_wrong_master_password_is_told_and_once_mended_the_secrets_come() {
     let says = [
         "does not open the vault",
         "put the master password of the host's account into vault.env",
