@@ -16,11 +16,9 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 
 const LIMIT: Duration = Duration::from_secs(300);
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 6] = [
     "clawdie-firstboot",
     "colibri-daemon",
-    "colibri-hostd",
-    "colibri-vault",
     "colibri",
     "colibri-tui",
     "colibri-mcp",

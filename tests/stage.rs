@@ -77,12 +77,9 @@ fn staging_keeps_what_was_edited(flavour: &str, files: &[&str], config: &str) ->
     let programs = [
         "usr/local/bin/clawdie-firstboot",
         "usr/local/bin/colibri-daemon",
-        "usr/local/bin/colibri-hostd",
         "usr/local/bin/colibri-mcp",
         "usr/local/bin/colibri-test-agent",
         "usr/local/bin/colibri-tui",
-        "usr/local/bin/colibri-vault",
-        "usr/local/share/clawdie-iso/skills/mother/SKILL.md",
     ];
     for path in programs.iter().chain(files) {
         assert!(destdir.join(path).is_file(), "{path}");
@@ -170,11 +167,9 @@ fn an_unprivileged_user_stages_into_a_folder() {
         "clawdie-firstboot",
         "colibri",
         "colibri-daemon",
-        "colibri-hostd",
         "colibri-mcp",
         "colibri-test-agent",
         "colibri-tui",
-        "colibri-vault",
     ] {
         fs_err::copy(programs().join(name), copies.join(name)).unwrap();
     }
