@@ -106,6 +106,8 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
         ("/etc/colibri", 0o700, 0),
         ("/var/lib/clawdie", 0o700, 0),
         ("/var/lib/colibri", 0o750, 820),
+        ("/var/lib/colibri/skills", 0o750, 820),
+        ("/var/lib/colibri/skills/mother/SKILL.md", 0o644, 0),
     ] {
         let stat = disk.root_stat(path).unwrap_or_else(|| panic!("no {path}"));
         assert_eq!((stat.mode, stat.uid), (mode, uid), "{path}");
@@ -113,7 +115,11 @@ fn the_root_as_debugfs_sees_it_is_locked_and_ours() {
     // npm's own account says where it had things from.
     let notes = disk.root_file(&format!("{MODULES}/.package-lock.json"));
     assert!(notes.is_none(), "npm's notes are in the image");
-    for secret in ["/etc/colibri/provider.env", "/etc/ssh/ssh_host_ed25519_key"] {
+    for secret in [
+        "/etc/colibri/provider.env",
+        "/etc/colibri/vault.env",
+        "/etc/ssh/ssh_host_ed25519_key",
+    ] {
         assert!(disk.root_file(secret).is_none(), "{secret} is in the image");
     }
     assert_eq!(disk.root_text("/etc/machine-id"), "");

@@ -487,6 +487,7 @@ mod tests {
         let scripts: Vec<_> = recipe
             .files
             .iter()
+            .filter(|file| file.from.starts_with("rc.d"))
             .map(|file| (file.from.to_str().unwrap(), file.to.to_string(), file.mode))
             .collect();
         let at = |path: &str| path.to_owned();
