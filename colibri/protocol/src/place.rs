@@ -28,9 +28,9 @@ pub const AGENTS: &str = "agents";
 
 /// The file that says whether, and how often, agents may ask for further tenants.
 pub const REPLICATION_POLICY: &str = if RUN_UNDER_VAR {
-    "/usr/local/etc/colibri/replication.toml"
+    "/usr/local/etc/clawdie/replication.toml"
 } else {
-    "/etc/colibri/replication.toml"
+    "/etc/clawdie/replication.toml"
 };
 
 /// The UNIX group whose members may use the socket.
