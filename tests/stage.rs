@@ -59,7 +59,10 @@ fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
     let work = staging_keeps_what_was_edited("debian", &files, CONFIG);
     let destdir = work.path().join("dest dir");
     // Nothing starts on somebody else's host, and its firewall is its own.
-    for folder in ["etc/systemd/system/multi-user.target.wants", "etc/nftables.conf"] {
+    for folder in [
+        "etc/systemd/system/multi-user.target.wants",
+        "etc/nftables.conf",
+    ] {
         assert!(!destdir.join(folder).exists(), "{folder}");
     }
 }

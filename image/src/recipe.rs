@@ -69,8 +69,7 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<Packages>,
     /// Packages of npm, which become part of the base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npm: Vec<Npm>,
     /// Folders of the checkout laid over the base, in this order.
     pub overlays: Vec<PathBuf>,
