@@ -641,6 +641,10 @@ mod tests {
                     "/usr/local/share/clawdie-iso/profiles.toml".to_owned(),
                     0o644
                 ),
+                (
+                    "/usr/local/share/clawdie-iso/skills/mother/SKILL.md".to_owned(),
+                    0o644
+                ),
             ]
         );
         let (_, layer) = freebsd(Scope::Image, built.path());
