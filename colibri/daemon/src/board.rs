@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use colibri_protocol::{Change as Told, ErrorKind, ReplyError};
+use colibri_service::lock;
 use colibri_store::{Batch, Fault, Lease, Reader, Store, StoreError};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::failure::Failure;
-use crate::{lock, place};
+use crate::place;
 
 /// Readings at once; more wait their turn.
 const READERS: usize = 4;

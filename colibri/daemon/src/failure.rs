@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use colibri_service::lock::LockError;
 use colibri_spawner::SpawnError;
 use colibri_store::StoreError;
 use miette::Diagnostic;
@@ -65,6 +66,18 @@ impl Failure {
             Self::Store(StoreError::NewerSchema { .. } | StoreError::NotOurs { .. })
             | Self::NotASocket { .. } => 4,
             Self::Store(_) | Self::Agents(_) | Self::Silent { .. } | Self::Io { .. } => 1,
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { path, lock } => Self::Alive {
+                path,
+                seen: format!("another colibri-daemon holds {}", lock.display()),
+            },
+            LockError::Io { what, path, source } => Self::Io { what, path, source },
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use colibri_host::accounts;
 use colibri_protocol::{ErrorKind, ReplyError, place};
+use colibri_service::accounts;
 use nix::unistd::geteuid;
 
 use crate::rights::{AgentIdentity, Rights};

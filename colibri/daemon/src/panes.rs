@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use colibri_host::notify;
 use colibri_protocol::{
     AgentLog, AnswerAgent, Change, CompactSession, Compacted, CostMode, DismissPane, ErrorKind,
     GetSession, LogLines, Name, PaneSnapshot, RegisterAgent, Removal, ReplyError, Runtime,
     SendPrompt, SessionBrief, SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus,
     TenantId, place, variable,
 };
+use colibri_service::notify;
 use colibri_spawner::{
     Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawned, Spawner,
 };

@@ -6,12 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt,
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use colibri_host::accounts;
 use colibri_protocol::client::{Client, ClientError};
+use colibri_service::{accounts, lock};
 use tokio::net::UnixListener;
 
 use crate::failure::Failure;
-use crate::lock;
 
 /// Mode of the socket: its account and its group may connect.
 pub(crate) const SOCKET_MODE: u32 = 0o660;

@@ -10,10 +10,8 @@
 //! <- {"ok":false,"kind":"vault-not-configured","message":"…","remedy":"…"}
 //! ```
 
-pub mod accounts;
 mod client;
 mod frame;
-pub mod notify;
 pub mod passing;
 mod reply;
 mod request;

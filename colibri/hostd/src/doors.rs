@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use colibri_host::{ErrorKind, HostError, accounts};
+use colibri_host::{ErrorKind, HostError};
 use colibri_jail::Places;
 use colibri_protocol::TenantId;
+use colibri_service::accounts;
 
 use crate::failure::Failure;
 use crate::place;

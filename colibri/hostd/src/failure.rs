@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use colibri_service::lock::LockError;
 use miette::Diagnostic;
 
 /// Exit codes are part of the contract with systemd and rc.d; `--help` lists them.
@@ -61,6 +62,18 @@ impl Failure {
             Self::Alive { .. } => 3,
             Self::NotASocket { .. } | Self::NotOurs { .. } | Self::NotRoot => 4,
             Self::Io { .. } => 1,
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { path, lock } => Self::Alive {
+                path,
+                seen: format!("another colibri-hostd holds {}", lock.display()),
+            },
+            LockError::Io { what, path, source } => Self::Io { what, path, source },
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use colibri_host::{ErrorKind, HostError, accounts};
+use colibri_host::{ErrorKind, HostError};
+use colibri_service::accounts;
 
 /// The account at the other end, as the kernel vouches for it.
 #[derive(Debug, Clone, Copy)]

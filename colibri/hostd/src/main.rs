@@ -29,8 +29,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use colibri_host::notify;
 use colibri_jail::{Jails, Places, Repaired};
+use colibri_service::{log, notify};
 use miette::Report;
 use nix::sys::stat::{Mode, umask};
 
@@ -49,8 +49,8 @@ fn main() -> ExitCode {
         return ended;
     }
     let flags = Flags::parse();
-    log_to_stderr();
-    errors_in_whole_lines();
+    log::to_stderr();
+    log::errors_in_whole_lines();
     match start(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -121,36 +121,5 @@ fn repair(jails: &dyn Jails) {
             }
         }
         Err(error) => tracing::error!("jails could not be repaired: {error}"),
-    }
-}
-
-/// In a log, a path broken over two lines cannot be searched for.
-fn errors_in_whole_lines() {
-    use std::io::IsTerminal;
-    let wrap = std::io::stderr().is_terminal();
-    // Fails only when it was done before, and it was not.
-    let _ = miette::set_hook(Box::new(move |_| {
-        let options = miette::MietteHandlerOpts::new()
-            .wrap_lines(wrap)
-            .break_words(false);
-        Box::new(options.build())
-    }));
-}
-
-fn log_to_stderr() {
-    use std::io::IsTerminal;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // The journal has its own clock.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.without_time().init();
-    } else {
-        builder.init();
     }
 }

@@ -1,14 +1,12 @@
 //! The socket's place in the file system: claimed, opened, removed.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
-};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use colibri_host::accounts;
+use colibri_service::{accounts, lock};
 
 use crate::failure::Failure;
 
@@ -39,7 +37,7 @@ impl Place {
         }
         probe(path)?;
         // Two that start at once both find nobody; the lock decides.
-        let lock = lock(path)?;
+        let lock = lock::take(path)?;
         if probe(path)? {
             tracing::info!(socket = %path.display(), "removing the socket of a dead helper");
             fs_err::remove_file(path).map_err(|error| Failure::io("remove", path, error))?;
@@ -144,29 +142,6 @@ fn probe(path: &Path) -> Result<bool, Failure> {
             path: path.into(),
             seen: format!("something listens there and is not to be talked to: {error}"),
         }),
-    }
-}
-
-/// Takes `<path>.lock`, which the kernel lets go when its holder dies. The file stays behind: removing it
-/// would let two lock two files of one name.
-fn lock(path: &Path) -> Result<File, Failure> {
-    let mut lock = path.as_os_str().to_owned();
-    lock.push(".lock");
-    let lock = Path::new(&lock);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(lock)
-        .map_err(|error| Failure::io("open the lock", lock, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure::Alive {
-            path: path.into(),
-            seen: format!("another colibri-hostd holds {}", lock.display()),
-        }),
-        Err(TryLockError::Error(error)) => Err(Failure::io("lock", lock, error)),
     }
 }
 

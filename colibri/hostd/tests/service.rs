@@ -4,8 +4,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+
+use colibri_service::testing::{RcScript, has, is_clean_shell, lacks, systemd_accepts};
 
 const UNIT: &str =
     include_str!("../../../overlays/debian/etc/systemd/system/colibri-hostd.service");
@@ -21,16 +23,6 @@ fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     unit.lines()
         .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='))
         .collect()
-}
-
-#[track_caller]
-fn has(words: &str, wanted: &str) {
-    assert!(words.contains(wanted), "no {wanted:?} in:\n{words}");
-}
-
-#[track_caller]
-fn lacks(words: &str, unwanted: &str) {
-    assert!(!words.contains(unwanted), "{unwanted:?} in:\n{words}");
 }
 
 #[test]
@@ -59,29 +51,11 @@ fn the_unit_and_the_program_agree() {
 
 #[test]
 fn systemd_finds_nothing_to_complain_about() {
-    let dir = tempfile::tempdir().unwrap();
-    let unit = dir.path().join("colibri-hostd.service");
     // The program lies elsewhere in a test, and so may sysctl.
     let text = UNIT
         .replace("/usr/local/bin/colibri-hostd", PROGRAM)
         .replace("/usr/sbin/sysctl", "/bin/true");
-    std::fs::write(&unit, text).unwrap();
-    match Command::new("systemd-analyze")
-        .args(["verify", "--man=no"])
-        .arg(&unit)
-        .output()
-    {
-        Ok(checked) => {
-            let words = String::from_utf8_lossy(&checked.stderr);
-            // It loads other units of this machine too; theirs are not ours.
-            let ours: Vec<_> = words
-                .lines()
-                .filter(|line| line.contains("colibri-hostd.service"))
-                .collect();
-            assert!(ours.is_empty(), "{words}");
-        }
-        Err(error) => println!("NOT CHECKED: systemd-analyze does not run here: {error}"),
-    }
+    systemd_accepts("colibri-hostd.service", &text);
 }
 
 #[test]
@@ -108,81 +82,22 @@ fn without_roots_rights_it_says_so_and_touches_nothing() {
     assert!(!socket.parent().unwrap().exists());
 }
 
-/// As much of rc.subr as the script leans on; see the daemon's test of its script.
-const RC_SUBR: &str = r#"
-load_rc_config() { . "$HERE/rc.conf"; }
-warn() { echo "WARN $*"; }
-err() { code=$1; shift; echo "ERR $*"; exit "$code"; }
-startmsg() { echo "$*"; }
-checkyesno() {
-    eval "_value=\$$1"
-    case "$_value" in
-    [Yy][Ee][Ss]|[Tt][Rr][Uu][Ee]|[Oo][Nn]|1) return 0 ;;
-    *) return 1 ;;
-    esac
-}
-wait_for_pids() { echo "WAIT $*"; }
-kill() { echo "KILL $*"; }
-pgrep() { echo "4343"; }
-sleep() { :; }
-run_rc_command() {
-    rc_pid="$RC_PID"
-    if [ "$1" = start ] && ! checkyesno "$rcvar"; then echo "DISABLED"; return 0; fi
-    eval "_pre=\${$1_precmd:-} _cmd=\${$1_cmd:-}"
-    if [ -n "$_pre" ]; then "$_pre" || return 1; fi
-    "$_cmd"
-}
-"#;
-
-/// Stands for daemon(8).
-const DAEMON: &str = "#!/bin/sh\necho \"DAEMON $*\"\nenv | grep -E '^(COLIBRI|PATH)' | sort\n";
-
-struct Bench {
-    dir: tempfile::TempDir,
-}
+/// The script with the places of this bench.
+struct Bench(RcScript);
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        bench.write("rc.subr", RC_SUBR, 0o644);
-        bench.write("daemon", DAEMON, 0o755);
-        let script = SCRIPT
-            .replace("/etc/rc.subr", bench.path("rc.subr").to_str().unwrap())
-            .replace("/usr/sbin/daemon", bench.path("daemon").to_str().unwrap());
-        bench.write("colibri_hostd", &script, 0o755);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str, mode: u32) {
-        std::fs::write(self.path(name), text).unwrap();
-        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        Self(RcScript::new("colibri_hostd", SCRIPT))
     }
 
     /// What the script says and how it ends, with these lines in `rc.conf`.
     fn words(&self, verb: &str, rc_conf: &str, pid: &str) -> String {
-        let here = self.dir.path().to_str().unwrap();
+        let here = self.0.folder();
         let conf = format!(
             "colibri_hostd_enable=YES\ncolibri_hostd_account=root\n\
              colibri_hostd_socket={here}/run/hostd.sock\n{rc_conf}"
         );
-        self.write("rc.conf", &conf, 0o644);
-        let output = Command::new("sh")
-            .arg(self.path("colibri_hostd"))
-            .arg(verb)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-            .env("HERE", here)
-            .env("RC_PID", pid)
-            .output()
-            .unwrap();
-        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        format!("{text}exit {}\n", output.status.code().unwrap())
+        self.0.words(verb, &conf, pid)
     }
 }
 
@@ -268,18 +183,5 @@ fn stop_waits_for_the_child_too_and_reload_reopens_the_log() {
 #[test]
 fn the_script_is_clean_shell() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rc.d/colibri_hostd");
-    let checked = Command::new("sh").args(["-n", source]).output().unwrap();
-    assert!(checked.status.success(), "{checked:?}");
-    match Command::new("shellcheck")
-        .args(["-s", "sh", source])
-        .output()
-    {
-        Ok(checked) => {
-            let words = String::from_utf8_lossy(&checked.stdout);
-            assert!(checked.status.success(), "{words}");
-        }
-        Err(error) => println!("NOT CHECKED: shellcheck does not run here: {error}"),
-    }
-    let mode = std::fs::metadata(source).unwrap().permissions().mode();
-    assert_eq!(mode & 0o111, 0o111, "rc.d runs executable files only");
+    is_clean_shell(Path::new(source));
 }

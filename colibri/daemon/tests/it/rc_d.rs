@@ -1,80 +1,32 @@
-//! The FreeBSD service script, run by this system's `sh` against a small
-//! `rc.subr` of our own that records what the real one would be asked to do.
+//! The FreeBSD service script, run against a small `rc.subr` of our own.
 
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
+
+use colibri_service::testing::{RcScript, has, is_clean_shell, lacks};
 
 use crate::harness::set_mode;
 
 const SCRIPT: &str = include_str!("../../../../rc.d/colibri_daemon");
 
-/// As much of rc.subr as the script leans on. Like the real one it runs
-/// `<verb>_precmd` and `<verb>_cmd` in the script's own shell, and looks at
-/// the switch before `start`.
-const RC_SUBR: &str = r#"
-load_rc_config() { . "$HERE/rc.conf"; }
-warn() { echo "WARN $*"; }
-err() { code=$1; shift; echo "ERR $*"; exit "$code"; }
-startmsg() { echo "$*"; }
-checkyesno() {
-    eval "_value=\$$1"
-    case "$_value" in
-    [Yy][Ee][Ss]|[Tt][Rr][Uu][Ee]|[Oo][Nn]|1) return 0 ;;
-    *) return 1 ;;
-    esac
-}
-wait_for_pids() { echo "WAIT $*"; }
-kill() { echo "KILL $*"; }
-pgrep() { echo "4343"; }
-run_rc_command() {
-    rc_pid="$RC_PID"
-    if [ "$1" = start ] && ! checkyesno "$rcvar"; then echo "DISABLED"; return 0; fi
-    eval "_pre=\${$1_precmd:-} _cmd=\${$1_cmd:-}"
-    if [ -n "$_pre" ]; then "$_pre" || return 1; fi
-    "$_cmd"
-}
-"#;
-
-/// Stands for daemon(8): writes down its arguments and what it would pass on.
-const DAEMON: &str =
-    "#!/bin/sh\necho \"DAEMON $*\"\nenv | grep -E '^(COLIBRI|ANY|PATH|DEEP)' | sort\n";
-
-struct Bench {
-    dir: tempfile::TempDir,
-}
+/// The script with the places of this bench.
+struct Bench(RcScript);
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        bench.write("rc.subr", RC_SUBR, 0o644);
-        bench.write("daemon", DAEMON, 0o755);
-        let script = SCRIPT
-            .replace("/etc/rc.subr", bench.path("rc.subr").to_str().unwrap())
-            .replace("/usr/sbin/daemon", bench.path("daemon").to_str().unwrap());
-        bench.write("colibri_daemon", &script, 0o755);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str, mode: u32) {
-        std::fs::write(self.path(name), text).unwrap();
-        set_mode(&self.path(name), mode);
+        Self(RcScript::new("colibri_daemon", SCRIPT))
     }
 
     /// Runs the script with these lines in `rc.conf` besides the places of
     /// this bench. The service account is ours, for only root can use another.
-    fn run(&self, verb: &str, rc_conf: &str, pid: &str) -> Output {
+    fn words(&self, verb: &str, rc_conf: &str, pid: &str) -> String {
         let id = |flag| {
             let output = Command::new("id").arg(flag).output().unwrap();
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
-        let here = self.dir.path().to_str().unwrap();
+        let here = self.folder();
         let conf = format!(
             "colibri_daemon_enable=YES\n\
              colibri_daemon_user={}\ncolibri_daemon_group={}\n\
@@ -85,44 +37,23 @@ impl Bench {
             id("-un"),
             id("-gn"),
         );
-        self.write("rc.conf", &conf, 0o644);
-        Command::new("sh")
-            .arg(self.path("colibri_daemon"))
-            .arg(verb)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-            .env("HERE", here)
-            .env("RC_PID", pid)
-            .output()
-            .unwrap()
-    }
-
-    fn words(&self, verb: &str, rc_conf: &str, pid: &str) -> String {
-        let output = self.run(verb, rc_conf, pid);
-        let text = [output.stdout, output.stderr].concat();
-        format!(
-            "{}exit {}\n",
-            String::from_utf8(text).unwrap(),
-            output.status.code().unwrap()
-        )
+        self.0.words(verb, &conf, pid)
     }
 }
 
-#[track_caller]
-fn has(words: &str, wanted: &str) {
-    assert!(words.contains(wanted), "no {wanted:?} in:\n{words}");
-}
+impl Deref for Bench {
+    type Target = RcScript;
 
-#[track_caller]
-fn lacks(words: &str, unwanted: &str) {
-    assert!(!words.contains(unwanted), "{unwanted:?} in:\n{words}");
+    fn deref(&self) -> &RcScript {
+        &self.0
+    }
 }
 
 #[test]
 fn start_makes_the_directories_and_hands_the_daemon_to_its_supervisor() {
     let bench = Bench::new();
     let words = bench.words("start", "", "");
-    let here = bench.dir.path().display();
+    let here = bench.folder();
     has(
         &words,
         "DAEMON -f -P /var/run/colibri_daemon.pid -r -R 5 -t colibri_daemon -H -M 0600 -o ",
@@ -360,24 +291,6 @@ fn newsyslog_rotates_the_log_and_signals_the_supervisor() {
 
 #[test]
 fn the_script_is_clean_shell() {
-    let bench = Bench::new();
-    let checked = Command::new("sh")
-        .arg("-n")
-        .arg(bench.path("colibri_daemon"))
-        .output()
-        .unwrap();
-    assert!(checked.status.success(), "{checked:?}");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rc.d/colibri_daemon");
-    match Command::new("shellcheck")
-        .args(["-s", "sh", source])
-        .output()
-    {
-        Ok(checked) => {
-            let words = String::from_utf8_lossy(&checked.stdout);
-            assert!(checked.status.success(), "{words}");
-        }
-        Err(error) => println!("NOT CHECKED: shellcheck does not run here: {error}"),
-    }
-    let mode = std::fs::metadata(source).unwrap().permissions().mode();
-    assert_eq!(mode & 0o111, 0o111, "rc.d runs executable files only");
+    is_clean_shell(Path::new(source));
 }

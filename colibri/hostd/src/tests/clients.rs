@@ -4,7 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use colibri_host::{ClientError, ErrorKind, NoFields, Provision, Reply, Request, accounts};
+use colibri_host::{ClientError, ErrorKind, NoFields, Provision, Reply, Request};
+use colibri_service::accounts;
 
 use super::bench::{Bench, about, create, tenant};
 

@@ -1,0 +1,9 @@
+//! What Colibri's two services, the daemon and the root helper, have in common: how they talk to the service
+//! manager, what they log, which accounts there are, and that there is one of each.
+
+pub mod accounts;
+pub mod lock;
+pub mod log;
+pub mod notify;
+#[cfg(feature = "testing")]
+pub mod testing;
