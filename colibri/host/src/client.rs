@@ -490,6 +490,7 @@ mod tests {
         let long = Request::Provision(crate::Provision {
             tenant: "main".parse().unwrap(),
             collection: "x".repeat(MAX_LINE),
+            fresh: false,
         });
         assert!(matches!(
             client.ask(&long),

@@ -100,6 +100,7 @@ fn what_is_wrong_has_a_kind_and_nothing_is_done() {
     let provision = Request::Provision(Provision {
         tenant: tenant("nojail"),
         collection: "main".to_owned(),
+        fresh: false,
     });
     assert_eq!(kind(client.ask(&provision)), ErrorKind::NotFound);
     let check = Request::CheckVault(NoFields {});

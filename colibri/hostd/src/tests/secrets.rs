@@ -45,6 +45,7 @@ fn provision(bench: &Bench, collection: &str) -> Result<Reply, ClientError> {
     bench.ask(&Request::Provision(Provision {
         tenant: tenant("secretive"),
         collection: collection.to_owned(),
+        fresh: false,
     }))
 }
 
