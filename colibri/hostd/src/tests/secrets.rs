@@ -125,6 +125,24 @@ fn they_reach_the_agent_and_no_answer_and_no_log() {
 }
 
 #[test]
+fn the_vault_is_asked_anew_where_that_is_wanted_and_only_there() {
+    let bench = bench();
+    for (fresh, asked) in [
+        (false, "fetch main as remembered"),
+        (true, "fetch main anew"),
+    ] {
+        bench.yard.asked();
+        let request = Request::Provision(Provision {
+            tenant: tenant("secretive"),
+            collection: "main".to_owned(),
+            fresh,
+        });
+        bench.ask(&request).unwrap();
+        assert_eq!(bench.yard.asked(), [asked]);
+    }
+}
+
+#[test]
 fn what_the_vault_has_not_changes_nothing() {
     let bench = bench();
     for (collection, kind) in [("nothing", ErrorKind::Vault), ("slow", ErrorKind::TryAgain)] {
