@@ -104,6 +104,8 @@ impl Connection {
             let deadline = if self.buffer.is_mid_line() {
                 *line_begun.get_or_insert_with(Instant::now) + service.limits.line
             } else {
+                // The end of a blank one may have come.
+                line_begun = None;
                 quiet_since + service.limits.idle
             };
             match service
