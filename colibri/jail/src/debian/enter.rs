@@ -42,15 +42,10 @@ pub(super) fn start(
             return Err(JailError::files("cannot run", own)(error));
         }
     };
-    let mut running = Running {
-        pidfd: None,
+    Ok(Running {
         child,
         group: Arc::new(program),
-    };
-    let pid = Pid::from_child(&running.child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty());
-    running.pidfd = Some(pidfd.map_err(JailError::files("cannot watch", "a program"))?);
-    Ok(running)
+    })
 }
 
 /// Joins the jail and runs the program; for [`crate::enter`], with what follows the word.

@@ -35,7 +35,6 @@ pub(super) fn start(
     let leader = Pid::from_child(&child);
     Ok(Running {
         child,
-        pidfd: None,
         group: Arc::new(Below(leader)),
     })
 }
