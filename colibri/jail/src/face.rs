@@ -190,7 +190,7 @@ pub struct Running {
 pub(crate) trait Group: Send + Sync + fmt::Debug {
     /// Kills all of it.
     fn kill(&self) -> io::Result<()>;
-    /// Kills all of it, waits for its end, and removes what stood for it.
+    /// Kills all of it, waits for its end, and removes what stood for it. The program itself was waited for.
     fn clear(&self) -> io::Result<()>;
 }
 

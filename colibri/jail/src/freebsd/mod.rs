@@ -4,6 +4,7 @@
 //! network is its own (VNET), with one link to a bridge whose members cannot reach each other. Exit codes are not
 //! trusted: jls(8), mount(8) and route(8) are asked what came of it.
 
+mod below;
 #[cfg(target_os = "freebsd")]
 pub(crate) mod enter;
 mod texts;
