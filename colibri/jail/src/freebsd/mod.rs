@@ -190,11 +190,13 @@ impl<P: Programs> System for Freebsd<P> {
     }
 
     fn start(&self, jail: &Jail) -> Result<(), JailError> {
-        self.prepare_host(jail)?;
-        if !self.runs(&jail.tenant)? {
+        let runs = self.runs(&jail.tenant)?;
+        if !runs {
             // Mounts or a link of a start that was cut are in the way.
             self.stop(jail)?;
-            self.prepare_host(jail)?;
+        }
+        self.prepare_host(jail)?;
+        if !runs {
             self.make_link(jail)?;
             self.limit(jail)?;
             let conf = self.conf(&jail.tenant);
