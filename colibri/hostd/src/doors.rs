@@ -27,12 +27,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Makes the folder round them, if it is missing.
+    /// Makes the folder round them, if it is missing. The group is that of the socket.
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) fn open(places: &Places, account: &str, group: &str) -> Result<Self, Failure> {
-        let group = place::group_id(group);
+    pub(crate) fn open(
+        places: &Places,
+        account: &str,
+        group: Option<u32>,
+    ) -> Result<Self, Failure> {
         place::make_folder(&places.run, group)?;
         place::make_folder(&places.run.join("tenants"), group)?;
         Ok(Self {

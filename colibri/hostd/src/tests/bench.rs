@@ -66,7 +66,7 @@ impl Bench {
         };
         std::fs::create_dir(&places.base).unwrap();
         let place = Place::claim(&at("run/hostd.sock"), "no-such-group").unwrap();
-        let doors = Doors::open(&places, account, "no-such-group").unwrap();
+        let doors = Doors::open(&places, account, place.group()).unwrap();
         let listener = place.listen().unwrap();
         open(&at("run"), 0o755);
         open(&at("run/hostd.sock"), 0o666);
