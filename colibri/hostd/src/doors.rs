@@ -67,8 +67,7 @@ impl Doors {
         if meta.mode() & 0o7777 != DOOR_MODE {
             std::fs::set_permissions(path, PermissionsExt::from_mode(DOOR_MODE))?;
         }
-        let passwd = accounts::read(Path::new("/etc/passwd"))?;
-        match accounts::user_id(&passwd, &self.account) {
+        match accounts::uid_of(&self.account)? {
             Some(uid) if uid != meta.uid() => chown(path, Some(uid), None),
             Some(_) => Ok(()),
             None => {

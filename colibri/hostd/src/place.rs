@@ -83,9 +83,7 @@ impl Place {
 
 /// The number of a group; a host without it has only root to serve.
 fn group_id(name: &str) -> Option<u32> {
-    let id = accounts::read(Path::new("/etc/group"))
-        .ok()
-        .and_then(|groups| accounts::group_id(&groups, name));
+    let id = accounts::gid_of(name).ok().flatten();
     if id.is_none() {
         tracing::warn!("there is no group `{name}`: only root can ask");
     }
