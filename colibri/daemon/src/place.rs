@@ -99,10 +99,7 @@ impl Place {
     /// A daemon started by hand may lack the group, which hurts nobody but
     /// its members.
     fn give_to(&self, group: &str) {
-        let id = accounts::read(Path::new("/etc/group"))
-            .ok()
-            .and_then(|groups| accounts::group_id(&groups, group));
-        let outcome = match id {
+        let outcome = match accounts::gid_of(group).ok().flatten() {
             Some(id) => chown(&self.path, None, Some(id)).map_err(|error| error.to_string()),
             None => Err("there is no such group".to_owned()),
         };

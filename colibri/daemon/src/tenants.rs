@@ -216,6 +216,7 @@ async fn fetch(tenant: &Tenant, collection: &str, service: &Service) -> Result<b
     let request = Request::Provision(Provision {
         tenant: tenant.tenant_id.clone(),
         collection: collection.to_owned(),
+        fresh: false,
     });
     let reply = service.tenants.hostd.ask(request).await;
     let reply = reply.map_err(|trouble| trouble.while_trying_to("fetch its secrets"))?;

@@ -1,22 +1,18 @@
 //! A small blocking client: connect, ask, and hand an agent's standard streams over.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use colibri_protocol::LineBuffer;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use colibri_protocol::client::{Deadline, connect_to};
 
 use crate::{
     ACCOUNT, AgentExit, Answer, ExecJail, HostError, MAX_LINE, Reply, Request, SHOW_LOG,
     START_SERVICE, frame, passing,
 };
-
-/// The pause between two attempts while the queue of the socket is full.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long connecting and sending may take.
 const BRIEF: Duration = Duration::from_secs(10);
@@ -150,27 +146,6 @@ pub struct Running {
     client: Client,
 }
 
-/// By when something must have happened.
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    limit: Duration,
-    end: Instant,
-}
-
-impl Deadline {
-    fn within(limit: Duration) -> Self {
-        Self {
-            limit,
-            end: Instant::now() + limit,
-        }
-    }
-
-    fn left(self) -> Option<Duration> {
-        let left = self.end.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-}
-
 impl Client {
     /// Connects to the helper's socket, [`crate::SOCKET`] as a rule.
     ///
@@ -232,7 +207,7 @@ impl Client {
             .map_err(|bytes| ClientError::TooLong { bytes })?;
         self.send(&line, standard)?;
         let limit = self.limit.unwrap_or_else(|| usual_limit(request));
-        self.answer(Some(Deadline::within(limit)))
+        self.answer(Deadline::within(limit))
     }
 
     fn send(
@@ -247,7 +222,7 @@ impl Client {
             let left = self.left(deadline, STAGE)?;
             let sent = self
                 .stream
-                .set_write_timeout(Some(left))
+                .set_write_timeout(left)
                 .and_then(|()| match standard {
                     Some(fds) => passing::send(self.stream.as_fd(), rest, &fds),
                     None => self.stream.write(rest),
@@ -267,8 +242,8 @@ impl Client {
         Ok(())
     }
 
-    /// The next answer, however long it takes where there is no deadline.
-    fn answer(&mut self, deadline: Option<Deadline>) -> Result<Reply, ClientError> {
+    /// The next answer.
+    fn answer(&mut self, deadline: Deadline) -> Result<Reply, ClientError> {
         const STAGE: &str = "waiting for the answer";
         let mut chunk = vec![0; 16 * 1024];
         loop {
@@ -278,10 +253,7 @@ impl Client {
                     frame::answer_from_line(&line).map_err(|error| self.garbled(error))?;
                 return answer.map_err(|error| ClientError::Refused { error });
             }
-            let left = match deadline {
-                Some(deadline) => Some(self.left(deadline, STAGE)?),
-                None => None,
-            };
+            let left = self.left(deadline, STAGE)?;
             let read = self
                 .stream
                 .set_read_timeout(left)
@@ -294,20 +266,26 @@ impl Client {
                 }
                 Ok(count) => self.buffer.push(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let deadline = deadline.unwrap_or(Deadline::within(Duration::ZERO));
-                    return Err(failed(&self.socket, STAGE, deadline, error));
-                }
+                Err(error) => return Err(failed(&self.socket, STAGE, deadline, error)),
             }
         }
     }
 
-    fn left(&self, deadline: Deadline, stage: &'static str) -> Result<Duration, ClientError> {
-        deadline.left().ok_or_else(|| ClientError::TimedOut {
-            socket: self.socket.clone(),
-            limit: deadline.limit,
-            stage,
-        })
+    /// As a socket takes it: `None` is for ever, and nothing left is an error, for a socket would take that for an
+    /// error of its own.
+    fn left(
+        &self,
+        deadline: Deadline,
+        stage: &'static str,
+    ) -> Result<Option<Duration>, ClientError> {
+        match deadline.left() {
+            Some(left) if left.is_zero() => Err(ClientError::TimedOut {
+                socket: self.socket.clone(),
+                limit: deadline.limit,
+                stage,
+            }),
+            left => Ok(left),
+        }
     }
 
     fn garbled(&self, problem: impl ToString) -> ClientError {
@@ -324,36 +302,15 @@ impl Running {
     /// # Errors
     /// [`ClientError::Closed`] when the helper ended first, and the agent with it.
     pub fn wait(mut self) -> Result<AgentExit, ClientError> {
-        match self.client.answer(None)? {
+        let for_ever = Deadline {
+            limit: Duration::ZERO,
+            end: None,
+        };
+        match self.client.answer(for_ever)? {
             Reply::Ended(exit) => Ok(exit),
             _ => Err(self
                 .client
                 .garbled("it says something else than how the agent ended")),
-        }
-    }
-}
-
-/// Connects without blocking for ever: on Linux a plain `connect` waits as long as the queue of the
-/// listening socket is full.
-fn connect_to(path: &Path, deadline: Deadline) -> io::Result<UnixStream> {
-    let address = UnixAddr::new(path)?;
-    loop {
-        let file = socket(
-            AddressFamily::Unix,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            None,
-        )?;
-        match connect(file.as_raw_fd(), &address) {
-            Ok(()) => {
-                let stream = UnixStream::from(file);
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) if deadline.left().is_some() => {
-                std::thread::sleep(PAUSE);
-            }
-            Err(errno) => return Err(errno.into()),
         }
     }
 }
@@ -490,6 +447,7 @@ mod tests {
         let long = Request::Provision(crate::Provision {
             tenant: "main".parse().unwrap(),
             collection: "x".repeat(MAX_LINE),
+            fresh: false,
         });
         assert!(matches!(
             client.ask(&long),

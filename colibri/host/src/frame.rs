@@ -298,9 +298,15 @@ mod tests {
                     limits,
                 })
             }),
-            (tenants(), "[a-zA-Z ß/]{1,128}").prop_map(|(tenant, collection)| {
-                Request::Provision(Provision { tenant, collection })
-            }),
+            (tenants(), "[a-zA-Z ß/]{1,128}", any::<bool>()).prop_map(
+                |(tenant, collection, fresh)| {
+                    Request::Provision(Provision {
+                        tenant,
+                        collection,
+                        fresh,
+                    })
+                }
+            ),
             (tenants(), proptest::sample::select(about.to_vec()))
                 .prop_map(|(tenant, make)| make(TenantRequest { tenant })),
             proptest::sample::select(plain.to_vec()).prop_map(|make| make(NoFields {})),
@@ -440,6 +446,16 @@ mod tests {
                 format!(r#"{{"cmd":"provision","tenant":"main","collection":"{collection}"}}"#);
             assert!(refused(&line).contains("1 to 128"));
         }
+    }
+
+    #[test]
+    fn secrets_are_asked_anew_only_where_that_is_said() {
+        for (said, fresh) in [("", false), (r#","fresh":true"#, true)] {
+            let line = r#"{"cmd":"provision","tenant":"main","collection":"a""#;
+            let read = Request::from_line(format!("{line}{said}}}").as_bytes()).unwrap();
+            assert!(matches!(read, Request::Provision(of) if of.fresh == fresh));
+        }
+        refused(r#"{"cmd":"provision","tenant":"main","collection":"a","fresh":1}"#);
     }
 
     #[test]

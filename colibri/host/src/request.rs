@@ -69,6 +69,9 @@ pub struct Provision {
     pub tenant: TenantId,
     /// The collection's exact name: 1 to 128 characters, none of them a control character.
     pub collection: String,
+    /// The vault's server is asked anew, and not what the host's vault client remembers.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// The fields of `exec-jail`.

@@ -91,7 +91,8 @@ fn provision(service: &Service, of: &Provision) -> Result<Provisioned, HostError
     service.jails.target(&of.tenant).map_err(jail_error)?;
     let bucket = {
         let _turn = vaults_turn(service)?;
-        service.buckets.fetch(&of.collection).map_err(vault_error)?
+        let fetched = service.buckets.fetch(&of.collection, of.fresh);
+        fetched.map_err(vault_error)?
     };
     let bucket = bucket.ok_or_else(no_vault)?;
     let _turn = tenants_turn(service, &of.tenant)?;

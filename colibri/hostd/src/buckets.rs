@@ -16,11 +16,12 @@ pub(crate) trait Buckets: Send + Sync + fmt::Debug {
     /// [`VaultError`].
     fn check(&self) -> Result<Option<Seen>, VaultError>;
 
-    /// The secrets of the collection of exactly that name.
+    /// The secrets of the collection of exactly that name; `fresh`: asked anew, and not what the client
+    /// remembers.
     ///
     /// # Errors
     /// [`VaultError`].
-    fn fetch(&self, collection: &str) -> Result<Option<Bucket>, VaultError>;
+    fn fetch(&self, collection: &str, fresh: bool) -> Result<Option<Bucket>, VaultError>;
 }
 
 /// The vault of `vault.env`, which is read for each use: it may come, change and go while the helper runs, and
@@ -50,9 +51,14 @@ impl Buckets for Configured {
         self.vault()?.map(|vault| vault.check()).transpose()
     }
 
-    fn fetch(&self, collection: &str) -> Result<Option<Bucket>, VaultError> {
+    fn fetch(&self, collection: &str, fresh: bool) -> Result<Option<Bucket>, VaultError> {
+        let fetch = if fresh {
+            Vault::fetch_fresh
+        } else {
+            Vault::fetch
+        };
         self.vault()?
-            .map(|vault| vault.fetch(collection))
+            .map(|vault| fetch(&vault, collection))
             .transpose()
     }
 }

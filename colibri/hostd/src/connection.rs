@@ -49,8 +49,9 @@ pub(crate) fn serve(stream: UnixStream, peer: Peer, service: &Service, seat: Sea
             Err(error) => return connection.refuse(error),
         };
         drop(line);
+        let audit = Audit::of(peer, &request);
         match request {
-            Request::ExecJail(exec) => return connection.exec(exec, fds, service, seat),
+            Request::ExecJail(exec) => return connection.exec(exec, fds, service, seat, &audit),
             _ if !fds.is_empty() => {
                 return connection.refuse(bad(format!(
                     "{} file descriptors came with `{}`, which takes none",
@@ -59,7 +60,6 @@ pub(crate) fn serve(stream: UnixStream, peer: Peer, service: &Service, seat: Sea
                 )));
             }
             _ => {
-                let audit = Audit::of(peer, &request);
                 let answer = answer::answer(service, &request);
                 audit.answered(&answer);
                 if connection.send(&answer).is_err() {
@@ -104,6 +104,8 @@ impl Connection {
             let deadline = if self.buffer.is_mid_line() {
                 *line_begun.get_or_insert_with(Instant::now) + service.limits.line
             } else {
+                // The end of a blank one may have come.
+                line_begun = None;
                 quiet_since + service.limits.idle
             };
             match service
@@ -155,8 +157,14 @@ impl Connection {
     }
 
     /// Starts an agent, and stays with it until its end.
-    fn exec(mut self, exec: ExecJail, fds: Vec<OwnedFd>, service: &Service, seat: Seat) {
-        let audit = Audit::of(self.peer, &Request::ExecJail(exec.clone()));
+    fn exec(
+        mut self,
+        exec: ExecJail,
+        fds: Vec<OwnedFd>,
+        service: &Service,
+        seat: Seat,
+        audit: &Audit,
+    ) {
         // Its own seat: agents that run do not keep others from asking.
         let Some(_agents_seat) = service.seats.take(Row::Agent) else {
             let most = service.seats.most(Row::Agent);

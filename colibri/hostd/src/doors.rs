@@ -27,12 +27,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Makes the folder round them, if it is missing.
+    /// Makes the folder round them, if it is missing. The group is that of the socket.
     ///
     /// # Errors
     /// [`Failure`].
-    pub(crate) fn open(places: &Places, account: &str, group: &str) -> Result<Self, Failure> {
-        let group = place::group_id(group);
+    pub(crate) fn open(
+        places: &Places,
+        account: &str,
+        group: Option<u32>,
+    ) -> Result<Self, Failure> {
         place::make_folder(&places.run, group)?;
         place::make_folder(&places.run.join("tenants"), group)?;
         Ok(Self {
@@ -64,8 +67,7 @@ impl Doors {
         if meta.mode() & 0o7777 != DOOR_MODE {
             std::fs::set_permissions(path, PermissionsExt::from_mode(DOOR_MODE))?;
         }
-        let passwd = accounts::read(Path::new("/etc/passwd"))?;
-        match accounts::user_id(&passwd, &self.account) {
+        match accounts::uid_of(&self.account)? {
             Some(uid) if uid != meta.uid() => chown(path, Some(uid), None),
             Some(_) => Ok(()),
             None => {

@@ -1,7 +1,6 @@
 //! Who may ask. The kernel says who is at the other end; we decide.
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 
 use colibri_host::{ErrorKind, HostError};
 use colibri_service::accounts;
@@ -64,9 +63,7 @@ impl Gate {
         if peer.is_root() {
             return Ok(());
         }
-        let account = accounts::read(Path::new("/etc/passwd"))
-            .map(|passwd| accounts::user_id(&passwd, &self.account));
-        match account {
+        match accounts::uid_of(&self.account) {
             Ok(Some(uid)) if uid == peer.uid => Ok(()),
             Ok(_) => Err(HostError::new(
                 ErrorKind::Forbidden,
@@ -93,8 +90,7 @@ mod tests {
 
     #[test]
     fn root_and_the_account_and_nobody_else() {
-        let passwd = accounts::read(Path::new("/etc/passwd")).unwrap();
-        let daemon = accounts::user_id(&passwd, "daemon").unwrap();
+        let daemon = accounts::uid_of("daemon").unwrap().unwrap();
         let gate = Gate::of("daemon".to_owned());
         let admit = |uid| gate.admit(Peer { uid, pid: 1 });
         assert!(admit(0).is_ok() && admit(daemon).is_ok());

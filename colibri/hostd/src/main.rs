@@ -81,7 +81,7 @@ fn run(flags: Flags) -> Result<(), Failure> {
 
     let place = Place::claim(&flags.socket, &flags.group)?;
     let places = Places::of_this_system();
-    let doors = Doors::open(&places, &flags.account, &flags.group)?;
+    let doors = Doors::open(&places, &flags.account, place.group())?;
     let jails = colibri_jail::of_this_system(places.clone());
     repair(jails.as_ref());
     let listener = place.listen()?;

@@ -49,6 +49,11 @@ impl Place {
         })
     }
 
+    /// The number of the group, if there is one.
+    pub(crate) fn group(&self) -> Option<u32> {
+        self.group
+    }
+
     /// Opens the socket for root and the group.
     ///
     /// # Errors
@@ -77,10 +82,8 @@ impl Place {
 }
 
 /// The number of a group; a host without it has only root to serve.
-pub(crate) fn group_id(name: &str) -> Option<u32> {
-    let id = accounts::read(Path::new("/etc/group"))
-        .ok()
-        .and_then(|groups| accounts::group_id(&groups, name));
+fn group_id(name: &str) -> Option<u32> {
+    let id = accounts::gid_of(name).ok().flatten();
     if id.is_none() {
         tracing::warn!("there is no group `{name}`: only root can ask");
     }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use secrecy::ExposeSecret as _;
 
@@ -84,12 +84,7 @@ pub(crate) fn run_to_end(mut command: Command) -> u8 {
         Some((OsString::from_vec(name.to_vec()), value))
     });
     match command.env_clear().envs(own).status() {
-        Ok(status) => {
-            let status = status
-                .code()
-                .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-            u8::try_from(status).unwrap_or(u8::MAX)
-        }
+        Ok(status) => shell_status(status),
         Err(error) => {
             say(&format!("{}: {error}", command.get_program().display()));
             match error.kind() {
@@ -98,6 +93,14 @@ pub(crate) fn run_to_end(mut command: Command) -> u8 {
             }
         }
     }
+}
+
+/// A status as a shell has it: 128 and the signal's number for one that was killed.
+pub(crate) fn shell_status(status: ExitStatus) -> u8 {
+    let status = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    u8::try_from(status).unwrap_or(u8::MAX)
 }
 
 /// To whoever reads the program's own complaints; nobody may be there.

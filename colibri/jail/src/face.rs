@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use colibri_protocol::{TenantId, TenantLimits, TenantNumber};
 use secrecy::SecretString;
 
 use crate::JailError;
+use crate::enter::shell_status;
 
 /// Jails of tenants on this host.
 ///
@@ -182,7 +183,6 @@ impl fmt::Debug for Value {
 #[derive(Debug)]
 pub struct Running {
     pub(crate) child: std::process::Child,
-    pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) group: Arc<dyn Group>,
 }
 
@@ -190,7 +190,7 @@ pub struct Running {
 pub(crate) trait Group: Send + Sync + fmt::Debug {
     /// Kills all of it.
     fn kill(&self) -> io::Result<()>;
-    /// Kills all of it, waits for its end, and removes what stood for it.
+    /// Kills all of it, waits for its end, and removes what stood for it. The program itself was waited for.
     fn clear(&self) -> io::Result<()>;
 }
 
@@ -201,26 +201,9 @@ impl Running {
     /// # Errors
     /// What the system refused.
     pub fn wait(&mut self) -> io::Result<u8> {
-        use std::os::unix::process::ExitStatusExt as _;
         let status = self.child.wait()?;
         self.group.clear()?;
-        let status = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        Ok(u8::try_from(status).unwrap_or(u8::MAX))
-    }
-
-    /// Ends it, with all that it has started, also what left its session. From any thread; does not wait for the end.
-    ///
-    /// # Errors
-    /// What the system refused.
-    pub fn end(&self) -> io::Result<()> {
-        self.group.kill()
-    }
-
-    /// Becomes readable when the program has ended; `None` on a system without such things (FreeBSD).
-    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
+        Ok(shell_status(status))
     }
 
     /// What ends it from another thread, while this one waits.
@@ -234,7 +217,7 @@ impl Running {
 pub struct Ender(Arc<dyn Group>);
 
 impl Ender {
-    /// As [`Running::end`].
+    /// Ends it, with all that it has started, also what left its session. From any thread; does not wait for the end.
     ///
     /// # Errors
     /// What the system refused.

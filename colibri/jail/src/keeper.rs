@@ -86,10 +86,13 @@ impl<S: System> Keeper<S> {
         }
     }
 
-    /// Makes what a jail with a record lacks.
-    fn complete(&self, jail: &Jail) -> Result<(), JailError> {
+    /// Makes what a jail with a record of this stage lacks.
+    fn complete(&self, jail: &Jail, stage: Stage) -> Result<(), JailError> {
         self.records.claim(jail)?;
         self.fill(jail)?;
+        if stage == Stage::Ready {
+            return Ok(());
+        }
         self.records.put(jail, Stage::Ready)
     }
 
@@ -166,7 +169,7 @@ impl<S: System> Keeper<S> {
                 self.finish_removal(jail)?;
                 Ok(Some(Repaired::Removed(jail.tenant.clone())))
             }
-            Stage::Making => match self.complete(jail) {
+            Stage::Making => match self.complete(jail, stage) {
                 // Of it nothing has been made yet.
                 Err(JailError::NumberTaken { .. }) => {
                     self.records.remove(jail)?;
@@ -191,15 +194,16 @@ impl<S: System> Jails for Keeper<S> {
                     wanted: jail.number,
                 });
             }
-            Some((there, Stage::Ready)) if there == *jail => self.complete(jail)?,
-            Some((_, stage)) => {
-                // New limits do not make a jail that is there half made.
-                self.records.put(jail, stage)?;
-                self.complete(jail)?;
+            Some((there, stage)) => {
+                if there != *jail {
+                    // New limits do not make a jail that is there half made.
+                    self.records.put(jail, stage)?;
+                }
+                self.complete(jail, stage)?;
             }
             None => {
                 self.records.put(jail, Stage::Making)?;
-                if let Err(error) = self.complete(jail) {
+                if let Err(error) = self.complete(jail, Stage::Making) {
                     if matches!(error, JailError::NumberTaken { .. }) {
                         self.records.remove(jail)?;
                     }
@@ -218,7 +222,7 @@ impl<S: System> Jails for Keeper<S> {
         let (jail, stage) = self.known(tenant)?;
         match stage {
             Stage::Removing => return Err(JailError::Removing(tenant.clone())),
-            Stage::Making => self.complete(&jail)?,
+            Stage::Making => self.complete(&jail, stage)?,
             Stage::Ready => {}
         }
         if let Err(error) = self.try_start(&jail) {
@@ -320,9 +324,8 @@ impl<S: System> Jails for Keeper<S> {
             if let Some(Ok(tenant)) = tenant
                 && !jails.iter().any(|jail| jail.tenant == tenant)
             {
-                // Its own removal moves into it what is not there.
                 let trash = self.places.trash(&tenant);
-                match removal::remove(&self.places.base, ".no-such-root", &trash) {
+                match removal::finish(&self.places.base, &trash) {
                     Ok(()) => repaired.push(Repaired::Stray(trash.display().to_string())),
                     Err(error) => repaired.push(Repaired::Failed(error.to_string())),
                 }
@@ -337,17 +340,17 @@ impl<S: System> Jails for Keeper<S> {
         if stage != Stage::Ready {
             return Err(JailError::NotFound(tenant.clone()));
         }
-        let agent = self.system.first_id(jail.number).map_or_else(
-            || rustix::process::geteuid().as_raw(),
-            |first| first + numbers::AGENT,
-        );
+        let (uid, gid) = match self.system.first_id(jail.number) {
+            Some(first) => (first + numbers::AGENT, first + numbers::AGENT),
+            None => (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+            ),
+        };
         Ok(Target {
             root: self.system.root(tenant),
-            uid: agent,
-            gid: self
-                .system
-                .first_id(jail.number)
-                .map_or_else(|| rustix::process::getegid().as_raw(), |_| agent),
+            uid,
+            gid,
         })
     }
 

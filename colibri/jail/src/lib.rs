@@ -39,6 +39,7 @@ mod freebsd;
 mod keeper;
 #[cfg(test)]
 mod life;
+mod names;
 mod numbers;
 mod outside;
 mod places;

@@ -34,7 +34,6 @@ impl Running {
         let leader = Pid::from_raw(child.id().cast_signed());
         Self {
             child,
-            pidfd: None,
             group: Arc::new(Led(leader)),
         }
     }

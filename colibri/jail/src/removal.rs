@@ -20,23 +20,17 @@ use crate::{JailError, crash};
 pub(crate) fn remove(base: &Path, name: &str, trash: &Path) -> Result<(), JailError> {
     make_private(trash)?;
     let base_folder = rustix::fs::open(base, FOLDER, Mode::empty()).map_err(failed(base))?;
-    let folder = rustix::fs::open(trash, FOLDER, Mode::empty()).map_err(failed(trash))?;
-    let mut heap = Heap {
-        device: rustix::fs::fstat(&folder).map_err(failed(trash))?.st_dev,
-        folder,
-        path: trash,
-        next: 0,
-    };
+    let mut heap = Heap::open(trash)?;
     crash::point()?;
     let name = CString::new(name).map_err(|_| failed(base)(Errno::INVAL))?;
     heap.discard(base_folder.as_fd(), &name)?;
     sync_folder(base)?;
-    while let Some(name) = first_entry(&heap.folder).map_err(failed(trash))? {
-        crash::point()?;
-        heap.flatten(&name)?;
-    }
-    rustix::fs::rmdir(trash).map_err(failed(trash))?;
-    sync_folder(base)
+    heap.clear(base)
+}
+
+/// Removes `trash`, a folder in `base`, with what a removal that was cut has left in it.
+pub(crate) fn finish(base: &Path, trash: &Path) -> Result<(), JailError> {
+    Heap::open(trash)?.clear(base)
 }
 
 fn failed(path: &Path) -> impl Fn(Errno) -> JailError + Copy {
@@ -51,7 +45,28 @@ struct Heap<'a> {
     next: u64,
 }
 
-impl Heap<'_> {
+impl<'a> Heap<'a> {
+    fn open(path: &'a Path) -> Result<Self, JailError> {
+        let folder = rustix::fs::open(path, FOLDER, Mode::empty()).map_err(failed(path))?;
+        Ok(Self {
+            device: rustix::fs::fstat(&folder).map_err(failed(path))?.st_dev,
+            folder,
+            path,
+            next: 0,
+        })
+    }
+
+    /// Removes everything in it, and then itself.
+    fn clear(mut self, base: &Path) -> Result<(), JailError> {
+        let failed = failed(self.path);
+        while let Some(name) = first_entry(&self.folder).map_err(failed)? {
+            crash::point()?;
+            self.flatten(&name)?;
+        }
+        rustix::fs::rmdir(self.path).map_err(failed)?;
+        sync_folder(base)
+    }
+
     /// Empties a folder of the heap and removes it.
     fn flatten(&mut self, name: &CStr) -> Result<(), JailError> {
         let failed = failed(self.path);

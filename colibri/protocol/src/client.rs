@@ -138,31 +138,60 @@ pub struct Client {
     limit: Option<Duration>,
 }
 
-/// By when a reply must be there.
+/// By when something must have happened.
 #[derive(Debug, Clone, Copy)]
-struct Deadline {
+pub struct Deadline {
     /// The whole time that was given.
-    limit: Duration,
+    pub limit: Duration,
     /// `None`: it may take for ever.
-    end: Option<Instant>,
+    pub end: Option<Instant>,
 }
 
 impl Deadline {
-    fn within(limit: Duration) -> Self {
+    /// From now on.
+    pub fn within(limit: Duration) -> Self {
         Self {
             limit,
             end: Some(Instant::now() + limit),
         }
     }
 
-    /// What is left of it: nothing when it is over.
-    fn left(self) -> Option<Duration> {
+    /// What is left of it: nothing when it is over; `None`: for ever.
+    pub fn left(self) -> Option<Duration> {
         self.end
             .map(|end| end.saturating_duration_since(Instant::now()))
     }
 
     fn is_over(self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
+    }
+}
+
+/// Connects without blocking for ever: on Linux a plain `connect` waits as
+/// long as the queue of the listening socket is full.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::WouldBlock`] when the queue stays full.
+pub fn connect_to(path: &Path, deadline: Deadline) -> io::Result<UnixStream> {
+    let address = UnixAddr::new(path)?;
+    loop {
+        let file = socket(
+            AddressFamily::Unix,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+            None,
+        )?;
+        match connect(file.as_raw_fd(), &address) {
+            Ok(()) => {
+                let stream = UnixStream::from(file);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) if !deadline.is_over() => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
@@ -314,7 +343,8 @@ impl Client {
         }
         line.push(b'\n');
         let deadline = Deadline::within(self.limit_of(&request.command));
-        let mut stream = self.connect(deadline)?;
+        let mut stream = connect_to(&self.socket, deadline)
+            .map_err(|error| self.failed("connecting", deadline, error))?;
         self.send(&mut stream, &line, deadline)?;
         Ok((stream, deadline))
     }
@@ -325,36 +355,6 @@ impl Client {
             Some(Ok(data)) => Ok(data),
             Some(Err(error)) => Err(ClientError::Refused { error }),
             None => Err(self.garbled("`ok` contradicts the rest")),
-        }
-    }
-
-    /// Connects without blocking for ever: on Linux a plain `connect` waits as
-    /// long as the queue of the listening socket is full.
-    fn connect(&self, deadline: Deadline) -> Result<UnixStream, ClientError> {
-        const STAGE: &str = "connecting";
-        let failed = |errno: Errno| self.failed(STAGE, deadline, errno.into());
-        let address = UnixAddr::new(&self.socket).map_err(failed)?;
-        loop {
-            let file = socket(
-                AddressFamily::Unix,
-                SockType::Stream,
-                SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-                None,
-            )
-            .map_err(failed)?;
-            match connect(file.as_raw_fd(), &address) {
-                Ok(()) => {
-                    let stream = UnixStream::from(file);
-                    stream
-                        .set_nonblocking(false)
-                        .map_err(|error| self.failed(STAGE, deadline, error))?;
-                    return Ok(stream);
-                }
-                Err(Errno::EAGAIN | Errno::EINTR) if !deadline.is_over() => {
-                    std::thread::sleep(PAUSE);
-                }
-                Err(errno) => return Err(failed(errno)),
-            }
         }
     }
 

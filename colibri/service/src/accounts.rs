@@ -4,8 +4,24 @@
 use std::io;
 use std::path::Path;
 
+/// This host's numeric id of an account, if there is one of that name.
+///
+/// # Errors
+/// The system's.
+pub fn uid_of(name: &str) -> io::Result<Option<u32>> {
+    read(Path::new("/etc/passwd")).map(|passwd| user_id(&passwd, name))
+}
+
+/// This host's numeric id of a group, if there is one of that name.
+///
+/// # Errors
+/// The system's.
+pub fn gid_of(name: &str) -> io::Result<Option<u32>> {
+    read(Path::new("/etc/group")).map(|groups| group_id(&groups, name))
+}
+
 /// The numeric id of a group in the text of `/etc/group`.
-pub fn group_id(groups: &str, name: &str) -> Option<u32> {
+fn group_id(groups: &str, name: &str) -> Option<u32> {
     group(groups, name).map(|(id, _)| id)
 }
 
@@ -31,7 +47,7 @@ pub fn is_member(passwd: &str, groups: &str, name: &str, uid: u32, gid: u32) -> 
 }
 
 /// The numeric id of an account in the text of `/etc/passwd`.
-pub fn user_id(passwd: &str, name: &str) -> Option<u32> {
+fn user_id(passwd: &str, name: &str) -> Option<u32> {
     passwd
         .lines()
         .filter_map(account)

@@ -66,7 +66,7 @@ impl Bench {
         };
         std::fs::create_dir(&places.base).unwrap();
         let place = Place::claim(&at("run/hostd.sock"), "no-such-group").unwrap();
-        let doors = Doors::open(&places, account, "no-such-group").unwrap();
+        let doors = Doors::open(&places, account, place.group()).unwrap();
         let listener = place.listen().unwrap();
         open(&at("run"), 0o755);
         open(&at("run/hostd.sock"), 0o666);
@@ -78,7 +78,7 @@ impl Bench {
             limits,
             Gate::of(account.to_owned()),
             Box::new(Shared(Arc::clone(&yard))),
-            Box::new(vault),
+            Box::new(Noted(vault, Arc::clone(&yard))),
             doors,
             places.base,
             Stop::new().unwrap(),
@@ -340,20 +340,27 @@ impl Jails for Shared {
 #[derive(Debug)]
 pub(super) struct Vault(pub(super) Option<Vec<(&'static str, SecretString)>>);
 
-impl Buckets for Vault {
+/// The vault, and where it stands what was asked of it.
+#[derive(Debug)]
+struct Noted(Vault, Arc<Yard>);
+
+impl Buckets for Noted {
     fn are_configured(&self) -> bool {
-        self.0.is_some()
+        self.0.0.is_some()
     }
 
     fn check(&self) -> Result<Option<Seen>, VaultError> {
-        Ok(self.0.as_ref().map(|_| Seen {
+        Ok(self.0.0.as_ref().map(|_| Seen {
             server: "https://vault.example.org".to_owned(),
             collections: vec!["main".to_owned()],
         }))
     }
 
-    fn fetch(&self, collection: &str) -> Result<Option<Bucket>, VaultError> {
-        match &self.0 {
+    fn fetch(&self, collection: &str, fresh: bool) -> Result<Option<Bucket>, VaultError> {
+        let how = if fresh { "anew" } else { "as remembered" };
+        let asked = format!("fetch {collection} {how}");
+        self.1.asked.lock().unwrap().push(asked);
+        match &self.0.0 {
             None => Ok(None),
             Some(_) if collection == "slow" => Err(VaultError::SyncFailed {
                 why: io::Error::from(io::ErrorKind::TimedOut).to_string(),

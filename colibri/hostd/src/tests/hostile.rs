@@ -95,6 +95,31 @@ fn silence_and_a_byte_at_a_time_have_an_end() {
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
+#[test]
+fn a_blank_line_in_pieces_takes_no_time_from_the_next() {
+    let limits = Limits {
+        line: Duration::from_secs(1),
+        ..LIMITS
+    };
+    let bench = Bench::with(limits, "nobody", Vault(None));
+    let mut stream = UnixStream::connect(bench.socket()).unwrap();
+    let pause = Duration::from_millis(100);
+    for (piece, pause) in [
+        (" ", pause),
+        ("\n", limits.line),
+        ("{\"cmd\":", pause),
+        ("\"list-jails\"}\n", Duration::ZERO),
+    ] {
+        stream.write_all(piece.as_bytes()).unwrap();
+        std::thread::sleep(pause);
+    }
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let answer = answer_from_line(answer.as_bytes()).unwrap();
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn one_account_can_fill_its_own_seats_and_no_others() {

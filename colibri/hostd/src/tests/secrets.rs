@@ -45,6 +45,7 @@ fn provision(bench: &Bench, collection: &str) -> Result<Reply, ClientError> {
     bench.ask(&Request::Provision(Provision {
         tenant: tenant("secretive"),
         collection: collection.to_owned(),
+        fresh: false,
     }))
 }
 
@@ -120,6 +121,24 @@ fn they_reach_the_agent_and_no_answer_and_no_log() {
             words.iter().all(|word| line.contains(word))
         });
         assert!(found, "no {cmd} {outcome} {detail:?} in:\n{log}");
+    }
+}
+
+#[test]
+fn the_vault_is_asked_anew_where_that_is_wanted_and_only_there() {
+    let bench = bench();
+    for (fresh, asked) in [
+        (false, "fetch main as remembered"),
+        (true, "fetch main anew"),
+    ] {
+        bench.yard.asked();
+        let request = Request::Provision(Provision {
+            tenant: tenant("secretive"),
+            collection: "main".to_owned(),
+            fresh,
+        });
+        bench.ask(&request).unwrap();
+        assert_eq!(bench.yard.asked(), [asked]);
     }
 }
 

@@ -6,22 +6,23 @@
 //! is not among the processes that the jail sees.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid, setsid};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::CapabilitySet;
 
-use super::cgroup::Unit;
+use super::cgroup::{Program, Unit};
 use super::filter;
 use crate::JailError;
 use crate::enter::{NOT_ENTERED, run_to_end, say, start_own};
-use crate::face::{Exec, Running};
+use crate::face::{Exec, Group, Running};
 use crate::numbers::AGENT;
 
 /// Starts a program in a jail whose process 1 is `leader`.
@@ -42,15 +43,47 @@ pub(super) fn start(
             return Err(JailError::files("cannot run", own)(error));
         }
     };
-    let mut running = Running {
-        pidfd: None,
-        child,
-        group: Arc::new(program),
-    };
-    let pid = Pid::from_child(&running.child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty());
-    running.pidfd = Some(pidfd.map_err(JailError::files("cannot watch", "a program"))?);
-    Ok(running)
+    running(child, program)
+}
+
+/// What stands for a child that is to join the group.
+fn running(mut child: Child, program: Program) -> Result<Running, JailError> {
+    match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+        Ok(leader) => Ok(Running {
+            child,
+            group: Arc::new(Entered { program, leader }),
+        }),
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            program.remove()?;
+            Err(JailError::files("cannot watch", "a program")(error))
+        }
+    }
+}
+
+/// Our own program that enters, and the group that it joins by itself some time after its start. Until then there
+/// is nothing in the group that could be killed.
+#[derive(Debug)]
+struct Entered {
+    program: Program,
+    leader: OwnedFd,
+}
+
+impl Group for Entered {
+    fn kill(&self) -> io::Result<()> {
+        // It first, so that nothing joins the group, or is started in it, once that was killed.
+        let killed = pidfd_send_signal(&self.leader, Signal::KILL);
+        self.program.kill()?;
+        match killed {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        self.program.clear()
+    }
 }
 
 /// Joins the jail and runs the program; for [`crate::enter`], with what follows the word.
@@ -210,6 +243,33 @@ mod tests {
         ] {
             assert!(!arguments.belongs(other), "{other}");
         }
+    }
+
+    /// As the one that enters is, just after its start: not in the group.
+    #[test]
+    fn what_has_not_joined_its_group_yet_is_ended_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = crate::Places {
+            base: folder.path().into(),
+            run: folder.path().into(),
+            state: folder.path().into(),
+            host: folder.path().into(),
+        };
+        let name = "colibri-jail@main.service";
+        let slice = folder.path().join("sys/fs/cgroup/colibri.slice");
+        std::fs::create_dir_all(slice.join(name)).unwrap();
+        let program = || Unit::new(&places, name).program().unwrap();
+        let child = || Command::new("sleep").arg("20").spawn().unwrap();
+        let mut one = running(child(), program()).unwrap();
+        one.ender().end().unwrap();
+        assert_eq!(one.wait().unwrap(), 128 + 9);
+        // It is gone, and so is its group.
+        one.ender().end().unwrap();
+        let other = running(child(), program()).unwrap();
+        let begun = std::time::Instant::now();
+        drop(other);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        assert_eq!(Unit::new(&places, name).programs().len(), 0);
     }
 
     #[test]

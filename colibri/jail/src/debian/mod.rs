@@ -9,12 +9,12 @@ mod cgroup;
 pub(crate) mod enter;
 #[cfg(target_os = "linux")]
 mod filter;
-pub(crate) mod texts;
+mod texts;
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use colibri_protocol::{TenantId, TenantNumber};
 
@@ -343,15 +343,7 @@ impl<P: Programs> System for Debian<P> {
     }
 }
 
-/// Something below `/sys/fs/cgroup`.
-fn control_groups(places: &Places) -> PathBuf {
-    places.host("sys/fs/cgroup")
-}
-
-/// The slice of all jails, below [`control_groups`].
-const SLICE: &str = "colibri.slice";
-
-/// Where a unit's control group is.
+/// Where a unit's control group is, in the slice of all jails.
 fn group_of(places: &Places, unit: &str) -> PathBuf {
-    control_groups(places).join(Path::new(SLICE)).join(unit)
+    places.host("sys/fs/cgroup/colibri.slice").join(unit)
 }

@@ -1,18 +1,14 @@
 //! What Debian's tools are told: settings of the unit, addresses, and what a jail's root holds.
 
-use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use colibri_protocol::TenantId;
 
 use crate::face::Jail;
 use crate::files::{Piece, read};
+use crate::names::{hosts, resolv_conf};
 use crate::numbers::{self, AGENT};
 use crate::{JailError, Places};
-
-/// Asked when this host knows no name server that a jail can reach.
-const PUBLIC_RESOLVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)];
 
 /// Where a jail sees its doors.
 pub(super) const DOORS: &str = "/run/colibri";
@@ -98,7 +94,7 @@ pub(super) fn has_route(route: &str, jail: &Jail) -> bool {
 /// What a jail's root holds. Programs and libraries come with the host's `/usr`, which is bound over `usr`.
 pub(super) fn pieces(places: &Places, jail: &Jail) -> Result<Vec<Piece>, JailError> {
     let mut pieces: Vec<Piece> = [
-        ("", 0o755),
+        (".", 0o755),
         ("dev", 0o755),
         ("etc", 0o755),
         ("etc/alternatives", 0o755),
@@ -121,7 +117,7 @@ pub(super) fn pieces(places: &Places, jail: &Jail) -> Result<Vec<Piece>, JailErr
         ("var/tmp", 0o1777),
     ]
     .iter()
-    .map(|(path, mode)| Piece::folder(if path.is_empty() { "." } else { path }, *mode))
+    .map(|(path, mode)| Piece::folder(path, *mode))
     .collect();
     pieces.push(Piece::folder("home/agent", 0o700).of(AGENT));
     for name in ["bin", "lib", "lib32", "lib64", "libx32", "sbin"] {
@@ -182,50 +178,6 @@ pub(super) fn pieces(places: &Places, jail: &Jail) -> Result<Vec<Piece>, JailErr
         }
     }
     Ok(pieces)
-}
-
-/// The jail's `/etc/hosts`.
-pub(crate) fn hosts(jail: &Jail) -> String {
-    format!(
-        "127.0.0.1 localhost\n{} {}\n",
-        numbers::address(jail.number),
-        jail.tenant
-    )
-}
-
-/// The jail's `/etc/resolv.conf`: the name servers that this host asks, because those on the host itself
-/// cannot be reached from a jail.
-pub(crate) fn resolv_conf(places: &Places) -> Result<String, JailError> {
-    let mut servers = Vec::new();
-    for path in ["run/systemd/resolve/resolv.conf", "etc/resolv.conf"] {
-        if servers.is_empty()
-            && let Some(text) = read(&places.host(path))?
-        {
-            servers = resolvers(&String::from_utf8_lossy(&text));
-        }
-    }
-    if servers.is_empty() {
-        servers.extend(PUBLIC_RESOLVERS);
-    }
-    let mut text = "# Written by colibri-hostd, anew at each start of this jail.\n".to_owned();
-    for server in servers {
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    Ok(text)
-}
-
-/// The first three name servers that a jail can reach.
-fn resolvers(text: &str) -> Vec<Ipv4Addr> {
-    text.lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok())
-        .filter_map(|address: IpAddr| match address {
-            IpAddr::V4(address) => Some(address),
-            // Jails have no IPv6.
-            IpAddr::V6(_) => None,
-        })
-        .filter(|address| !address.is_loopback() && !address.is_unspecified())
-        .take(3)
-        .collect()
 }
 
 fn link_target(path: &Path) -> Option<String> {
@@ -428,18 +380,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn name_servers_on_the_host_itself_are_of_no_use() {
-        let stub = "# stub\nnameserver 127.0.0.53\noptions edns0\nsearch lan\n";
-        assert!(resolvers(stub).is_empty());
-        let many = "nameserver ::1\nnameserver fe80::1%eth0\n nameserver 192.168.1.1 \nnameserver 10.0.0.1\nnameserver 8.8.8.8\nnameserver 8.8.4.4\nnameservers 1.2.3.4\n";
-        let found: Vec<String> = resolvers(many).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["192.168.1.1", "10.0.0.1", "8.8.8.8"]);
-        let folder = tempfile::tempdir().unwrap();
-        let text = resolv_conf(&places(folder.path())).unwrap();
-        assert!(text.ends_with("nameserver 9.9.9.9\nnameserver 1.1.1.1\n"));
     }
 
     /// What the host's rules must say for ours to mean something.

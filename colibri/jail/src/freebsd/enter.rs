@@ -8,19 +8,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use colibri_protocol::TenantId;
+use rustix::io::Errno;
 use rustix::process::{
-    IdType, Pid, PidInfoFlags, Signal, get_reaper_pids, kill_process, set_reaper_status,
+    IdType, Pid, PidInfoFlags, Signal, get_reaper_pids, get_reaper_status, kill_process,
+    set_reaper_status,
 };
 
+use super::below::{Below, PATIENCE, PAUSE, Processes};
 use crate::JailError;
 use crate::enter::{NOT_ENTERED, run_to_end, say, start_own};
-use crate::face::{Exec, Group, Running};
-
-/// How long killed processes may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::face::{Exec, Running};
 
 /// Starts a program in a jail that runs.
 pub(super) fn start(
@@ -35,38 +35,50 @@ pub(super) fn start(
     let leader = Pid::from_child(&child);
     Ok(Running {
         child,
-        pidfd: None,
-        group: Arc::new(Below(leader)),
+        group: Arc::new(Below::new(Kernel, leader)),
     })
 }
 
-/// All that lives below a process that orphans come to.
+/// As the kernel has them.
 #[derive(Debug)]
-struct Below(Pid);
+struct Kernel;
 
-impl Group for Below {
-    fn kill(&self) -> io::Result<()> {
-        // It ends by itself when nothing is left below it. When it is gone, so is what was below.
-        let _ = kill_below(Some((IdType::Pid, self.0)));
-        Ok(())
+impl Processes for Kernel {
+    fn reaper(&self, process: Pid) -> io::Result<Option<Pid>> {
+        match get_reaper_status(Some((IdType::Pid, process))) {
+            Ok(status) => Ok(Some(status.reaper)),
+            Err(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    fn clear(&self) -> io::Result<()> {
-        // It has seen to that before its end.
-        Ok(())
+    fn below(&self, process: Pid) -> io::Result<Vec<Pid>> {
+        match below(Some((IdType::Pid, process))) {
+            Err(Errno::SRCH) => Ok(Vec::new()),
+            below => Ok(below?),
+        }
+    }
+
+    fn kill(&self, process: Pid) {
+        let _ = kill_process(process, Signal::KILL);
     }
 }
 
-/// Kills what is below it now; says whether there was anything.
-fn kill_below(process: Option<(IdType, Pid)>) -> io::Result<bool> {
-    let mut any = false;
-    for info in get_reaper_pids(process)? {
-        if !info.flags.contains(PidInfoFlags::ZOMBIE) {
-            any = true;
-            let _ = kill_process(info.pid, Signal::KILL);
-        }
+fn below(process: Option<(IdType, Pid)>) -> rustix::io::Result<Vec<Pid>> {
+    let infos = get_reaper_pids(process)?.into_iter();
+    Ok(infos
+        .filter(|info| !info.flags.contains(PidInfoFlags::ZOMBIE))
+        .map(|info| info.pid)
+        .collect())
+}
+
+/// Kills what is below this process, to which orphans come; says whether there was anything.
+fn kill_below() -> rustix::io::Result<bool> {
+    let below = below(None)?;
+    for &process in &below {
+        Kernel.kill(process);
     }
-    Ok(any)
+    Ok(!below.is_empty())
 }
 
 /// Runs jexec(8) to its end and ends what is left; for [`crate::enter`], with what follows the word.
@@ -84,8 +96,8 @@ pub(crate) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     command.arg(program).args(args);
     let status = run_to_end(command);
     let began = Instant::now();
-    while kill_below(None).is_ok_and(|any| any) && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
+    while kill_below().is_ok_and(|any| any) && began.elapsed() < PATIENCE {
+        std::thread::sleep(PAUSE);
     }
     ExitCode::from(status)
 }

@@ -4,6 +4,7 @@
 //! network is its own (VNET), with one link to a bridge whose members cannot reach each other. Exit codes are not
 //! trusted: jls(8), mount(8) and route(8) are asked what came of it.
 
+mod below;
 #[cfg(target_os = "freebsd")]
 pub(crate) mod enter;
 mod texts;
@@ -189,11 +190,13 @@ impl<P: Programs> System for Freebsd<P> {
     }
 
     fn start(&self, jail: &Jail) -> Result<(), JailError> {
-        self.prepare_host(jail)?;
-        if !self.runs(&jail.tenant)? {
+        let runs = self.runs(&jail.tenant)?;
+        if !runs {
             // Mounts or a link of a start that was cut are in the way.
             self.stop(jail)?;
-            self.prepare_host(jail)?;
+        }
+        self.prepare_host(jail)?;
+        if !runs {
             self.make_link(jail)?;
             self.limit(jail)?;
             let conf = self.conf(&jail.tenant);

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::debian::texts::{hosts, resolv_conf};
 use crate::face::Jail;
 use crate::files::{Piece, read};
+use crate::names::{hosts, resolv_conf};
 use crate::numbers::{self, AGENT};
 use crate::{JailError, Places};
 
