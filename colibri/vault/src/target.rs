@@ -98,8 +98,8 @@ pub struct Written {
 /// Writes the bucket as the `.env` of the target: 0600, the agent's, complete or not at all.
 ///
 /// # Errors
-/// [`VaultError::TargetEscapesRoot`], [`VaultError::TargetInTheWay`], [`VaultError::NoRoot`] and
-/// [`VaultError::System`]; the old file is then as before.
+/// [`VaultError::TargetEscapesRoot`], [`VaultError::TargetInTheWay`], [`VaultError::NoRoot`], [`VaultError::Item`] when
+/// it is more than can be read again, and [`VaultError::System`]; the old file is then as before.
 pub fn write_env(target: &Target, bucket: &Bucket) -> Result<Written, VaultError> {
     let place = Place::open(target)?;
     let old = place.read()?;
@@ -352,6 +352,13 @@ impl<'a> Place<'a> {
 
     /// Puts a text in the place of the old one; where it is the same, only owner and mode are mended.
     fn put(&self, old: Option<Old>, text: &SecretString) -> Result<(), VaultError> {
+        let len = text.expose_secret().len();
+        if len > MAX_FILE {
+            return Err(VaultError::Item {
+                item: format!("list of `{}`", self.path().display()),
+                why: format!("makes an `.env` of {len} bytes, and {MAX_FILE} are the most"),
+            });
+        }
         if let Some(old) = old
             && *old.bytes == text.expose_secret().as_bytes()
         {

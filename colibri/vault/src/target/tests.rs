@@ -152,6 +152,21 @@ fn single_secrets_leave_the_others() {
     jail.is_clean();
 }
 
+#[test]
+fn no_more_is_written_than_is_read_again() {
+    let jail = Jail::new();
+    let value = SecretString::from("x".repeat(env::MAX_VALUE));
+    let add = |name: &str| write_secrets(&jail.target(), &[(name.parse().unwrap(), value.clone())]);
+    for name in ["A", "B", "C"] {
+        add(name).unwrap();
+    }
+    let error = add("D").unwrap_err();
+    assert_eq!(error.kind(), "item");
+    assert!(error.to_string().contains("are the most"), "{error}");
+    assert_eq!(names(&jail.target()).unwrap(), ["A", "B", "C"]);
+    jail.is_clean();
+}
+
 /// Nothing that cannot be read back is taken over as something else.
 #[test]
 fn what_is_no_text_is_refused_but_by_who_writes_all_of_it() {
