@@ -52,7 +52,7 @@ impl Buckets for Configured {
 
     fn fetch(&self, collection: &str) -> Result<Option<Bucket>, VaultError> {
         self.vault()?
-            .map(|vault| vault.fetch(collection))
+            .map(|vault| vault.fetch(collection, false))
             .transpose()
     }
 }

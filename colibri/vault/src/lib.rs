@@ -16,7 +16,7 @@
 //! let Some(bootstrap) = Bootstrap::read(colibri_vault::BOOTSTRAP.as_ref())? else {
 //!     return Ok(()); // no vault is configured
 //! };
-//! let bucket = Vault::new(Places::of_host(), bootstrap).fetch("main")?;
+//! let bucket = Vault::new(Places::of_host(), bootstrap).fetch("main", false)?;
 //! let written = write_env(&target, &bucket)?;
 //! println!("{} secrets, changed: {}", bucket.names().len(), written.changed);
 //! # Ok(())

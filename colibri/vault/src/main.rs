@@ -93,11 +93,7 @@ fn provision(args: &Args, fetch: &Fetch, fresh: bool) -> Result<Said, VaultError
         Err(error) => return Err(error),
     };
     let collection = fetch.collection.as_deref().unwrap_or(tenant.as_str());
-    let bucket = if fresh {
-        vault.fetch_fresh(collection)?
-    } else {
-        vault.fetch(collection)?
-    };
+    let bucket = vault.fetch(collection, fresh)?;
     let written = write_env(&target, &bucket)?;
     let mut text = format!("{tenant}: {} secrets", bucket.names().len());
     if written.changed {

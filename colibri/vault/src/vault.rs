@@ -118,48 +118,36 @@ impl Vault {
         })
     }
 
-    /// The secrets of the collection of exactly that name.
+    /// The secrets of the collection of exactly that name. A `fresh` one comes from a vault that was got from the server
+    /// anew, even if the server says that nothing changed; that costs a download, and no login.
     ///
     /// # Errors
     /// Any but those of targets.
-    pub fn fetch(&self, collection: &str) -> Result<Bucket, VaultError> {
-        self.bucket(collection, false)
-    }
-
-    /// The same, of a vault that was got from the server anew, whether or not the server says that it changed. Costs one
-    /// of the few logins that the server allows.
-    ///
-    /// # Errors
-    /// As [`Vault::fetch`].
-    pub fn fetch_fresh(&self, collection: &str) -> Result<Bucket, VaultError> {
-        self.bucket(collection, true)
-    }
-
-    fn bucket(&self, name: &str, fresh: bool) -> Result<Bucket, VaultError> {
+    pub fn fetch(&self, collection: &str, fresh: bool) -> Result<Bucket, VaultError> {
         let mut flow = self.begin()?;
         flow.open(fresh)?;
         let collections = flow.collections()?;
         let seen = collections.len();
         let mut called: Vec<Collection> = collections
             .into_iter()
-            .filter(|one| one.name == name)
+            .filter(|one| one.name == collection)
             .collect();
         let found = match (called.pop(), called.len()) {
             (Some(found), 0) => found,
             (None, _) => {
                 return Err(VaultError::CollectionNotFound {
-                    name: name.to_owned(),
+                    name: collection.to_owned(),
                     seen,
                 });
             }
             (_, others) => {
                 return Err(VaultError::CollectionAmbiguous {
-                    name: name.to_owned(),
+                    name: collection.to_owned(),
                     count: others + 1,
                 });
             }
         };
-        flow.items(name, &found.id)
+        flow.items(collection, &found.id)
     }
 
     /// Everything that is checked before `bw` runs.
