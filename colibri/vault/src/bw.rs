@@ -82,13 +82,7 @@ impl Bw<'_> {
         args: &[&str],
         secrets: &[(&str, &SecretString)],
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let shown = args
-            .iter()
-            .take_while(|arg| !arg.starts_with('-'))
-            .take(2)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let shown = shown(args);
         let mut command = Command::new(&self.places.node);
         command
             .arg(&self.places.script)
@@ -166,6 +160,16 @@ impl Bw<'_> {
         }
         Ok(said)
     }
+}
+
+/// What a call is called: its verb and its object, for they alone are shown.
+pub(crate) fn shown(args: &[&str]) -> String {
+    args.iter()
+        .take_while(|arg| !arg.starts_with('-'))
+        .take(2)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A process group that is ended when this goes.

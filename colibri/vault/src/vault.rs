@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::appdata::Appdata;
 use crate::bootstrap::{is_uuid, normalised};
-use crate::bw::Bw;
+use crate::bw::{Bw, shown};
 use crate::lock::Lock;
 use crate::reply::{self, Collection, Done, Status, Unlocked};
 use crate::{Bootstrap, Bucket, VaultError};
@@ -175,6 +175,9 @@ impl Vault {
     }
 }
 
+/// Reads what a call says, by the call's name: what it gives, or `bw`'s own message.
+type Read<D> = fn(&str, &[u8]) -> Result<Result<D, String>, VaultError>;
+
 /// One run. The vault is locked when it goes.
 struct Flow<'a> {
     bootstrap: &'a Bootstrap,
@@ -305,9 +308,12 @@ impl Flow<'_> {
         })?;
         self.session = Some(unlocked.raw);
         let before = Timestamp::now();
-        self.with_session(&["sync"], if fresh { &["--force"] } else { &[] }, |said| {
-            reply::data::<Done>("sync", said)
-        })?;
+        let sync: &[&str] = if fresh {
+            &["sync", "--force"]
+        } else {
+            &["sync"]
+        };
+        self.ask_with_session(sync, reply::data::<Done>)?;
         // By this host's own clock.
         let synced = self.appdata.last_sync(&self.user)?;
         if synced.is_none_or(|at| at < before - SLACK) {
@@ -319,9 +325,7 @@ impl Flow<'_> {
     }
 
     fn collections(&mut self) -> Result<Vec<Collection>, VaultError> {
-        self.with_session(&["list", "collections"], &[], |said| {
-            reply::list("list collections", said)
-        })
+        self.ask_with_session(&["list", "collections"], reply::list)
     }
 
     fn items(&mut self, name: &str, id: &str) -> Result<Bucket, VaultError> {
@@ -332,9 +336,7 @@ impl Flow<'_> {
             });
         }
         let items: Vec<reply::Item> =
-            self.with_session(&["list", "items"], &["--collectionid", id], |said| {
-                reply::list("list items", said)
-            })?;
+            self.ask_with_session(&["list", "items", "--collectionid", id], reply::list)?;
         let mut missing = self.appdata.items(&self.user, id)?;
         for item in &items {
             missing.remove(&item.id);
@@ -355,24 +357,26 @@ impl Flow<'_> {
 
     /// A call of which only the success counts.
     fn done(&mut self, args: &[&str], secrets: &[(&str, &SecretString)]) -> Result<(), VaultError> {
-        let call = args[0];
-        let said = self.bw.call(args, secrets)?;
-        reply::data::<Done>(call, &said)?
-            .map(drop)
-            .map_err(|message| self.refusal(call, &message))
+        self.ask(args, secrets, reply::data::<Done>).map(drop)
     }
 
     /// A call of the unlocked vault.
-    fn with_session<D>(
+    fn ask_with_session<D>(&mut self, args: &[&str], read: Read<D>) -> Result<D, VaultError> {
+        let session = self.session.clone();
+        let secrets = session.as_ref().map(|key| ("BW_SESSION", key));
+        self.ask(args, secrets.as_slice(), read)
+    }
+
+    /// A call, and what it says as `read` has it.
+    fn ask<D>(
         &mut self,
-        verb: &[&str],
-        more: &[&str],
-        read: impl FnOnce(&[u8]) -> Result<Result<D, String>, VaultError>,
+        args: &[&str],
+        secrets: &[(&str, &SecretString)],
+        read: Read<D>,
     ) -> Result<D, VaultError> {
-        let session = self.session.as_ref().map(|key| ("BW_SESSION", key));
-        let args: Vec<&str> = verb.iter().chain(more).copied().collect();
-        let said = self.bw.call(&args, session.as_slice())?;
-        read(&said)?.map_err(|message| self.refusal(&verb.join(" "), &message))
+        let said = self.bw.call(args, secrets)?;
+        let call = shown(args);
+        read(&call, &said)?.map_err(|message| self.refusal(&call, &message))
     }
 
     /// What a message of `bw` means.
