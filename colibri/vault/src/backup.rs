@@ -179,6 +179,7 @@ impl Contents {
     }
 
     fn encrypt(&self, age: &Path, file: &File, recipients: &[Recipient]) -> Result<(), VaultError> {
+        let archive = self.to_tar().map_err(VaultError::system("pack for", age))?;
         let mut command = Command::new(age);
         command.arg("--encrypt");
         for recipient in recipients {
@@ -192,7 +193,6 @@ impl Contents {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(VaultError::system("start", age))?;
-        let archive = self.to_tar().map_err(VaultError::system("pack for", age))?;
         // One that ends early says why by its status.
         let fed = child
             .stdin
