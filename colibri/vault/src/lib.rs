@@ -39,7 +39,7 @@ pub use bootstrap::Bootstrap;
 pub use bucket::Bucket;
 pub use env::{MAX_FILE, SecretName};
 pub use error::{Class, VaultError};
-pub use target::{BASE, BASE_VARIABLE, Target, Written, names, read_env, write_env, write_secrets};
+pub use target::{Target, Written, names, read_env, write_env, write_secrets};
 pub use vault::{Places, Seen, Vault};
 
 /// The versions of `bw` that were tried against Vaultwarden: just this one.

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Component, Path, PathBuf};
 
+use colibri_protocol::place::JAIL_HOME;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
@@ -25,16 +26,6 @@ const NAME: &str = ".env";
 
 /// What it is called while it is written. Always the same, so that one that a power cut left is replaced.
 const NEW: &str = ".env.colibri-new";
-
-/// What all jails' roots lie below, unless [`BASE_VARIABLE`] says otherwise.
-pub const BASE: &str = if cfg!(target_os = "freebsd") {
-    "/usr/local/bastille/jails"
-} else {
-    "/var/lib/machines"
-};
-
-/// Names another base.
-pub const BASE_VARIABLE: &str = "COLIBRI_JAIL_ROOT_BASE";
 
 /// Whose `.env`, and where.
 #[derive(Debug, Clone)]
@@ -53,12 +44,12 @@ pub struct Target {
 
 impl Target {
     /// The agent's home in every jail.
-    pub const HOME: &str = "home/agent";
+    pub const HOME: &str = JAIL_HOME;
 
     /// The usual home in a root, and the account that owns it.
     ///
     /// # Errors
-    /// As [`names`], and [`VaultError::TargetEscapesRoot`] when root owns it: then it is not an agent's.
+    /// As [`names`], and [`VaultError::TargetInTheWay`] when root owns it: then it is not an agent's.
     pub fn find(base: &Path, root: &Path) -> Result<Self, VaultError> {
         let mut target = Self {
             base: base.to_owned(),
