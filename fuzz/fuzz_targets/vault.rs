@@ -26,8 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let _ = reply::status(bytes);
-    let _ = reply::collections(bytes);
-    if let Ok(items) = reply::items(bytes) {
+    let _ = reply::list::<reply::Collection>("list collections", bytes);
+    if let Ok(Ok(items)) = reply::list("list items", bytes) {
         let _ = Bucket::of_items("main", "c", items, None);
     }
 });

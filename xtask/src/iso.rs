@@ -250,7 +250,12 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             (lines, lock.map(|lock| serde_json::json!(lock.packages)))
         }
     };
-    let from_npm = npm::packages(order.recipe, &order.checkout.root)?;
+    let from_npm: Vec<Vec<npm::Package>> = order
+        .recipe
+        .npm
+        .iter()
+        .map(|npm| npm::pinned(npm, &order.checkout.root))
+        .collect::<Result<_>>()?;
     let stem = outputs::stem(order.recipe, order.version, order.channel);
     let endings: &[&str] = if order.compress {
         &[".img", ".img.xz", ".img.bmap", ".sha256"]
@@ -273,7 +278,7 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
             "out": order.out.to_string_lossy(),
             "results": results,
             "packages_in_cache": packages,
-            "packages_of_npm": from_npm,
+            "packages_of_npm": from_npm.concat(),
             "recipe": order.recipe,
         });
         anstream::println!("{plan:#}");
@@ -295,8 +300,8 @@ fn plan(args: &Args, order: &Order<'_>) -> Result<()> {
     for line in inputs {
         anstream::println!("{line}");
     }
-    for npm in &order.recipe.npm {
-        anstream::println!("{}", npm_line(npm, order)?);
+    for (npm, packages) in order.recipe.npm.iter().zip(&from_npm) {
+        anstream::println!("{}", npm_line(npm, packages.len(), order)?);
     }
     for overlay in &order.recipe.overlays {
         anstream::println!("Overlay    {}", overlay.display());
@@ -391,8 +396,7 @@ fn package_line(recipe: &Recipe, lock: Option<&packages::Resolved>) -> String {
 }
 
 /// What comes from npm, and what says which.
-fn npm_line(npm: &Npm, order: &Order<'_>) -> Result<String> {
-    let count = npm::pinned(npm, &order.checkout.root)?.len();
+fn npm_line(npm: &Npm, count: usize, order: &Order<'_>) -> Result<String> {
     let state = if npm::is_cached(npm, &order.context())? {
         "in the cache"
     } else {

@@ -52,13 +52,8 @@ impl Buckets for Configured {
     }
 
     fn fetch(&self, collection: &str, fresh: bool) -> Result<Option<Bucket>, VaultError> {
-        let fetch = if fresh {
-            Vault::fetch_fresh
-        } else {
-            Vault::fetch
-        };
         self.vault()?
-            .map(|vault| fetch(&vault, collection))
+            .map(|vault| vault.fetch(collection, fresh))
             .transpose()
     }
 }

@@ -15,6 +15,7 @@
 //! ```
 
 mod http;
+pub mod npm;
 pub mod pi;
 mod reply;
 

@@ -33,6 +33,19 @@ pub const REPLICATION_POLICY: &str = if RUN_UNDER_VAR {
     "/etc/clawdie/replication.toml"
 };
 
+/// What the roots of all jails lie below, unless [`JAILS_VARIABLE`] names another folder.
+pub const JAILS: &str = if RUN_UNDER_VAR {
+    "/usr/local/bastille/jails"
+} else {
+    "/var/lib/machines"
+};
+
+/// Names another folder for the roots of jails.
+pub const JAILS_VARIABLE: &str = "COLIBRI_JAIL_ROOT_BASE";
+
+/// The agent's home below every jail's root.
+pub const JAIL_HOME: &str = "home/agent";
+
 /// The UNIX group whose members may use the socket.
 pub const GROUP: &str = "colibri";
 

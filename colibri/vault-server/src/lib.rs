@@ -21,7 +21,6 @@ mod state;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -48,8 +47,6 @@ struct Inside {
     /// Method and path of all requests.
     asked: Vec<String>,
     is_stopped: bool,
-    /// Read anew before each answer.
-    file: Option<PathBuf>,
 }
 
 impl Server {
@@ -69,7 +66,6 @@ impl Server {
                 changed: now_ms(),
                 asked: Vec::new(),
                 is_stopped: false,
-                file: None,
             })),
         };
         let (inside, address) = (Arc::clone(&server.inside), server.address);
@@ -85,11 +81,6 @@ impl Server {
             }
         });
         Ok(server)
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Its base URL, by one of its names.
@@ -109,11 +100,6 @@ impl Server {
         inside.changed = now_ms();
     }
 
-    /// Reads what it holds from a file of JSON before each answer, from now on.
-    pub fn follow(&self, file: PathBuf) {
-        lock(&self.inside).file = Some(file);
-    }
-
     /// Method and path of all requests since the last call.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.inside).asked)
@@ -130,21 +116,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Inside {
-    /// Takes over what the file says, when that is something else.
-    fn reload(&mut self) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let state: State = serde_json::from_slice(&std::fs::read(file)?)?;
-        if state != self.state {
-            self.state = state;
-            self.changed = now_ms();
-        }
-        Ok(())
     }
 }
 
@@ -195,18 +166,8 @@ fn serve(
         inside
             .asked
             .push(format!("{} {}", request.method, request.path));
-        let reply = match inside.reload() {
-            Ok(()) => answer::to(
-                &request,
-                &inside.state,
-                &format!("https://{address}"),
-                inside.changed,
-            ),
-            Err(error) => {
-                eprintln!("the file of the vault: {error}");
-                None
-            }
-        };
+        let base = format!("https://{address}");
+        let reply = answer::to(&request, &inside.state, &base, inside.changed);
         (reply, inside.state.pause_ms)
     };
     thread::sleep(Duration::from_millis(pause));

@@ -1,10 +1,7 @@
 //! What the server holds, and how it misbehaves.
 
-use serde::{Deserialize, Serialize};
-
 /// An account, the collections of its one organisation, and what goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// The account's address.
     pub email: String,
@@ -41,8 +38,7 @@ impl Default for State {
 }
 
 /// A collection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collection {
     /// Its name.
     pub name: String,
@@ -64,8 +60,7 @@ impl Collection {
 }
 
 /// An item: a login when it has a password, else a note.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Item {
     /// Its name.
     pub name: String,
@@ -108,8 +103,7 @@ impl Item {
 }
 
 /// What cannot be decrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
     /// The name.
     Name,
@@ -120,8 +114,7 @@ pub enum Damage {
 }
 
 /// How the server misbehaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Connections are closed without an answer.
     Down,

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use colibri_protocol::TenantId;
+use colibri_protocol::place::{JAILS, JAILS_VARIABLE};
 use colibri_vault::backup::Recipient;
-use colibri_vault::{BASE, BASE_VARIABLE, BOOTSTRAP, Places};
+use colibri_vault::{BOOTSTRAP, Places};
 
 const AFTER: &str = "\
 A collection's logins are variables: a login's name is the variable's, its
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     pub(crate) bootstrap: PathBuf,
 
     /// What all jails lie below
-    #[arg(long, global = true, value_name = "FOLDER", env = BASE_VARIABLE, default_value = BASE)]
+    #[arg(long, global = true, value_name = "FOLDER", env = JAILS_VARIABLE, default_value = JAILS)]
     pub(crate) base: PathBuf,
 
     /// Where bw's own folder and the lock are [default: the host's]

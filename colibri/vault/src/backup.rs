@@ -64,14 +64,17 @@ impl Contents {
     /// What there is of the host's own files, and the `.env` of every jail below `base`.
     ///
     /// # Errors
-    /// [`VaultError::System`] when something is there and cannot be read, and those of a jail's `.env`.
+    /// [`VaultError::System`] when something is there and cannot be read whole, and those of a jail's `.env`.
     pub fn of_host(config: &Path, base: &Path) -> Result<Self, VaultError> {
         let mut contents = Self::default();
         for name in ["vault.env", "vault-ca.pem", "provider.env", "operator.json"] {
             contents.add_file(&format!("host/{name}"), &config.join(name))?;
         }
         let mut jails: Vec<PathBuf> = match std::fs::read_dir(base) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Ok(entries) => entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<io::Result<_>>()
+                .map_err(VaultError::system("list", base))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(VaultError::system("list", base)(error)),
         };
@@ -92,10 +95,7 @@ impl Contents {
                 home,
             };
             match target::raw(&target) {
-                Ok(Some(text)) => {
-                    let bytes = Zeroizing::new(text.as_bytes().to_vec());
-                    contents.files.push((format!("tenants/{name}.env"), bytes));
-                }
+                Ok(Some(bytes)) => contents.files.push((format!("tenants/{name}.env"), bytes)),
                 // No tenant's jail: an image of machinectl's, a file.
                 Ok(None) | Err(VaultError::NoRoot { .. }) => {}
                 Err(VaultError::TargetEscapesRoot { .. }) if !target.root.is_dir() => {}
@@ -117,9 +117,15 @@ impl Contents {
             Err(error) => return Err(VaultError::system("open", path)(error)),
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(env::MAX_FILE));
-        file.take(MAX_FILE)
+        // One more, to tell too much from just enough.
+        file.take(MAX_FILE + 1)
             .read_to_end(&mut bytes)
             .map_err(VaultError::system("read", path))?;
+        if bytes.len() as u64 > MAX_FILE {
+            let why = format!("it has more than {MAX_FILE} bytes");
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, why);
+            return Err(VaultError::system("take all of", path)(error));
+        }
         self.files.push((name.to_owned(), bytes));
         Ok(())
     }
@@ -173,6 +179,7 @@ impl Contents {
     }
 
     fn encrypt(&self, age: &Path, file: &File, recipients: &[Recipient]) -> Result<(), VaultError> {
+        let archive = self.to_tar().map_err(VaultError::system("pack for", age))?;
         let mut command = Command::new(age);
         command.arg("--encrypt");
         for recipient in recipients {
@@ -186,7 +193,6 @@ impl Contents {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(VaultError::system("start", age))?;
-        let archive = self.to_tar().map_err(VaultError::system("pack for", age))?;
         // One that ends early says why by its status.
         let fed = child
             .stdin
@@ -283,6 +289,34 @@ mod tests {
         let error =
             Contents::of_host(&dir.path().join("etc"), &dir.path().join("jails")).unwrap_err();
         assert_eq!(error.kind(), "target-in-the-way");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_whole_is_an_error_and_any_bytes_are_taken_as_they_are() {
+        let (dir, _) = host();
+        let (config, base) = (dir.path().join("etc"), dir.path().join("jails"));
+        let packed = || Contents::of_host(&config, &base);
+        let env = root_of(&base.join("main")).join(Target::HOME).join(".env");
+        let no_text = b"KEY='\xff\xfe'\n";
+        std::fs::write(&env, no_text).unwrap();
+        assert_eq!(packed().unwrap().files[2].1.as_slice(), no_text);
+
+        for (len, is_taken) in [(env::MAX_FILE, true), (env::MAX_FILE + 1, false)] {
+            std::fs::write(&env, "#".repeat(len)).unwrap();
+            match packed() {
+                Ok(contents) => assert!(is_taken && contents.files[2].1.len() == len),
+                Err(error) => assert!(!is_taken && error.kind() == "env-file", "{error}"),
+            }
+        }
+        std::fs::write(&env, "").unwrap();
+
+        let own = File::create(config.join("operator.json")).unwrap();
+        own.set_len(MAX_FILE).unwrap();
+        assert_eq!(packed().unwrap().files[1].1.len() as u64, MAX_FILE);
+        own.set_len(MAX_FILE + 1).unwrap();
+        let error = packed().unwrap_err();
+        assert_eq!(error.kind(), "system");
+        assert!(error.to_string().contains("operator.json"), "{error}");
     }
 
     /// By the real program, with a key that it makes.

@@ -82,13 +82,7 @@ impl Bw<'_> {
         args: &[&str],
         secrets: &[(&str, &SecretString)],
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let shown = args
-            .iter()
-            .take_while(|arg| !arg.starts_with('-'))
-            .take(2)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let shown = shown(args);
         let mut command = Command::new(&self.places.node);
         command
             .arg(&self.places.script)
@@ -111,7 +105,6 @@ impl Bw<'_> {
         for (name, value) in secrets {
             command.env(name, value.expose_secret());
         }
-        self.lock.note(None)?;
         let started = Instant::now();
         let mut child = command
             .spawn()
@@ -123,9 +116,13 @@ impl Bw<'_> {
         let ended = has_ended(&child, started + self.limit);
         // Whoever of it is left has the pipes open.
         drop(group);
+        // Before it is reaped: whoever waits for the lock ends the group that stands there when we are dead, and later
+        // that may be another's.
+        let noted = self.lock.note(None);
         let status = child
             .wait()
             .map_err(VaultError::system("wait for", &self.places.node))?;
+        noted?;
         if !ended.map_err(VaultError::system("wait for", &self.places.node))? {
             return Err(VaultError::TimedOut {
                 call: shown,
@@ -163,6 +160,16 @@ impl Bw<'_> {
         }
         Ok(said)
     }
+}
+
+/// What a call is called: its verb and its object, for they alone are shown.
+pub(crate) fn shown(args: &[&str]) -> String {
+    args.iter()
+        .take_while(|arg| !arg.starts_with('-'))
+        .take(2)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A process group that is ended when this goes.
@@ -292,6 +299,24 @@ mod tests {
             assert!(Instant::now() < end);
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    #[test]
+    fn the_lock_names_it_while_it_runs_and_no_longer() {
+        let home = Home::new("until grep ^bw lock; do sleep 0.01; done; echo $$", TESTED);
+        let said = home.call(LONG).unwrap();
+        let (noted, own) = said.trim().split_once('\n').unwrap();
+        assert_eq!(noted, format!("bw {own}"));
+        let after = std::fs::read_to_string(&home.places.lock).unwrap();
+        assert!(
+            after.starts_with(&std::process::id().to_string()) && after.lines().count() == 1,
+            "{after}"
+        );
+        // Also one that was ended.
+        let home = Home::new("sleep 100", TESTED);
+        home.call(Duration::from_millis(300)).unwrap_err();
+        let after = std::fs::read_to_string(&home.places.lock).unwrap();
+        assert_eq!(after.lines().count(), 1, "{after}");
     }
 
     #[test]

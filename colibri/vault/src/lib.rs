@@ -16,7 +16,7 @@
 //! let Some(bootstrap) = Bootstrap::read(colibri_vault::BOOTSTRAP.as_ref())? else {
 //!     return Ok(()); // no vault is configured
 //! };
-//! let bucket = Vault::new(Places::of_host(), bootstrap).fetch("main")?;
+//! let bucket = Vault::new(Places::of_host(), bootstrap).fetch("main", false)?;
 //! let written = write_env(&target, &bucket)?;
 //! println!("{} secrets, changed: {}", bucket.names().len(), written.changed);
 //! # Ok(())
@@ -39,7 +39,7 @@ pub use bootstrap::Bootstrap;
 pub use bucket::Bucket;
 pub use env::{MAX_FILE, SecretName};
 pub use error::{Class, VaultError};
-pub use target::{BASE, BASE_VARIABLE, Target, Written, names, read_env, write_env, write_secrets};
+pub use target::{Target, Written, names, read_env, write_env, write_secrets};
 pub use vault::{Places, Seen, Vault};
 
 /// The versions of `bw` that were tried against Vaultwarden: just this one.

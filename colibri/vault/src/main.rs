@@ -2,7 +2,7 @@
 
 mod args;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -57,12 +57,10 @@ fn run(args: &Args) -> Result<Said, VaultError> {
         Verb::Rotate(fetch) => provision(args, fetch, true),
         Verb::Check => check(args),
         Verb::Names { tenant, root } => {
-            let target = Target::find(&args.base, &root_for(args, tenant, root.as_deref()));
-            let found = match target {
-                Ok(target) => names(&target)?,
-                Err(VaultError::NoRoot { .. }) => return Ok(no_tenant(tenant)),
-                Err(error) => return Err(error),
+            let Some(target) = target(args, tenant, root.as_deref())? else {
+                return Ok(no_tenant(tenant));
             };
+            let found = names(&target)?;
             let mut text = found.join("\n");
             if !found.is_empty() {
                 text.push('\n');
@@ -87,17 +85,11 @@ fn provision(args: &Args, fetch: &Fetch, fresh: bool) -> Result<Said, VaultError
         return Ok(no_vault(args));
     };
     // The place first: a wrong one needs no vault to be told.
-    let target = match Target::find(&args.base, &root_for(args, tenant, fetch.root.as_deref())) {
-        Ok(target) => target,
-        Err(VaultError::NoRoot { .. }) => return Ok(no_tenant(tenant)),
-        Err(error) => return Err(error),
+    let Some(target) = target(args, tenant, fetch.root.as_deref())? else {
+        return Ok(no_tenant(tenant));
     };
     let collection = fetch.collection.as_deref().unwrap_or(tenant.as_str());
-    let bucket = if fresh {
-        vault.fetch_fresh(collection)?
-    } else {
-        vault.fetch(collection)?
-    };
+    let bucket = vault.fetch(collection, fresh)?;
     let written = write_env(&target, &bucket)?;
     let mut text = format!("{tenant}: {} secrets", bucket.names().len());
     if written.changed {
@@ -154,8 +146,18 @@ fn backup(args: &Args, file: &Path, recipients: &[Recipient]) -> Result<Said, Va
     })
 }
 
-fn root_for(args: &Args, tenant: &TenantId, root: Option<&Path>) -> PathBuf {
-    root.map_or_else(|| root_of(&args.base.join(tenant.as_str())), Path::to_owned)
+/// Where a tenant's `.env` is; nowhere when it has no jail.
+fn target(
+    args: &Args,
+    tenant: &TenantId,
+    root: Option<&Path>,
+) -> Result<Option<Target>, VaultError> {
+    let usual = || root_of(&args.base.join(tenant.as_str()));
+    match Target::find(&args.base, &root.map_or_else(usual, Path::to_owned)) {
+        Ok(target) => Ok(Some(target)),
+        Err(VaultError::NoRoot { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn no_vault(args: &Args) -> Said {

@@ -29,8 +29,6 @@ struct ListOf<T> {
 pub struct Status {
     /// The server that it is set up for; none when it is set up for nothing.
     pub server_url: Option<String>,
-    /// When it was last in step with the server, by this host's clock.
-    pub last_sync: Option<String>,
     /// Whose account it is.
     pub user_id: Option<String>,
     /// `unauthenticated`, `locked` or `unlocked`.
@@ -135,7 +133,11 @@ pub(crate) fn data<D: DeserializeOwned>(
     }
 }
 
-pub(crate) fn list<T: DeserializeOwned>(
+/// What a `bw list` says, or its own message.
+///
+/// # Errors
+/// [`VaultError::Reply`] when it makes no sense.
+pub fn list<T: DeserializeOwned>(
     call: &str,
     stdout: &[u8],
 ) -> Result<Result<Vec<T>, String>, VaultError> {
@@ -156,30 +158,13 @@ pub(crate) fn list<T: DeserializeOwned>(
 /// # Errors
 /// [`VaultError::Reply`] when it makes no sense, [`VaultError::Client`] when it is a refusal.
 pub fn status(stdout: &[u8]) -> Result<Status, VaultError> {
-    expect("status", data::<Template>("status", stdout)?).map(|data| data.template)
-}
-
-/// What `bw list collections` says.
-///
-/// # Errors
-/// As [`status`].
-pub fn collections(stdout: &[u8]) -> Result<Vec<Collection>, VaultError> {
-    expect("list collections", list("list collections", stdout)?)
-}
-
-/// What `bw list items` says.
-///
-/// # Errors
-/// As [`status`].
-pub fn items(stdout: &[u8]) -> Result<Vec<Item>, VaultError> {
-    expect("list items", list("list items", stdout)?)
-}
-
-fn expect<D>(call: &str, outcome: Result<D, String>) -> Result<D, VaultError> {
-    outcome.map_err(|message| VaultError::Client {
-        call: call.to_owned(),
-        message,
-    })
+    match data::<Template>("status", stdout)? {
+        Ok(data) => Ok(data.template),
+        Err(message) => Err(VaultError::Client {
+            call: "status".to_owned(),
+            message,
+        }),
+    }
 }
 
 /// One line, and not a long one.
@@ -212,12 +197,13 @@ mod tests {
             (fresh.server_url, fresh.status.as_str()),
             (None, "unauthenticated")
         );
-        let items = items(
+        let items: Vec<Item> = list("list items",
             br#"{"success":true,"data":{"object":"list","data":[{"type":1,"name":"KEY","id":"i","collectionIds":["c"],
             "object":"item","organizationId":"o","fields":[],"login":{"uris":[],"password":"pw"}},
             {"type":1,"name":"LOST","id":"j","collectionIds":["c"],"login":{"uris":[]}},
             {"type":1,"name":"HIDDEN","id":"k","fields":[{"type":1,"name":"A","value":null}],"login":{"password":null}}]}}"#,
         )
+        .unwrap()
         .unwrap();
         let password = |at: usize| items[at].login.as_ref().unwrap().password.as_ref();
         assert_eq!(password(0).unwrap().expose_secret(), "pw");
@@ -236,12 +222,14 @@ mod tests {
             "{\"success\":true,\"data\":[\"hunter2\"]}",
             "? Master password: [hidden]",
         ] {
-            let error = collections(said.as_bytes()).unwrap_err();
+            let error = list::<Collection>("list collections", said.as_bytes()).unwrap_err();
             assert_eq!(error.kind(), "reply", "{said}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
-        let refused = collections(br#"{"success":false,"message":"Vault is\nlocked."}"#);
-        let text = refused.unwrap_err().to_string();
-        assert_eq!(text, "`bw list collections` failed: Vault is locked.");
+        let refusal = br#"{"success":false,"message":"Vault is\nlocked."}"#;
+        let refused = list::<Collection>("list collections", refusal).unwrap();
+        assert_eq!(refused, Err("Vault is locked.".to_owned()));
+        let text = status(refusal).unwrap_err().to_string();
+        assert_eq!(text, "`bw status` failed: Vault is locked.");
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Component, Path, PathBuf};
 
+use colibri_protocol::place::JAIL_HOME;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::Mode;
@@ -25,16 +26,6 @@ const NAME: &str = ".env";
 
 /// What it is called while it is written. Always the same, so that one that a power cut left is replaced.
 const NEW: &str = ".env.colibri-new";
-
-/// What all jails' roots lie below, unless [`BASE_VARIABLE`] says otherwise.
-pub const BASE: &str = if cfg!(target_os = "freebsd") {
-    "/usr/local/bastille/jails"
-} else {
-    "/var/lib/machines"
-};
-
-/// Names another base.
-pub const BASE_VARIABLE: &str = "COLIBRI_JAIL_ROOT_BASE";
 
 /// Whose `.env`, and where.
 #[derive(Debug, Clone)]
@@ -53,12 +44,12 @@ pub struct Target {
 
 impl Target {
     /// The agent's home in every jail.
-    pub const HOME: &str = "home/agent";
+    pub const HOME: &str = JAIL_HOME;
 
     /// The usual home in a root, and the account that owns it.
     ///
     /// # Errors
-    /// As [`names`], and [`VaultError::TargetEscapesRoot`] when root owns it: then it is not an agent's.
+    /// As [`names`], and [`VaultError::TargetInTheWay`] when root owns it: then it is not an agent's.
     pub fn find(base: &Path, root: &Path) -> Result<Self, VaultError> {
         let mut target = Self {
             base: base.to_owned(),
@@ -98,15 +89,15 @@ pub struct Written {
 /// Writes the bucket as the `.env` of the target: 0600, the agent's, complete or not at all.
 ///
 /// # Errors
-/// [`VaultError::TargetEscapesRoot`], [`VaultError::TargetInTheWay`], [`VaultError::NoRoot`] and
-/// [`VaultError::System`]; the old file is then as before.
+/// [`VaultError::TargetEscapesRoot`], [`VaultError::TargetInTheWay`], [`VaultError::NoRoot`], [`VaultError::Item`] when
+/// it is more than can be read again, and [`VaultError::System`]; the old file is then as before.
 pub fn write_env(target: &Target, bucket: &Bucket) -> Result<Written, VaultError> {
     let place = Place::open(target)?;
     let old = place.read()?;
     // One that nobody could read is replaced like any other.
     let before = old
         .as_ref()
-        .and_then(|old| env::read(&old.text).ok())
+        .and_then(|old| place.secrets(old).ok())
         .unwrap_or_default();
     place.put(old, &bucket.to_env())?;
     Ok(compared(&before, bucket.secrets.iter()))
@@ -124,7 +115,7 @@ pub fn write_secrets(
     let place = Place::open(target)?;
     let old = place.read()?;
     let before = match &old {
-        Some(old) => place.secrets(&old.text)?,
+        Some(old) => place.secrets(old)?,
         None => Vec::new(),
     };
     let mut after = before.clone();
@@ -163,14 +154,22 @@ pub fn names(target: &Target) -> Result<Vec<String>, VaultError> {
 pub fn read_env(target: &Target) -> Result<Vec<(SecretName, SecretString)>, VaultError> {
     let place = Place::open(target)?;
     match place.read()? {
-        Some(old) => place.secrets(&old.text),
+        Some(old) => place.secrets(&old),
         None => Ok(Vec::new()),
     }
 }
 
-/// The text of the target's `.env`, whatever it is; for a backup.
-pub(crate) fn raw(target: &Target) -> Result<Option<Zeroizing<String>>, VaultError> {
-    Ok(Place::open(target)?.read()?.map(|old| old.text))
+/// The bytes of the target's `.env`, whatever they are, but all of them; for a backup.
+///
+/// # Errors
+/// As [`read_env`], but for what only a reader of secrets minds.
+pub(crate) fn raw(target: &Target) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+    let place = Place::open(target)?;
+    let Some(old) = place.read()? else {
+        return Ok(None);
+    };
+    place.is_whole(&old)?;
+    Ok(Some(old.bytes))
 }
 
 fn compared<'a>(
@@ -203,7 +202,8 @@ struct Place<'a> {
 /// The file that is there.
 struct Old {
     file: File,
-    text: Zeroizing<String>,
+    /// At most one more than [`MAX_FILE`].
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> Place<'a> {
@@ -310,23 +310,48 @@ impl<'a> Place<'a> {
             .take(MAX_FILE as u64 + 1)
             .read_to_end(&mut bytes)
             .map_err(self.system("read"))?;
-        // What is no text is another than any that we write.
-        let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-        Ok(Some(Old { file, text }))
+        Ok(Some(Old { file, bytes }))
     }
 
-    fn secrets(&self, text: &str) -> Result<Vec<(SecretName, SecretString)>, VaultError> {
-        env::read(text).map_err(|fault| VaultError::EnvFile {
+    fn fault(&self, line: usize, why: String) -> VaultError {
+        VaultError::EnvFile {
             path: self.path(),
-            line: fault.line,
-            why: fault.why,
-        })
+            line,
+            why,
+        }
+    }
+
+    /// Refuses one of which there is more than was read.
+    fn is_whole(&self, old: &Old) -> Result<(), VaultError> {
+        if old.bytes.len() > MAX_FILE {
+            let why = format!("the file has more than {MAX_FILE} bytes");
+            return Err(self.fault(1, why));
+        }
+        Ok(())
+    }
+
+    fn secrets(&self, old: &Old) -> Result<Vec<(SecretName, SecretString)>, VaultError> {
+        self.is_whole(old)?;
+        // A value with another character in the place of what is none would be another value.
+        let text = str::from_utf8(&old.bytes).map_err(|error| {
+            let before = &old.bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            self.fault(line, "it has bytes that are no UTF-8".to_owned())
+        })?;
+        env::read(text).map_err(|fault| self.fault(fault.line, fault.why))
     }
 
     /// Puts a text in the place of the old one; where it is the same, only owner and mode are mended.
     fn put(&self, old: Option<Old>, text: &SecretString) -> Result<(), VaultError> {
+        let len = text.expose_secret().len();
+        if len > MAX_FILE {
+            return Err(VaultError::Item {
+                item: format!("list of `{}`", self.path().display()),
+                why: format!("makes an `.env` of {len} bytes, and {MAX_FILE} are the most"),
+            });
+        }
         if let Some(old) = old
-            && *old.text == text.expose_secret()
+            && *old.bytes == text.expose_secret().as_bytes()
         {
             return self.mend(&old.file);
         }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::appdata::Appdata;
 use crate::bootstrap::{is_uuid, normalised};
-use crate::bw::Bw;
+use crate::bw::{Bw, shown};
 use crate::lock::Lock;
 use crate::reply::{self, Collection, Done, Status, Unlocked};
 use crate::{Bootstrap, Bucket, VaultError};
@@ -118,48 +118,36 @@ impl Vault {
         })
     }
 
-    /// The secrets of the collection of exactly that name.
+    /// The secrets of the collection of exactly that name. A `fresh` one comes from a vault that was got from the server
+    /// anew, even if the server says that nothing changed; that costs a download, and no login.
     ///
     /// # Errors
     /// Any but those of targets.
-    pub fn fetch(&self, collection: &str) -> Result<Bucket, VaultError> {
-        self.bucket(collection, false)
-    }
-
-    /// The same, of a vault that was got from the server anew, whether or not the server says that it changed. Costs one
-    /// of the few logins that the server allows.
-    ///
-    /// # Errors
-    /// As [`Vault::fetch`].
-    pub fn fetch_fresh(&self, collection: &str) -> Result<Bucket, VaultError> {
-        self.bucket(collection, true)
-    }
-
-    fn bucket(&self, name: &str, fresh: bool) -> Result<Bucket, VaultError> {
+    pub fn fetch(&self, collection: &str, fresh: bool) -> Result<Bucket, VaultError> {
         let mut flow = self.begin()?;
         flow.open(fresh)?;
         let collections = flow.collections()?;
         let seen = collections.len();
         let mut called: Vec<Collection> = collections
             .into_iter()
-            .filter(|one| one.name == name)
+            .filter(|one| one.name == collection)
             .collect();
         let found = match (called.pop(), called.len()) {
             (Some(found), 0) => found,
             (None, _) => {
                 return Err(VaultError::CollectionNotFound {
-                    name: name.to_owned(),
+                    name: collection.to_owned(),
                     seen,
                 });
             }
             (_, others) => {
                 return Err(VaultError::CollectionAmbiguous {
-                    name: name.to_owned(),
+                    name: collection.to_owned(),
                     count: others + 1,
                 });
             }
         };
-        flow.items(name, &found.id)
+        flow.items(collection, &found.id)
     }
 
     /// Everything that is checked before `bw` runs.
@@ -186,6 +174,9 @@ impl Vault {
         })
     }
 }
+
+/// Reads what a call says, by the call's name: what it gives, or `bw`'s own message.
+type Read<D> = fn(&str, &[u8]) -> Result<Result<D, String>, VaultError>;
 
 /// One run. The vault is locked when it goes.
 struct Flow<'a> {
@@ -317,9 +308,12 @@ impl Flow<'_> {
         })?;
         self.session = Some(unlocked.raw);
         let before = Timestamp::now();
-        self.with_session(&["sync"], if fresh { &["--force"] } else { &[] }, |said| {
-            reply::data::<Done>("sync", said)
-        })?;
+        let sync: &[&str] = if fresh {
+            &["sync", "--force"]
+        } else {
+            &["sync"]
+        };
+        self.ask_with_session(sync, reply::data::<Done>)?;
         // By this host's own clock.
         let synced = self.appdata.last_sync(&self.user)?;
         if synced.is_none_or(|at| at < before - SLACK) {
@@ -331,9 +325,7 @@ impl Flow<'_> {
     }
 
     fn collections(&mut self) -> Result<Vec<Collection>, VaultError> {
-        self.with_session(&["list", "collections"], &[], |said| {
-            reply::list("list collections", said)
-        })
+        self.ask_with_session(&["list", "collections"], reply::list)
     }
 
     fn items(&mut self, name: &str, id: &str) -> Result<Bucket, VaultError> {
@@ -344,9 +336,7 @@ impl Flow<'_> {
             });
         }
         let items: Vec<reply::Item> =
-            self.with_session(&["list", "items"], &["--collectionid", id], |said| {
-                reply::list("list items", said)
-            })?;
+            self.ask_with_session(&["list", "items", "--collectionid", id], reply::list)?;
         let mut missing = self.appdata.items(&self.user, id)?;
         for item in &items {
             missing.remove(&item.id);
@@ -367,24 +357,26 @@ impl Flow<'_> {
 
     /// A call of which only the success counts.
     fn done(&mut self, args: &[&str], secrets: &[(&str, &SecretString)]) -> Result<(), VaultError> {
-        let call = args[0];
-        let said = self.bw.call(args, secrets)?;
-        reply::data::<Done>(call, &said)?
-            .map(drop)
-            .map_err(|message| self.refusal(call, &message))
+        self.ask(args, secrets, reply::data::<Done>).map(drop)
     }
 
     /// A call of the unlocked vault.
-    fn with_session<D>(
+    fn ask_with_session<D>(&mut self, args: &[&str], read: Read<D>) -> Result<D, VaultError> {
+        let session = self.session.clone();
+        let secrets = session.as_ref().map(|key| ("BW_SESSION", key));
+        self.ask(args, secrets.as_slice(), read)
+    }
+
+    /// A call, and what it says as `read` has it.
+    fn ask<D>(
         &mut self,
-        verb: &[&str],
-        more: &[&str],
-        read: impl FnOnce(&[u8]) -> Result<Result<D, String>, VaultError>,
+        args: &[&str],
+        secrets: &[(&str, &SecretString)],
+        read: Read<D>,
     ) -> Result<D, VaultError> {
-        let session = self.session.as_ref().map(|key| ("BW_SESSION", key));
-        let args: Vec<&str> = verb.iter().chain(more).copied().collect();
-        let said = self.bw.call(&args, session.as_slice())?;
-        read(&said)?.map_err(|message| self.refusal(&verb.join(" "), &message))
+        let said = self.bw.call(args, secrets)?;
+        let call = shown(args);
+        read(&call, &said)?.map_err(|message| self.refusal(&call, &message))
     }
 
     /// What a message of `bw` means.

@@ -153,6 +153,41 @@ fn single_secrets_leave_the_others() {
 }
 
 #[test]
+fn no_more_is_written_than_is_read_again() {
+    let jail = Jail::new();
+    let value = SecretString::from("x".repeat(env::MAX_VALUE));
+    let add = |name: &str| write_secrets(&jail.target(), &[(name.parse().unwrap(), value.clone())]);
+    for name in ["A", "B", "C"] {
+        add(name).unwrap();
+    }
+    let error = add("D").unwrap_err();
+    assert_eq!(error.kind(), "item");
+    assert!(error.to_string().contains("are the most"), "{error}");
+    assert_eq!(names(&jail.target()).unwrap(), ["A", "B", "C"]);
+    jail.is_clean();
+}
+
+/// Nothing that cannot be read back is taken over as something else.
+#[test]
+fn what_is_no_text_is_refused_but_by_who_writes_all_of_it() {
+    let jail = Jail::new();
+    let bytes = b"A='1'\nB='\xff'\n";
+    std::fs::write(jail.env(), bytes).unwrap();
+    let secret = [("C".parse().unwrap(), SecretString::from("3"))];
+    for error in [
+        read_env(&jail.target()).unwrap_err(),
+        write_secrets(&jail.target(), &secret).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), "env-file");
+        assert!(error.to_string().contains("line 2:"), "{error}");
+    }
+    assert_eq!(std::fs::read(jail.env()).unwrap(), bytes);
+    jail.write("one").unwrap();
+    assert_eq!(read(&jail.env()), "KEY='one'\n");
+    jail.is_clean();
+}
+
+#[test]
 fn a_root_that_is_not_strictly_below_the_base_is_refused() {
     let jail = Jail::new();
     symlink(jail.path("outside"), jail.path("base/linked")).unwrap();

@@ -19,12 +19,7 @@ fn main_with(items: impl IntoIterator<Item = Item>) -> State {
 }
 
 fn secret_of(home: &Home, fresh: bool) -> Result<String, VaultError> {
-    let vault = home.vault();
-    let bucket = if fresh {
-        vault.fetch_fresh("main")?
-    } else {
-        vault.fetch("main")?
-    };
+    let bucket = home.vault().fetch("main", fresh)?;
     write_env(&home.target(), &bucket)?;
     Ok(home.read_env())
 }
@@ -221,7 +216,7 @@ fn real_bw_with_a_server_that_is_away_or_says_no_serves_nothing_old() {
     let mut places = home.places();
     places.ca = None;
     let strict = Vault::new(places, home.bootstrap.clone()).with_limits(LONG, LONG);
-    assert_eq!(strict.fetch("main").unwrap_err().kind(), "untrusted");
+    assert_eq!(strict.fetch("main", false).unwrap_err().kind(), "untrusted");
 
     home.server.stop();
     let error = home.fails("unreachable");
@@ -287,7 +282,7 @@ fn real_bw_that_does_not_end_is_ended() {
     home.server.change(|state| state.pause_ms = 45_000);
     let vault = Vault::new(home.places(), home.bootstrap.clone())
         .with_limits(Duration::from_secs(30), LONG);
-    let error = vault.fetch("main").unwrap_err();
+    let error = vault.fetch("main", false).unwrap_err();
     assert_eq!(error.kind(), "timed-out");
     home.server.change(|state| state.pause_ms = 0);
     home.provision().unwrap();
@@ -302,7 +297,7 @@ fn real_bw_is_used_by_one_at_a_time() {
     };
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| home.vault().fetch("main")))
+            .map(|_| scope.spawn(|| home.vault().fetch("main", false)))
             .collect();
         for run in runs {
             assert_eq!(run.join().unwrap().unwrap().names(), ["KEY"]);

@@ -99,7 +99,7 @@ impl Home {
 
     /// Fetches and writes.
     pub(crate) fn provision(&self) -> Result<Written, VaultError> {
-        let bucket = self.vault().fetch("main")?;
+        let bucket = self.vault().fetch("main", false)?;
         write_env(&self.target(), &bucket)
     }
 
