@@ -162,6 +162,10 @@ fn tenant_number(number: u16) -> Result<TenantNumber> {
 }
 
 fn tenant_by_id(connection: &Connection, id: &TenantId) -> Result<Tenant> {
+    tenant_if_any(connection, id)?.ok_or_else(|| StoreError::no_tenant(id))
+}
+
+fn tenant_if_any(connection: &Connection, id: &TenantId) -> Result<Option<Tenant>> {
     connection
         .prepare_cached(TENANT)
         .and_then(|mut statement| {
@@ -170,7 +174,7 @@ fn tenant_by_id(connection: &Connection, id: &TenantId) -> Result<Tenant> {
                 .optional()
         })
         .while_trying_to("read a tenant")?
-        .ok_or_else(|| StoreError::no_tenant(id))?
+        .transpose()
 }
 
 fn tenant_agent(row: &Row<'_>) -> Result<TenantAgent> {
@@ -209,7 +213,14 @@ impl Reader {
     /// # Errors
     /// When SQLite refuses.
     pub fn all_tenants(&self) -> Result<Vec<Tenant>> {
-        Ok(self.tenants(None, u32::MAX, usize::MAX)?.tenants)
+        const WHAT: &str = "list tenants";
+        self.connection
+            .prepare_cached(TENANTS)
+            .while_trying_to(WHAT)?
+            .query_map([""], |row| Ok(tenant(row)))
+            .while_trying_to(WHAT)?
+            .map(|row| row.while_trying_to(WHAT)?)
+            .collect()
     }
 
     /// One tenant.
@@ -345,7 +356,7 @@ impl Batch<'_> {
         actor: &str,
         now: Timestamp,
     ) -> Result<Tenant> {
-        if let Some(known) = self.known(&new.tenant_id)? {
+        if let Some(known) = tenant_if_any(&self.transaction, &new.tenant_id)? {
             return self.as_registered(known, new);
         }
         self.add_tenant(new, None, actor, now)
@@ -367,7 +378,7 @@ impl Batch<'_> {
     ) -> Result<Tenant> {
         let parent = self.tenant(parent)?;
         let refuse = |problem| Err(StoreError::Conflict { problem });
-        match self.known(&new.tenant_id)? {
+        match tenant_if_any(&self.transaction, &new.tenant_id)? {
             // The reply may have got lost.
             Some(born) if born.parent.as_ref() == Some(&parent.tenant_id) => return Ok(born),
             Some(_) => return refuse(format!("there is a tenant {} already", new.tenant_id)),
@@ -716,14 +727,6 @@ impl Batch<'_> {
 
     fn tenant(&self, id: &TenantId) -> Result<Tenant> {
         tenant_by_id(&self.transaction, id)
-    }
-
-    fn known(&self, id: &TenantId) -> Result<Option<Tenant>> {
-        match self.tenant(id) {
-            Ok(tenant) => Ok(Some(tenant)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     fn tell_tenant(&mut self, id: &TenantId, status: Option<TenantStatus>) {
