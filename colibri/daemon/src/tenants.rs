@@ -240,7 +240,7 @@ async fn fetch(tenant: &Tenant, collection: &str, service: &Service) -> Result<b
 /// Its jail runs.
 async fn started(tenant: &Tenant, service: &Service) -> Result<(), ReplyError> {
     let id = &tenant.tenant_id;
-    was_active(id, service).await;
+    was_active(id, Timestamp::now(), service).await;
     if tenant.status == TenantStatus::Stopped {
         go(id, TenantStatus::Provisioned, None, ACTOR, service).await?;
     }
@@ -424,9 +424,7 @@ pub(crate) async fn request(
         ReplyError::new(ErrorKind::Conflict, text)
     })?;
     let child = SpawnAgent {
-        name: String::from(new.tenant_id.clone())
-            .try_into()
-            .map_err(|problem: String| ReplyError::new(ErrorKind::BadRequest, problem))?,
+        name: new.tenant_id.clone().into(),
         tenant: Some(new.tenant_id.clone()),
         restart: true,
         ..model
@@ -472,11 +470,10 @@ pub(crate) async fn spawn(
         return service.panes.spawn(spawn, actor, mode).await;
     };
     if AgentProgram::at(&spawn.program).is_none() {
-        let known = [AgentProgram::Pi, AgentProgram::Zot, AgentProgram::TestAgent];
         let text = format!(
             "{} is not started in jails; these are: {}",
             spawn.program.display(),
-            known.map(AgentProgram::path).join(", ")
+            AgentProgram::ALL.map(AgentProgram::path).join(", ")
         );
         return Err(ReplyError::new(ErrorKind::BadRequest, text));
     }
@@ -647,12 +644,9 @@ async fn go(
         .await
 }
 
-async fn was_active(id: &TenantId, service: &Service) {
+async fn was_active(id: &TenantId, at: Timestamp, service: &Service) {
     let id = id.clone();
-    note(service, move |batch| {
-        batch.tenant_was_active(&id, Timestamp::now())
-    })
-    .await;
+    note(service, move |batch| batch.tenant_was_active(&id, at)).await;
 }
 
 /// Writes something without which the rest goes on; it is found out anew the next time.

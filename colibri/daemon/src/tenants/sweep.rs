@@ -22,7 +22,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{ACTOR, about, bring_up, finish_removal, go, note, read, remove, start_wanted, wake};
+use super::{
+    ACTOR, about, bring_up, finish_removal, go, read, remove, start_wanted, wake, was_active,
+};
 use crate::server::Service;
 use crate::stop::Stop;
 
@@ -248,13 +250,10 @@ impl Sweep {
     ) -> (Option<Job>, Option<Timestamp>) {
         let now = Timestamp::now();
         let id = &tenant.tenant_id;
-        let (is_over, expires) = match tenant.expires_at {
-            Some(at) => (at <= now, Some(at)),
-            None => (false, None),
-        };
+        let expires = tenant.expires_at;
         match tenant.status {
             TenantStatus::Removing => return (Some(Job::Remove), None),
-            _ if is_over => return (Some(Job::Expire), None),
+            _ if expires.is_some_and(|at| at <= now) => return (Some(Job::Expire), None),
             TenantStatus::Provisioning => return (Some(Job::Provision), expires),
             TenantStatus::Registered | TenantStatus::Failed => return (None, expires),
             TenantStatus::Stopped if tenant.reason.is_some() => {
@@ -275,14 +274,10 @@ impl Sweep {
         let Some(idle_after) = tenant.idle_after else {
             return (None, expires);
         };
-        let idle_at = match last_work(tenant, service) {
-            // It works.
-            None => now,
-            Some(last) => last,
-        };
+        // As long as it works, that is now.
+        let idle_at = last_work(tenant, service).unwrap_or(now);
         if idle_at.duration_since(tenant.last_active).as_secs() >= LATE {
-            let id = id.clone();
-            note(service, move |batch| batch.tenant_was_active(&id, idle_at)).await;
+            was_active(id, idle_at, service).await;
         }
         let sleeps_at = idle_after.after(idle_at);
         let job = (sleeps_at <= now).then_some(Job::Sleep);
