@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::agents::{pane, processes_with, prompt, refusal, spawn, spawning, stands, stop, wait};
 use crate::board::needing;
-use crate::harness::{Home, LONG, Raw, built, mode};
+use crate::harness::{Daemon, Home, LONG, Raw, built, mode};
 use crate::hostd::{Hostd, Say};
 
 fn ask<T: DeserializeOwned>(home: &Home, command: Command) -> Result<T, ClientError> {
@@ -83,6 +83,16 @@ fn joined(home: &Home, new: RegisterTenant) {
     register(home, new);
     provision(home, &id).unwrap();
     spawn(home, jailed(&id, &id)).unwrap();
+}
+
+/// A place with this tenant and another, each with its agent.
+fn two_joined(new: RegisterTenant, other: &str) -> (Home, Hostd, Daemon) {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    let daemon = helper.daemon(&home, &[]);
+    joined(&home, new);
+    joined(&home, named(other));
+    (home, helper, daemon)
 }
 
 fn task_for(home: &Home, agent: &str) -> Task {
@@ -473,17 +483,13 @@ fn agents_end_with_their_daemon_and_those_for_good_come_back_with_the_next() {
 
 #[test]
 fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
-    let home = Home::new();
-    let helper = Hostd::new(&home);
-    let _daemon = helper.daemon(&home, &[]);
-    joined(
-        &home,
+    let (home, helper, _daemon) = two_joined(
         RegisterTenant {
             idle_after: "1s".parse().ok(),
             ..named("main")
         },
+        "other",
     );
-    joined(&home, named("other"));
     becomes(&home, "main", TenantStatus::Stopped);
     assert!(helper.jails().contains(&("main".to_owned(), false)));
     assert_eq!(pane(&home, "main").pid, None);
@@ -533,17 +539,13 @@ fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
 
 #[test]
 fn whose_time_is_over_is_removed_with_everything() {
-    let home = Home::new();
-    let helper = Hostd::new(&home);
-    let _daemon = helper.daemon(&home, &[]);
-    joined(
-        &home,
+    let (home, helper, _daemon) = two_joined(
         RegisterTenant {
             ttl: "1s".parse().ok(),
             ..named("brief")
         },
+        "main",
     );
-    joined(&home, named("main"));
     for _ in 0..3 {
         helper.next("destroy-jail", Say::Refuse(HostKind::TryAgain, "busy"));
     }
