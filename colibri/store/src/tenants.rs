@@ -366,7 +366,8 @@ impl Batch<'_> {
     /// that is to be started in it. Asked for again, it is given back as it is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`], which names the rule: the quota's, or that its name is taken.
+    /// [`StoreError::Conflict`], which names the rule: the quota's, or that its name is taken, by a tenant or
+    /// by an agent.
     pub fn bear_tenant(
         &mut self,
         new: &RegisterTenant,
@@ -411,6 +412,14 @@ impl Batch<'_> {
                 "the policy's `max_tenants` is {}, and this host has {all}",
                 quota.max_tenants
             ));
+        }
+        // Who is on the board already has a past, which would be the child's.
+        let known = count(
+            "SELECT count(*) FROM agents WHERE name = ?1",
+            &[&agent.name.as_str()],
+        )?;
+        if known > 0 {
+            return refuse(format!("there is an agent {} already", agent.name));
         }
         let born = self.add_tenant(new, Some(&parent), actor, now)?;
         self.tenant_agent_wanted(&born.tenant_id, agent)?;
@@ -1024,6 +1033,15 @@ mod tests {
         assert_eq!(board.bear("first", "main").unwrap(), first);
         assert!(says(&mut board, "main", "first").contains("a tenant main already"));
         assert!(says(&mut board, "x1", "nobody").contains("no tenant nobody"));
+        // A name that is an agent's is not a child's, whose agent would be taken for that one.
+        board.agent("second", "");
+        assert!(says(&mut board, "second", "main").contains("an agent second already"));
+        assert!(board.reader().tenant(&id("second")).is_err());
+        board
+            .store
+            .connection
+            .execute("DELETE FROM agents WHERE name = 'second'", [])
+            .unwrap();
         board.bear("second", "main").unwrap();
         assert!(says(&mut board, "third", "main").contains("`max_children` is 2"));
         board.bear("deep", "first").unwrap();

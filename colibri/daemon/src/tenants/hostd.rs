@@ -67,6 +67,13 @@ impl From<ClientError> for Trouble {
     }
 }
 
+/// What the database says to it, which may be otherwise in a moment.
+impl From<ReplyError> for Trouble {
+    fn from(error: ReplyError) -> Self {
+        Self::new(error.message)
+    }
+}
+
 impl From<Trouble> for ReplyError {
     fn from(trouble: Trouble) -> Self {
         Self::new(ErrorKind::Host, trouble.text)
