@@ -11,9 +11,9 @@ use colibri_protocol::client::Client;
 use colibri_protocol::{
     AgentLog, Answer, AnswerAgent, CancelTask, Capability, ClaimTask, Command, CompactSession,
     CostMode, CreateJob, CreateTask, DismissPane, GetSession, GetTask, Heartbeat, IntakeTask,
-    ListTasks, Missed, Name, NoFields, OneTenant, Paging, RegisterAgent, RegisterSkill, RemoveJob,
-    ReplyError, RetryTask, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent,
-    TaskStatus, TenantId, TransitionTask, Usage, place,
+    ListTasks, Missed, Name, NoFields, Paging, RegisterAgent, RegisterSkill, RemoveJob, ReplyError,
+    RetryTask, Runtime, Schedule, SendPrompt, SetCostMode, SpawnAgent, StopAgent, TaskStatus,
+    TenantId, TransitionTask, Usage, place,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -839,15 +839,9 @@ impl Verb {
             Self::RemoveJob(OneJob { name }) => Command::RemoveJob(RemoveJob { name }),
             Self::RegisterTenant(new) => Command::RegisterTenant(new.request()?),
             Self::ListTenants(pages) => Command::ListTenants(pages.into()),
-            Self::ProvisionTenant(WhichTenant { tenant_id }) => {
-                Command::ProvisionTenant(OneTenant { tenant_id })
-            }
-            Self::RotateTenant(WhichTenant { tenant_id }) => {
-                Command::RotateTenant(OneTenant { tenant_id })
-            }
-            Self::ListSecrets(WhichTenant { tenant_id }) => {
-                Command::ListSecrets(OneTenant { tenant_id })
-            }
+            Self::ProvisionTenant(which) => Command::ProvisionTenant(which.into()),
+            Self::RotateTenant(which) => Command::RotateTenant(which.into()),
+            Self::ListSecrets(which) => Command::ListSecrets(which.into()),
             Self::RemoveTenant(which) => Command::RemoveTenant(which.into()),
             Self::RequestTenant(wish) => Command::RequestTenant(wish.into()),
             Self::SetCostMode(Mode { mode, persist }) => {

@@ -75,18 +75,12 @@ fn register(
     })?;
     let new = RegisterAgent {
         name,
-        capabilities: capabilities().collect(),
+        capabilities: Capability::usual().collect(),
         host: None,
         slots: None,
     };
     let agent: Agent = client.ask(Command::RegisterAgent(new))?;
     Ok(agent.id)
-}
-
-/// What any agent can do on this system.
-fn capabilities() -> impl Iterator<Item = Capability> {
-    let names = ["shell", "code", std::env::consts::OS].into_iter();
-    names.filter_map(|name| name.parse().ok())
 }
 
 /// Over an agent's own socket the only agent is itself.
@@ -109,6 +103,6 @@ mod tests {
     fn keys_are_known_by_their_names() {
         assert_eq!(keys(|name| name == "OPENAI_API_KEY"), ["OPENAI_API_KEY"]);
         assert!(keys(|name| name == "PATH").is_empty());
-        assert!(capabilities().count() == 3);
+        assert!(Capability::usual().count() == 3);
     }
 }

@@ -243,6 +243,13 @@ fn status(status: &Status) -> String {
         ("Tasks", tasks.join(", ")),
         ("Kept", kept(&status.retention)),
         ("Tenants", tenant_counts(status)),
+    ];
+    let problems = status.tenant_problems.iter().map(|problem| {
+        let (id, status, reason) = (&problem.tenant_id, problem.status, &problem.reason);
+        ("", format!("{id} is {status}: {reason}"))
+    });
+    rows.extend(problems);
+    rows.extend([
         ("Socket", status.socket.display().to_string()),
         ("Data", status.data_dir.display().to_string()),
         ("Database", status.db_path.display().to_string()),
@@ -256,15 +263,7 @@ fn status(status: &Status) -> String {
                 database.wal_bytes
             ),
         ),
-    ];
-    // Behind the line of which they are a part.
-    let at = rows.iter().position(|(name, _)| *name == "Tenants");
-    let problems = status.tenant_problems.iter().map(|problem| {
-        let (id, status, reason) = (&problem.tenant_id, problem.status, &problem.reason);
-        ("", format!("{id} is {status}: {reason}"))
-    });
-    let at = at.map_or(rows.len(), |at| at + 1);
-    rows.splice(at..at, problems);
+    ]);
     fields(rows)
 }
 

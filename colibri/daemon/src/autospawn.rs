@@ -12,6 +12,7 @@ use colibri_protocol::{Runtime, Snapshot, SpawnAgent, place};
 
 use crate::config::Config;
 use crate::server::Service;
+use crate::tenants;
 
 /// Where `pi` finds a provider without any variable, below its home: what its `/login` has left, and
 /// providers of the operator's own.
@@ -37,7 +38,7 @@ pub(crate) async fn start(service: &Service) {
         Err(no_key())
     } else {
         let mode = service.cost_mode().mode;
-        let started = service.panes.spawn(spawn, "daemon", mode).await;
+        let started = tenants::spawn(spawn, "daemon", mode, service).await;
         started.map_err(|error| error.to_string())
     };
     match outcome {

@@ -492,7 +492,7 @@ impl Environment {
             args: args.map(|args| args.split_whitespace().map(str::to_owned).collect()),
             cwd: None,
             prompt,
-            capabilities: usual_capabilities().collect(),
+            capabilities: Capability::usual().collect(),
             restart: true,
             tenant,
         };
@@ -526,13 +526,6 @@ fn runtime_of(program: &Path) -> Runtime {
         Some("zot") => Runtime::Zot,
         _ => Runtime::Local,
     }
-}
-
-/// What any agent can do on this system.
-fn usual_capabilities() -> impl Iterator<Item = Capability> {
-    ["shell", "code", std::env::consts::OS]
-        .into_iter()
-        .filter_map(|name| name.parse().ok())
 }
 
 fn is_host_name(name: &str) -> bool {

@@ -248,7 +248,8 @@ async fn tenants(
     let read = service.board.read(|reader| {
         Ok(TenantsSeen {
             counts: reader.tenant_counts()?,
-            problems: reader.tenant_problems(PROBLEMS)?,
+            // One more than is told: then there are more.
+            problems: reader.tenant_problems(PROBLEMS + 1)?,
         })
     });
     let tenants = timeout(LIMIT, read).await.ok();

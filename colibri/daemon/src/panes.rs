@@ -348,10 +348,8 @@ impl Panes {
     /// Those agents of a tenant that run, or are about to be started again.
     pub(crate) fn running_of(&self, tenant: &TenantId) -> Vec<Name> {
         let seats = self.seats();
-        let its = seats
-            .iter()
-            .filter(|(_, seat)| seat.tenant.as_ref() == Some(tenant));
-        its.filter(|(_, seat)| is_running(Some(seat)))
+        of_tenant(&seats, tenant)
+            .filter(|(_, seat)| is_running(Some(seat)))
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -359,10 +357,9 @@ impl Panes {
     /// The panes of a tenant's agents.
     pub(crate) fn panes_of(&self, tenant: &TenantId) -> Vec<PaneSnapshot> {
         let seats = self.seats();
-        let its = seats
-            .values()
-            .filter(|seat| seat.tenant.as_ref() == Some(tenant));
-        its.map(|seat| seat.pane.borrow().clone()).collect()
+        of_tenant(&seats, tenant)
+            .map(|(_, seat)| seat.pane.borrow().clone())
+            .collect()
     }
 
     /// Takes away the panes and the names of agents whose tenant is being removed and that do not run; and
@@ -722,6 +719,15 @@ fn usual_arguments(runtime: Runtime) -> Vec<String> {
         ));
     }
     arguments
+}
+
+/// Those in a tenant's jail.
+fn of_tenant<'a>(
+    seats: &'a BTreeMap<Name, Seat>,
+    tenant: &'a TenantId,
+) -> impl Iterator<Item = (&'a Name, &'a Seat)> {
+    let its = |seat: &Seat| seat.tenant.as_ref() == Some(tenant);
+    seats.iter().filter(move |(_, seat)| its(seat))
 }
 
 /// Whether its keeper still takes orders: it does until nothing is left of its agent.

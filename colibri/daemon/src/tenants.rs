@@ -11,10 +11,10 @@ pub(crate) mod hostd;
 mod policy;
 pub(crate) mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use colibri_host::{
     AgentProgram, ErrorKind as HostKind, JailRequest, Provision, Reply, Request, TenantRequest,
@@ -46,6 +46,8 @@ pub(crate) struct Tenants {
     pub(crate) hostd: Hostd,
     policy: PathBuf,
     turns: Mutex<BTreeMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Agents that did not end by themselves but were stopped, and are started when something is for them.
+    stopped: Mutex<BTreeSet<Name>>,
     /// Rung when the sweep should not wait for its time.
     bell: Notify,
     /// The agent that comes with the daemon was started in its tenant, or is not to be.
@@ -61,9 +63,14 @@ impl Tenants {
             hostd: Hostd::new(config.hostd.clone()),
             policy: config.policy.clone(),
             turns: Mutex::default(),
+            stopped: Mutex::default(),
             bell: Notify::new(),
             autospawned: AtomicBool::new(false),
         }
+    }
+
+    fn stopped(&self) -> MutexGuard<'_, BTreeSet<Name>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn turn(&self, id: &TenantId) -> Turn {
@@ -108,7 +115,7 @@ async fn bring_up(
             return match mended {
                 Ok(()) => {
                     started(&tenant, service).await?;
-                    start_wanted(id, true, service).await;
+                    start_all(id, service).await;
                     read(id, service).await
                 }
                 Err(trouble) => Err(fail(&tenant, trouble, service).await),
@@ -128,7 +135,7 @@ async fn bring_up(
     match make(&tenant, service).await {
         Ok(()) => {
             go(id, TenantStatus::Provisioned, None, actor, service).await?;
-            start_wanted(id, true, service).await;
+            start_all(id, service).await;
             read(id, service).await
         }
         Err(trouble) if by_itself && trouble.may_pass => {
@@ -150,7 +157,7 @@ fn tenant_reason(tenant: &Tenant) -> Option<String> {
 async fn make(tenant: &Tenant, service: &Service) -> Result<(), Trouble> {
     make_jail(tenant, service).await?;
     if let Some(collection) = collection(tenant, service).await? {
-        fetch(tenant, &collection, service).await?;
+        fetch(tenant, &collection, false, service).await?;
     }
     start_jail(&tenant.tenant_id, service).await
 }
@@ -193,7 +200,9 @@ async fn collection(tenant: &Tenant, service: &Service) -> Result<Option<String>
     }
     let id = tenant.tenant_id.clone();
     let bucket = service.board.read(move |reader| reader.bucket(&id)).await;
-    if !matches!(bucket, Ok(Bucket::Own)) {
+    let bucket =
+        bucket.map_err(|error| Trouble::from(error).while_trying_to("see whose secrets it has"))?;
+    if bucket != Bucket::Own {
         return Ok(None);
     }
     let facts = service.tenants.hostd.facts(None).await;
@@ -211,12 +220,18 @@ async fn collection(tenant: &Tenant, service: &Service) -> Result<Option<String>
     Ok(Some(name))
 }
 
-/// Gives back whether the secrets are others than before.
-async fn fetch(tenant: &Tenant, collection: &str, service: &Service) -> Result<bool, Trouble> {
+/// Gives back whether the secrets are others than before. `fresh`: what the host remembers of the vault is not
+/// good enough.
+async fn fetch(
+    tenant: &Tenant,
+    collection: &str,
+    fresh: bool,
+    service: &Service,
+) -> Result<bool, Trouble> {
     let request = Request::Provision(Provision {
         tenant: tenant.tenant_id.clone(),
         collection: collection.to_owned(),
-        fresh: false,
+        fresh,
     });
     let reply = service.tenants.hostd.ask(request).await;
     let reply = reply.map_err(|trouble| trouble.while_trying_to("fetch its secrets"))?;
@@ -240,7 +255,7 @@ async fn fetch(tenant: &Tenant, collection: &str, service: &Service) -> Result<b
 /// Its jail runs.
 async fn started(tenant: &Tenant, service: &Service) -> Result<(), ReplyError> {
     let id = &tenant.tenant_id;
-    was_active(id, service).await;
+    was_active(id, Timestamp::now(), service).await;
     if tenant.status == TenantStatus::Stopped {
         go(id, TenantStatus::Provisioned, None, ACTOR, service).await?;
     }
@@ -277,28 +292,56 @@ pub(crate) async fn rotate(
         let text = format!("tenant {id} has no collection in a vault: there is nothing to fetch");
         ReplyError::new(ErrorKind::Conflict, text)
     })?;
-    let changed = fetch(&tenant, &collection, service).await?;
-    let mut restarted = Vec::new();
+    // What somebody has just changed in the vault, and not what is remembered of it.
+    let changed = fetch(&tenant, &collection, true, service).await?;
+    let (mut restarted, mut failed) = (Vec::new(), None);
     if changed {
+        // All of them, whatever becomes of one: none goes on with secrets of before, and the next time
+        // nothing would be seen to have changed.
         for agent in service.panes.running_of(&id) {
-            let Some(spawn) = kept_agent(&agent, service).await? else {
-                continue;
-            };
-            service
-                .panes
-                .stop(&StopAgent {
-                    agent: agent.clone(),
-                })
-                .await?;
-            start_agent(&id, spawn, ACTOR, mode, service).await?;
-            restarted.push(agent);
+            match start_anew(&id, &agent, mode, service).await {
+                Ok(true) => restarted.push(agent),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(tenant = %id, %agent, "not started anew: {error}");
+                    failed.get_or_insert(error);
+                }
+            }
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(TenantRotation {
         tenant: read(&id, service).await?,
         changed,
         restarted,
     })
+}
+
+/// Stops an agent of a tenant and starts it again; not one that is nobody's any more.
+async fn start_anew(
+    id: &TenantId,
+    agent: &Name,
+    mode: CostMode,
+    service: &Service,
+) -> Result<bool, ReplyError> {
+    let Some(spawn) = kept_agent(agent, service).await? else {
+        return Ok(false);
+    };
+    halt(agent, service).await?;
+    start_agent(id, spawn, ACTOR, mode, service).await?;
+    Ok(true)
+}
+
+/// Stops an agent until something is for it.
+async fn halt(agent: &Name, service: &Service) -> Result<(), ReplyError> {
+    service.tenants.stopped().insert(agent.clone());
+    let which = StopAgent {
+        agent: agent.clone(),
+    };
+    service.panes.stop(&which).await?;
+    Ok(())
 }
 
 /// The names of a tenant's secrets.
@@ -330,8 +373,16 @@ pub(crate) async fn remove(
     actor: &str,
     service: &Service,
 ) -> Result<TenantRemoval, ReplyError> {
+    let _turn = service.tenants.turn(&which.tenant_id).await;
+    remove_in_turn(which, actor, service).await
+}
+
+async fn remove_in_turn(
+    which: RemoveTenant,
+    actor: &str,
+    service: &Service,
+) -> Result<TenantRemoval, ReplyError> {
     let id = which.tenant_id;
-    let _turn = service.tenants.turn(&id).await;
     let tenant = read(&id, service).await?;
     // One that is being removed already goes on as it was begun.
     let removal = tenant.removal.unwrap_or(which.removal);
@@ -379,6 +430,8 @@ async fn finish_removal(
         .read(move |reader| reader.as_retired(&of))
         .await?;
     service.panes.retire(retired, removal).await?;
+    let is_its = |name: &Name| tenant.agents.contains(name);
+    service.tenants.stopped().retain(|name| !is_its(name));
     let (of, by, lease) = (id.clone(), actor.to_owned(), service.config.lease);
     let ended = move |batch: &mut Batch<'_>| batch.end_removal(&of, lease, &by, Timestamp::now());
     service.board.change(ended).await?;
@@ -424,9 +477,7 @@ pub(crate) async fn request(
         ReplyError::new(ErrorKind::Conflict, text)
     })?;
     let child = SpawnAgent {
-        name: String::from(new.tenant_id.clone())
-            .try_into()
-            .map_err(|problem: String| ReplyError::new(ErrorKind::BadRequest, problem))?,
+        name: new.tenant_id.clone().into(),
         tenant: Some(new.tenant_id.clone()),
         restart: true,
         ..model
@@ -472,19 +523,34 @@ pub(crate) async fn spawn(
         return service.panes.spawn(spawn, actor, mode).await;
     };
     if AgentProgram::at(&spawn.program).is_none() {
-        let known = [AgentProgram::Pi, AgentProgram::Zot, AgentProgram::TestAgent];
         let text = format!(
             "{} is not started in jails; these are: {}",
             spawn.program.display(),
-            known.map(AgentProgram::path).join(", ")
+            AgentProgram::ALL.map(AgentProgram::path).join(", ")
         );
         return Err(ReplyError::new(ErrorKind::BadRequest, text));
     }
     let _turn = service.tenants.turn(&id).await;
-    start_agent(&id, spawn, actor, mode, service).await
+    rouse(&id, spawn, actor, mode, service).await
 }
 
-/// The same in its tenant's turn: jail, process, and then the tenant is active.
+/// The same in its tenant's turn. In one that was stopped, those agents that run for good start, too.
+async fn rouse(
+    id: &TenantId,
+    spawn: SpawnAgent,
+    actor: &str,
+    mode: CostMode,
+    service: &Service,
+) -> Result<PaneSnapshot, ReplyError> {
+    let was_stopped = read(id, service).await?.status == TenantStatus::Stopped;
+    let pane = start_agent(id, spawn, actor, mode, service).await?;
+    if was_stopped {
+        start_all(id, service).await;
+    }
+    Ok(pane)
+}
+
+/// Only this agent, in its tenant's turn: jail, process, and then the tenant is active.
 async fn start_agent(
     id: &TenantId,
     spawn: SpawnAgent,
@@ -499,6 +565,7 @@ async fn start_agent(
     }
     started(&tenant, service).await?;
     let pane = service.panes.spawn(spawn.clone(), actor, mode).await?;
+    service.tenants.stopped().remove(&spawn.name);
     let (of, by, agent) = (id.clone(), actor.to_owned(), spawn.name.clone());
     let kept = move |batch: &mut Batch<'_>| {
         let now = Timestamp::now();
@@ -514,17 +581,24 @@ async fn start_agent(
     Ok(pane)
 }
 
+/// Starts those agents of a tenant that are to be there with it. Who could not be started, the log says.
+async fn start_all(id: &TenantId, service: &Service) {
+    let _ = start_wanted(id, true, service).await;
+}
+
 /// Starts those agents of a tenant that run for good and do not run; those that have ended under this
-/// daemon only if they are wanted `again`.
-async fn start_wanted(id: &TenantId, again: bool, service: &Service) {
-    let agents = match service
+/// daemon only if they are wanted `again`. One that cannot be started does not hold up the others.
+///
+/// # Errors
+/// `host`, when one could not be started for the helper's sake, which may be otherwise the next time; or the
+/// database's.
+async fn start_wanted(id: &TenantId, again: bool, service: &Service) -> Result<(), ReplyError> {
+    let agents = service
         .board
         .read(colibri_store::Reader::tenant_agents)
         .await
-    {
-        Ok(agents) => agents,
-        Err(error) => return tracing::error!(tenant = %id, "looking for its agents: {error}"),
-    };
+        .inspect_err(|error| tracing::error!(tenant = %id, "looking for its agents: {error}"))?;
+    let mut outcome = Ok(());
     let mode = service.cost_mode().mode;
     for agent in agents {
         let is_its = agent.tenant_id == *id && agent.wanted && agent.spawn.restart;
@@ -539,8 +613,12 @@ async fn start_wanted(id: &TenantId, again: bool, service: &Service) {
         let name = agent.spawn.name.clone();
         if let Err(error) = start_agent(id, agent.spawn, ACTOR, mode, service).await {
             tracing::error!(tenant = %id, agent = %name, "not started: {error}");
+            if error.kind == ErrorKind::Host {
+                outcome = Err(error);
+            }
         }
     }
+    outcome
 }
 
 /// Starts a tenant's agent for which there is something, if it does not run and nobody has stopped it.
@@ -566,7 +644,7 @@ pub(crate) async fn wake(name: &Name, service: &Service) -> Result<(), ReplyErro
         return Ok(());
     }
     let mode = service.cost_mode().mode;
-    start_agent(&id, agent.spawn, ACTOR, mode, service).await?;
+    rouse(&id, agent.spawn, ACTOR, mode, service).await?;
     tracing::info!(tenant = %id, agent = %name, "started: something is for it");
     Ok(())
 }
@@ -647,12 +725,9 @@ async fn go(
         .await
 }
 
-async fn was_active(id: &TenantId, service: &Service) {
+async fn was_active(id: &TenantId, at: Timestamp, service: &Service) {
     let id = id.clone();
-    note(service, move |batch| {
-        batch.tenant_was_active(&id, Timestamp::now())
-    })
-    .await;
+    note(service, move |batch| batch.tenant_was_active(&id, at)).await;
 }
 
 /// Writes something without which the rest goes on; it is found out anew the next time.

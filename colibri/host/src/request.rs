@@ -104,6 +104,9 @@ pub enum AgentProgram {
 }
 
 impl AgentProgram {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Pi, Self::Zot, Self::TestAgent];
+
     /// Where it lies, in the jail as on the host.
     pub fn path(self) -> &'static str {
         match self {
@@ -115,7 +118,7 @@ impl AgentProgram {
 
     /// The one that lies there.
     pub fn at(path: &std::path::Path) -> Option<Self> {
-        [Self::Pi, Self::Zot, Self::TestAgent]
+        Self::ALL
             .into_iter()
             .find(|program| path == std::path::Path::new(program.path()))
     }

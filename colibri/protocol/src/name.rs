@@ -31,6 +31,22 @@ pub struct Capability(String);
 #[serde(try_from = "String", into = "String")]
 pub struct TenantId(String);
 
+impl Capability {
+    /// What any agent can do on this system.
+    pub fn usual() -> impl Iterator<Item = Self> {
+        ["shell", "code", std::env::consts::OS]
+            .into_iter()
+            .filter_map(|name| name.parse().ok())
+    }
+}
+
+/// An agent may be called as its tenant: whatever a tenant is called is a name.
+impl From<TenantId> for Name {
+    fn from(id: TenantId) -> Self {
+        Self(id.0)
+    }
+}
+
 /// What these names have in common; `$chars` is how many characters they may have.
 macro_rules! checked_text {
     ($type:ident, $what:literal, $chars:expr, $allowed:expr, $rule:literal) => {
@@ -147,7 +163,9 @@ mod tests {
     #[test]
     fn a_tenant_can_be_a_jail_and_an_interface() {
         for good in ["main", "a1", "tenant123456789"] {
-            assert_eq!(good.parse::<TenantId>().unwrap().as_str(), good);
+            let id = good.parse::<TenantId>().unwrap();
+            assert_eq!(id.as_str(), good);
+            assert_eq!(Name::from(id), good.parse().unwrap());
         }
         for bad in [
             "",

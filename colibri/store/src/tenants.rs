@@ -162,6 +162,10 @@ fn tenant_number(number: u16) -> Result<TenantNumber> {
 }
 
 fn tenant_by_id(connection: &Connection, id: &TenantId) -> Result<Tenant> {
+    tenant_if_any(connection, id)?.ok_or_else(|| StoreError::no_tenant(id))
+}
+
+fn tenant_if_any(connection: &Connection, id: &TenantId) -> Result<Option<Tenant>> {
     connection
         .prepare_cached(TENANT)
         .and_then(|mut statement| {
@@ -170,7 +174,7 @@ fn tenant_by_id(connection: &Connection, id: &TenantId) -> Result<Tenant> {
                 .optional()
         })
         .while_trying_to("read a tenant")?
-        .ok_or_else(|| StoreError::no_tenant(id))?
+        .transpose()
 }
 
 fn tenant_agent(row: &Row<'_>) -> Result<TenantAgent> {
@@ -209,7 +213,14 @@ impl Reader {
     /// # Errors
     /// When SQLite refuses.
     pub fn all_tenants(&self) -> Result<Vec<Tenant>> {
-        Ok(self.tenants(None, u32::MAX, usize::MAX)?.tenants)
+        const WHAT: &str = "list tenants";
+        self.connection
+            .prepare_cached(TENANTS)
+            .while_trying_to(WHAT)?
+            .query_map([""], |row| Ok(tenant(row)))
+            .while_trying_to(WHAT)?
+            .map(|row| row.while_trying_to(WHAT)?)
+            .collect()
     }
 
     /// One tenant.
@@ -345,7 +356,7 @@ impl Batch<'_> {
         actor: &str,
         now: Timestamp,
     ) -> Result<Tenant> {
-        if let Some(known) = self.known(&new.tenant_id)? {
+        if let Some(known) = tenant_if_any(&self.transaction, &new.tenant_id)? {
             return self.as_registered(known, new);
         }
         self.add_tenant(new, None, actor, now)
@@ -355,7 +366,8 @@ impl Batch<'_> {
     /// that is to be started in it. Asked for again, it is given back as it is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`], which names the rule: the quota's, or that its name is taken.
+    /// [`StoreError::Conflict`], which names the rule: the quota's, or that its name is taken, by a tenant or
+    /// by an agent.
     pub fn bear_tenant(
         &mut self,
         new: &RegisterTenant,
@@ -367,7 +379,7 @@ impl Batch<'_> {
     ) -> Result<Tenant> {
         let parent = self.tenant(parent)?;
         let refuse = |problem| Err(StoreError::Conflict { problem });
-        match self.known(&new.tenant_id)? {
+        match tenant_if_any(&self.transaction, &new.tenant_id)? {
             // The reply may have got lost.
             Some(born) if born.parent.as_ref() == Some(&parent.tenant_id) => return Ok(born),
             Some(_) => return refuse(format!("there is a tenant {} already", new.tenant_id)),
@@ -400,6 +412,14 @@ impl Batch<'_> {
                 "the policy's `max_tenants` is {}, and this host has {all}",
                 quota.max_tenants
             ));
+        }
+        // Who is on the board already has a past, which would be the child's.
+        let known = count(
+            "SELECT count(*) FROM agents WHERE name = ?1",
+            &[&agent.name.as_str()],
+        )?;
+        if known > 0 {
+            return refuse(format!("there is an agent {} already", agent.name));
         }
         let born = self.add_tenant(new, Some(&parent), actor, now)?;
         self.tenant_agent_wanted(&born.tenant_id, agent)?;
@@ -718,14 +738,6 @@ impl Batch<'_> {
         tenant_by_id(&self.transaction, id)
     }
 
-    fn known(&self, id: &TenantId) -> Result<Option<Tenant>> {
-        match self.tenant(id) {
-            Ok(tenant) => Ok(Some(tenant)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     fn tell_tenant(&mut self, id: &TenantId, status: Option<TenantStatus>) {
         self.tell(Change::Tenant {
             tenant_id: id.clone(),
@@ -1021,6 +1033,15 @@ mod tests {
         assert_eq!(board.bear("first", "main").unwrap(), first);
         assert!(says(&mut board, "main", "first").contains("a tenant main already"));
         assert!(says(&mut board, "x1", "nobody").contains("no tenant nobody"));
+        // A name that is an agent's is not a child's, whose agent would be taken for that one.
+        board.agent("second", "");
+        assert!(says(&mut board, "second", "main").contains("an agent second already"));
+        assert!(board.reader().tenant(&id("second")).is_err());
+        board
+            .store
+            .connection
+            .execute("DELETE FROM agents WHERE name = 'second'", [])
+            .unwrap();
         board.bear("second", "main").unwrap();
         assert!(says(&mut board, "third", "main").contains("`max_children` is 2"));
         board.bear("deep", "first").unwrap();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use colibri_protocol::{
-    Capability, Name, RegisterTenant, Removal, RemoveTenant, ReplyError, RequestTenant, Runtime,
-    SpawnAgent, TenantId, TenantLimits, TimeSpan, variable,
+    Capability, Name, OneTenant, RegisterTenant, Removal, RemoveTenant, ReplyError, RequestTenant,
+    Runtime, SpawnAgent, TenantId, TenantLimits, TimeSpan, variable,
 };
 
 /// What a tenant is registered with.
@@ -74,6 +74,12 @@ pub(crate) struct WhichTenant {
     /// Its id
     #[arg(value_name = "TENANT")]
     pub(crate) tenant_id: TenantId,
+}
+
+impl From<WhichTenant> for OneTenant {
+    fn from(WhichTenant { tenant_id }: WhichTenant) -> Self {
+        Self { tenant_id }
+    }
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -174,14 +180,8 @@ impl Join {
     pub(crate) fn requests(self) -> Result<(RegisterTenant, SpawnAgent), ReplyError> {
         let new = self.tenant.request()?;
         let id = new.tenant_id.clone();
-        let named = String::from(id.clone()).try_into();
-        let named = named.map_err(|problem: String| {
-            ReplyError::new(colibri_protocol::ErrorKind::BadRequest, problem)
-        });
-        let usual = ["shell", "code", std::env::consts::OS];
-        let usual = usual.iter().filter_map(|name| name.parse().ok());
         let spawn = SpawnAgent {
-            name: self.name.map_or(named, Ok)?,
+            name: self.name.unwrap_or_else(|| id.clone().into()),
             runtime: self.runtime,
             program: PathBuf::from(match self.runtime {
                 Runtime::Pi => variable::AGENT,
@@ -192,7 +192,7 @@ impl Join {
             cwd: None,
             prompt: self.prompt,
             capabilities: match self.capabilities.is_empty() {
-                true => usual.collect(),
+                true => Capability::usual().collect(),
                 false => self.capabilities.into_iter().collect(),
             },
             restart: true,

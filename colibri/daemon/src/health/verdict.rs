@@ -9,7 +9,7 @@ use colibri_protocol::place::{RESTART_SERVICE, SHOW_HOLDERS, SHOW_LOG};
 use colibri_protocol::{Check, ServiceCheck, TenantStatus};
 use colibri_store::Fault;
 
-use super::{Disk, LIMIT, PanesSeen, READ, Seen, Trouble, Write};
+use super::{Disk, LIMIT, PROBLEMS, PanesSeen, READ, Seen, Trouble, Write};
 use crate::answer::PAGE_BYTES;
 use crate::board::Step;
 
@@ -369,7 +369,8 @@ fn tenants(seen: &Seen) -> Verdict {
             counts.active
         ));
     }
-    let problems = tenants.problems.iter().map(|problem| {
+    let most = usize::try_from(PROBLEMS).unwrap_or(usize::MAX);
+    let problems = tenants.problems.iter().take(most).map(|problem| {
         let id = &problem.tenant_id;
         let then = match problem.status {
             TenantStatus::Failed => format!("`colibri provision-tenant {id}` tries again"),
@@ -378,7 +379,7 @@ fn tenants(seen: &Seen) -> Verdict {
         format!("{id} is {} ({}): {then}", problem.status, problem.reason)
     });
     let told: Vec<_> = problems.collect();
-    let more = usize::try_from(counts.failed).unwrap_or(0) > told.len();
+    let more = tenants.problems.len() > told.len();
     let more = if more {
         "; and more: `colibri list-tenants`"
     } else {
@@ -536,7 +537,8 @@ mod tests {
             "main is failed (no such collection): `colibri provision-tenant main` tries again";
         let well = || Some(Ok(facts(Ok(()))));
         tells(seen(&failed, 1, well()), &["tenants"], &[], words);
-        tells(seen(&failed, 9, well()), &["tenants"], &[], "and more");
+        let four = ["main", "nika", "mila", "vida"].map(|id| (id, TenantStatus::Failed));
+        tells(seen(&four, 4, well()), &["tenants"], &[], "and more");
         let removing = [("nika", TenantStatus::Removing)];
         tells(
             seen(&removing, 0, well()),

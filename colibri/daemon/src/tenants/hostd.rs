@@ -1,7 +1,6 @@
 //! The way to the root helper: one question at a time over a connection of its own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use colibri_host::{
@@ -14,14 +13,14 @@ use tokio::sync::Semaphore;
 const AT_ONCE: usize = 32;
 
 /// Where the helper is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Hostd {
     socket: PathBuf,
-    turns: Arc<Semaphore>,
+    turns: Semaphore,
 }
 
 /// Why the helper did not do it, as a sentence with what to do.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Trouble {
     /// The helper's own word for it; none when it does not answer.
@@ -68,6 +67,13 @@ impl From<ClientError> for Trouble {
     }
 }
 
+/// What the database says to it, which may be otherwise in a moment.
+impl From<ReplyError> for Trouble {
+    fn from(error: ReplyError) -> Self {
+        Self::new(error.message)
+    }
+}
+
 impl From<Trouble> for ReplyError {
     fn from(trouble: Trouble) -> Self {
         Self::new(ErrorKind::Host, trouble.text)
@@ -78,7 +84,7 @@ impl Hostd {
     pub(crate) fn new(socket: PathBuf) -> Self {
         Self {
             socket,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Semaphore::new(AT_ONCE),
         }
     }
 
@@ -87,7 +93,7 @@ impl Hostd {
     /// # Errors
     /// [`Trouble`].
     pub(crate) async fn ask(&self, request: Request) -> Result<Reply, Trouble> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = self.turns.acquire().await;
         let _turn = turn.map_err(|error| Trouble::new(error.to_string()))?;
         self.ask_within(request, None).await
     }

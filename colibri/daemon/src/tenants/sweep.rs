@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use colibri_host::Request;
 use colibri_protocol::{
-    Change, Heartbeat, Name, PaneState, Removal, RemoveTenant, ReplyError, StopAgent, TaskStatus,
-    Tenant, TenantId, TenantStatus,
+    Change, Heartbeat, Name, PaneState, Removal, RemoveTenant, ReplyError, TaskStatus, Tenant,
+    TenantId, TenantStatus,
 };
 use colibri_store::{Batch, TenantAgent};
 use jiff::Timestamp;
@@ -22,7 +22,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{ACTOR, about, bring_up, finish_removal, go, note, read, remove, start_wanted, wake};
+use super::{
+    ACTOR, about, bring_up, finish_removal, go, halt, read, remove_in_turn, start_wanted, wake,
+    was_active,
+};
 use crate::server::Service;
 use crate::stop::Stop;
 
@@ -38,6 +41,9 @@ const LATE: i64 = 60;
 
 /// Longest time between two looks at sleepers and idlers, whatever the tick is.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// Shortest time between two looks, unless the tick is shorter.
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Something to be done for a tenant.
 #[derive(Debug)]
@@ -77,7 +83,7 @@ pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut changes = service.board.changes();
     let mut sweep = Sweep::default();
-    let mut work: JoinSet<(TenantId, bool)> = JoinSet::new();
+    let mut work: JoinSet<(TenantId, Job, bool)> = JoinSet::new();
     let tick = service.config.tick.min(LONGEST);
     loop {
         let (jobs, next) = match sweep.look(&service).await {
@@ -100,23 +106,20 @@ pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
                 if let Err(error) = &outcome {
                     tracing::warn!(tenant = %id, "{job:?}: {error}");
                 }
-                (id, outcome.is_ok())
+                (id, job, outcome.is_ok())
             });
         }
-        let until = next.map_or(tick, |at| {
-            let left = Duration::try_from(at.duration_since(Timestamp::now()));
-            // Not at once for what cannot be done at once.
-            left.unwrap_or_default()
-                .clamp(Duration::from_millis(50), tick)
-        });
         tokio::select! {
             () = stop.asked() => break,
-            () = tokio::time::sleep(until) => {}
+            () = tokio::time::sleep(until(next, tick)) => {}
             () = service.tenants.bell.notified() => {}
             () = sweep.stirred(&mut changes) => {}
             Some(ended) = work.join_next() => {
-                if let Ok((id, is_done)) = ended {
+                if let Ok((id, job, is_done)) = ended {
                     if !is_done {
+                        if matches!(job, Job::Begin) {
+                            sweep.begun.remove(&id);
+                        }
                         sweep.paused.insert(id.clone(), Instant::now() + PAUSE.min(tick * 2));
                     }
                     sweep.busy.remove(&id);
@@ -125,6 +128,15 @@ pub(crate) async fn run(service: Arc<Service>, stop: Stop) {
         }
     }
     work.shutdown().await;
+}
+
+/// How long until the next look, when there will be something at that time.
+fn until(next: Option<Timestamp>, tick: Duration) -> Duration {
+    next.map_or(tick, |at| {
+        let left = Duration::try_from(at.duration_since(Timestamp::now()));
+        // Not at once for what cannot be done at once.
+        left.unwrap_or_default().max(SHORTEST).min(tick)
+    })
 }
 
 impl Sweep {
@@ -195,7 +207,9 @@ impl Sweep {
         let mut next: Option<Timestamp> = None;
         for tenant in &tenants {
             let id = &tenant.tenant_id;
-            if self.busy.contains(id) || self.paused.contains_key(id) {
+            // One thing at a time: a second would be dropped, and taken for done.
+            let has_one = jobs.iter().any(|(of, _)| of == id);
+            if has_one || self.busy.contains(id) || self.paused.contains_key(id) {
                 continue;
             }
             let (job, at) = self.due(tenant, service).await;
@@ -214,7 +228,9 @@ impl Sweep {
             && !self.paused.contains_key(&tenant.tenant_id)
             && !service.panes.is_running(name)
             // One that has ended by itself is not started by itself; nor is one that is just being started.
-            && (is_stopped || !(service.panes.has_pane(name) || agent.spawn.restart))
+            && (is_stopped
+                || service.tenants.stopped().contains(name)
+                || !(service.panes.has_pane(name) || agent.spawn.restart))
     }
 
     /// Gives the signs of life of those who sleep.
@@ -248,13 +264,10 @@ impl Sweep {
     ) -> (Option<Job>, Option<Timestamp>) {
         let now = Timestamp::now();
         let id = &tenant.tenant_id;
-        let (is_over, expires) = match tenant.expires_at {
-            Some(at) => (at <= now, Some(at)),
-            None => (false, None),
-        };
+        let expires = tenant.expires_at;
         match tenant.status {
             TenantStatus::Removing => return (Some(Job::Remove), None),
-            _ if is_over => return (Some(Job::Expire), None),
+            _ if expires.is_some_and(|at| at <= now) => return (Some(Job::Expire), None),
             TenantStatus::Provisioning => return (Some(Job::Provision), expires),
             TenantStatus::Registered | TenantStatus::Failed => return (None, expires),
             TenantStatus::Stopped if tenant.reason.is_some() => {
@@ -275,14 +288,10 @@ impl Sweep {
         let Some(idle_after) = tenant.idle_after else {
             return (None, expires);
         };
-        let idle_at = match last_work(tenant, service) {
-            // It works.
-            None => now,
-            Some(last) => last,
-        };
+        // As long as it works, that is now.
+        let idle_at = last_work(tenant, service).unwrap_or(now);
         if idle_at.duration_since(tenant.last_active).as_secs() >= LATE {
-            let id = id.clone();
-            note(service, move |batch| batch.tenant_was_active(&id, idle_at)).await;
+            was_active(id, idle_at, service).await;
         }
         let sleeps_at = idle_after.after(idle_at);
         let job = (sleeps_at <= now).then_some(Job::Sleep);
@@ -327,17 +336,23 @@ impl Job {
                 }
             }
             Self::Expire => {
+                let _turn = service.tenants.turn(id).await;
+                // Another may be called so meanwhile.
+                let expires = read(id, service).await?.expires_at;
+                if expires.is_none_or(|at| at > Timestamp::now()) {
+                    return Ok(());
+                }
                 tracing::info!(tenant = %id, "its time is over; removing it");
                 let which = RemoveTenant {
                     tenant_id: id.clone(),
                     removal: Removal::Destroy,
                     dry_run: false,
                 };
-                remove(which, ACTOR, service).await?;
+                remove_in_turn(which, ACTOR, service).await?;
             }
             Self::Begin => {
                 let _turn = service.tenants.turn(id).await;
-                start_wanted(id, false, service).await;
+                start_wanted(id, false, service).await?;
             }
             Self::Sleep => put_to_sleep(id, service).await?,
             Self::StopJail => {
@@ -392,7 +407,7 @@ async fn put_to_sleep(id: &TenantId, service: &Service) -> Result<(), ReplyError
         return Ok(());
     }
     for agent in service.panes.running_of(id) {
-        service.panes.stop(&StopAgent { agent }).await?;
+        halt(&agent, service).await?;
     }
     tracing::info!(tenant = %id, "stopping it: it has done nothing for long");
     stop_jail(id, service).await
@@ -411,4 +426,20 @@ async fn stop_jail(id: &TenantId, service: &Service) -> Result<(), ReplyError> {
     let reason = trouble.as_ref().map(ToString::to_string);
     go(id, TenantStatus::Stopped, reason, ACTOR, service).await?;
     trouble.map_or(Ok(()), |trouble| Err(trouble.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_look_is_never_at_once_and_never_later_than_the_tick() {
+        let past = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(until(past, LONGEST), SHORTEST);
+        assert_eq!(until(None, LONGEST), LONGEST);
+        assert_eq!(until(Some(Timestamp::MAX), LONGEST), LONGEST);
+        let brief = Duration::from_millis(20);
+        assert_eq!(until(past, brief), brief);
+        assert_eq!(until(Some(Timestamp::MAX), brief), brief);
+    }
 }

@@ -180,7 +180,12 @@ impl Hostd {
                     .tenant()
                     .map(ToString::to_string)
                     .unwrap_or_default();
-                state.asked.push(format!("{} {tenant}", request.name()));
+                let anew = match &request {
+                    Request::Provision(of) if of.fresh => " anew",
+                    _ => "",
+                };
+                let asked = format!("{} {tenant}{anew}", request.name());
+                state.asked.push(asked);
             }
             let script = state.script.get_mut(request.name());
             script.and_then(VecDeque::pop_front)

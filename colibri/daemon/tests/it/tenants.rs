@@ -15,9 +15,11 @@ use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::agents::{pane, processes_with, prompt, refusal, spawn, spawning, stands, stop, wait};
+use crate::agents::{
+    pane, processes_with, prompt, refusal, spawn, spawning, stands, stop, test_agent, wait,
+};
 use crate::board::needing;
-use crate::harness::{Home, LONG, Raw, built, mode};
+use crate::harness::{Daemon, Home, LONG, Raw, built, mode};
 use crate::hostd::{Hostd, Say};
 
 fn ask<T: DeserializeOwned>(home: &Home, command: Command) -> Result<T, ClientError> {
@@ -83,6 +85,16 @@ fn joined(home: &Home, new: RegisterTenant) {
     register(home, new);
     provision(home, &id).unwrap();
     spawn(home, jailed(&id, &id)).unwrap();
+}
+
+/// A place with this tenant and another, each with its agent.
+fn two_joined(new: RegisterTenant, other: &str) -> (Home, Hostd, Daemon) {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    let daemon = helper.daemon(&home, &[]);
+    joined(&home, new);
+    joined(&home, named(other));
+    (home, helper, daemon)
 }
 
 fn task_for(home: &Home, agent: &str) -> Task {
@@ -218,6 +230,13 @@ fn two_tenants_live_from_the_first_word_to_the_last() {
         (true, "ada")
     );
     assert_ne!(pane(&home, "ada").pid, before);
+    // What somebody has just changed is not known to a vault client that remembers.
+    let asked = helper.asked();
+    assert!(
+        asked.contains(&"provision main anew".to_owned())
+            && !asked.contains(&"provision main".to_owned()),
+        "{asked:?}"
+    );
     let secrets: TenantSecrets = ask(&home, Command::ListSecrets(one("main"))).unwrap();
     assert_eq!(secrets.names, ["OPENROUTER_API_KEY", "MORE"]);
     let (kind, text) = refusal(ask::<TenantRotation>(
@@ -326,6 +345,50 @@ fn without_its_secrets_a_tenant_has_no_agent_and_everybody_is_told() {
     let (kind, _) = refusal(spawn(&home, jailed("main", "main")));
     assert_eq!(kind, ErrorKind::Host);
     assert_eq!(tenant(&home, "main").unwrap().status, TenantStatus::Failed);
+}
+
+#[test]
+fn a_tenant_whose_collection_cannot_be_read_is_not_one_without() {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    helper.collection("main", &["KEY"]);
+    let _daemon = helper.daemon(&home, &[]);
+    register(&home, named("main"));
+    let connection = rusqlite::Connection::open(home.database()).unwrap();
+    let damage = "PRAGMA ignore_check_constraints = ON; UPDATE tenants SET bucket = 'no bucket'";
+    connection.execute_batch(damage).unwrap();
+    let (kind, text) = refusal(provision(&home, "main"));
+    assert_eq!(kind, ErrorKind::Host);
+    assert!(text.contains("cannot see whose secrets it has"), "{text}");
+    assert_eq!(tenant(&home, "main").unwrap().status, TenantStatus::Failed);
+    let mended = "UPDATE tenants SET bucket = 'own'";
+    connection.execute_batch(mended).unwrap();
+    helper.asked();
+    provision(&home, "main").unwrap();
+    assert!(helper.was_asked("provision main"));
+}
+
+#[test]
+fn a_rotation_goes_through_all_agents_whatever_becomes_of_one() {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    helper.collection("main", &["KEY"]);
+    let _daemon = helper.daemon(&home, &[]);
+    joined(&home, named("main"));
+    spawn(&home, jailed("ada", "main")).unwrap();
+    let before = pane(&home, "main").pid;
+    helper.collection("main", &["KEY", "MORE"]);
+    helper.next("start-jail", Say::Refuse(HostKind::TryAgain, "busy"));
+    let rotate = Command::RotateTenant(one("main"));
+    let (kind, text) = refusal(ask::<TenantRotation>(&home, rotate));
+    assert_eq!(kind, ErrorKind::Host);
+    assert!(text.contains("cannot start its jail: busy"), "{text}");
+    assert_eq!(pane(&home, "ada").pid, None);
+    let after = pane(&home, "main").pid;
+    assert!(after.is_some() && after != before, "{before:?} {after:?}");
+    // The one that could not be started sleeps, and has not ended for good.
+    done_by(&home, "ada");
+    assert_eq!(pane(&home, "main").pid, after);
 }
 
 #[test]
@@ -455,6 +518,8 @@ fn agents_end_with_their_daemon_and_those_for_good_come_back_with_the_next() {
     });
     assert!(helper.door("main", "main").exists(), "nobody removed it");
 
+    // That it did not work at first is no reason not to try again.
+    helper.next("start-jail", Say::Refuse(HostKind::TryAgain, "busy"));
     let _daemon = helper.daemon(&home, &[]);
     wait("the one for good", LONG, || {
         (helper.agents("main") == 1).then_some(())
@@ -473,17 +538,13 @@ fn agents_end_with_their_daemon_and_those_for_good_come_back_with_the_next() {
 
 #[test]
 fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
-    let home = Home::new();
-    let helper = Hostd::new(&home);
-    let _daemon = helper.daemon(&home, &[]);
-    joined(
-        &home,
+    let (home, helper, _daemon) = two_joined(
         RegisterTenant {
             idle_after: "1s".parse().ok(),
             ..named("main")
         },
+        "other",
     );
-    joined(&home, named("other"));
     becomes(&home, "main", TenantStatus::Stopped);
     assert!(helper.jails().contains(&("main".to_owned(), false)));
     assert_eq!(pane(&home, "main").pid, None);
@@ -532,18 +593,86 @@ fn who_is_idle_is_stopped_and_wakes_for_a_task_a_prompt_and_an_operator() {
 }
 
 #[test]
-fn whose_time_is_over_is_removed_with_everything() {
+fn with_the_first_that_wakes_come_those_for_good_and_the_others_sleep_on() {
     let home = Home::new();
     let helper = Hostd::new(&home);
     let _daemon = helper.daemon(&home, &[]);
     joined(
         &home,
         RegisterTenant {
+            idle_after: "4s".parse().ok(),
+            ..named("main")
+        },
+    );
+    spawn(&home, jailed("ada", "main")).unwrap();
+    let for_good = SpawnAgent {
+        restart: true,
+        ..jailed("forever", "main")
+    };
+    spawn(&home, for_good).unwrap();
+    becomes(&home, "main", TenantStatus::Stopped);
+    assert_eq!(helper.agents("main"), 0);
+
+    helper.asked();
+    done_by(&home, "main");
+    wait("the one for good", LONG, || {
+        pane(&home, "forever").pid.map(drop)
+    });
+    assert_eq!(pane(&home, "ada").pid, None);
+    done_by(&home, "ada");
+    done_by(&home, "forever");
+    assert!(
+        !helper.was_asked("stop-jail main"),
+        "it did not have to sleep once more"
+    );
+
+    // An operator wakes it, too.
+    becomes(&home, "main", TenantStatus::Stopped);
+    spawn(&home, jailed("main", "main")).unwrap();
+    assert!(pane(&home, "forever").pid.is_some());
+    assert_eq!(pane(&home, "ada").pid, None);
+}
+
+#[test]
+fn who_is_called_like_one_whose_time_is_over_is_left_alone() {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    let _daemon = helper.daemon(&home, &[]);
+    let ttl = |id: &str, ttl: &str| RegisterTenant {
+        ttl: ttl.parse().ok(),
+        ..named(id)
+    };
+    // As many as are removed at once take their time, and the next one waits for them.
+    let slow = ["a1", "a2", "a3", "a4"];
+    for id in slow {
+        register(&home, ttl(id, "1s"));
+        helper.next("destroy-jail", Say::Late(Duration::from_secs(5)));
+    }
+    wait("their end", LONG, || {
+        let is_asked = |id: &&str| helper.was_asked(&format!("destroy-jail {id}"));
+        slow.iter().all(is_asked).then_some(())
+    });
+    register(&home, ttl("brief", "1s"));
+    std::thread::sleep(Duration::from_secs(2));
+    remove(&home, "brief", Removal::Destroy).unwrap();
+    joined(&home, named("brief"));
+    wait("the end of the slow ones", LONG, || {
+        (tenants(&home).len() == 1).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(600));
+    done_by(&home, "brief");
+    assert_eq!(helper.jails(), [("brief".to_owned(), true)]);
+}
+
+#[test]
+fn whose_time_is_over_is_removed_with_everything() {
+    let (home, helper, _daemon) = two_joined(
+        RegisterTenant {
             ttl: "1s".parse().ok(),
             ..named("brief")
         },
+        "main",
     );
-    joined(&home, named("main"));
     for _ in 0..3 {
         helper.next("destroy-jail", Say::Refuse(HostKind::TryAgain, "busy"));
     }
@@ -737,4 +866,27 @@ fn the_agent_of_the_environment_runs_in_its_tenants_jail_once_that_is_ready() {
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(helper.agents("main"), 0);
     daemon.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn the_agent_of_the_environment_does_not_take_a_tenants_name() {
+    let home = Home::new();
+    let helper = Hostd::new(&home);
+    let daemon = helper.daemon(&home, &[]);
+    register(&home, named("main"));
+    provision(&home, "main").unwrap();
+    spawn(&home, jailed("colibri-test-agent", "main")).unwrap();
+    daemon.stop(Signal::SIGTERM);
+    let _daemon = helper.daemon(
+        &home,
+        &[
+            ("COLIBRI_AUTOSPAWN", "yes"),
+            ("COLIBRI_AUTOSPAWN_BINARY", test_agent().to_str().unwrap()),
+            ("COLIBRI_AUTOSPAWN_ARGS", "--rpc --step-ms 1"),
+        ],
+    );
+    let (_, told) = wait("that it is missed", LONG, || {
+        Some(check(&home, "snapshot")).filter(|(ok, _)| !ok)
+    });
+    assert!(told.contains("belongs to tenant main"), "{told}");
 }
