@@ -368,7 +368,7 @@ fn check_place(base: &Path) -> Result<(), JailError> {
     }
     Err(JailError::Invalid(format!(
         "{base:?} cannot be the base of jails: it must be an absolute path of letters, digits, `.`, `_` and `-`; see {}",
-        crate::BASE_VARIABLE
+        colibri_protocol::place::JAILS_VARIABLE
     )))
 }
 

@@ -53,7 +53,7 @@ use freebsd::{Freebsd as Own, enter as own};
 
 pub use error::JailError;
 pub use face::{Ender, Exec, Jail, JailState, Jails, Repaired, Running, Stage, Target, Value};
-pub use places::{BASE_VARIABLE, Places};
+pub use places::Places;
 
 /// Jails as this system has them.
 pub fn of_this_system(places: Places) -> Box<dyn Jails> {

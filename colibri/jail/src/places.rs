@@ -4,9 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use colibri_protocol::TenantId;
-
-/// Names another base for the roots of jails than the flavour's own.
-pub const BASE_VARIABLE: &str = "COLIBRI_JAIL_ROOT_BASE";
+use colibri_protocol::place::{JAILS, JAILS_VARIABLE};
 
 /// The folders that jails are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,28 +22,20 @@ pub struct Places {
 impl Places {
     /// Those of this system. `COLIBRI_JAIL_ROOT_BASE` names another base, if it is an absolute path.
     pub fn of_this_system() -> Self {
-        Self::with_base(std::env::var_os(BASE_VARIABLE))
+        Self::with_base(std::env::var_os(JAILS_VARIABLE))
     }
 
     fn with_base(variable: Option<OsString>) -> Self {
-        let (base, run, state) = if cfg!(target_os = "freebsd") {
-            (
-                "/usr/local/bastille/jails",
-                "/var/run/colibri-hostd",
-                "/var/db/colibri-hostd",
-            )
+        let (run, state) = if cfg!(target_os = "freebsd") {
+            ("/var/run/colibri-hostd", "/var/db/colibri-hostd")
         } else {
-            (
-                "/var/lib/machines",
-                "/run/colibri-hostd",
-                "/var/lib/colibri-hostd",
-            )
+            ("/run/colibri-hostd", "/var/lib/colibri-hostd")
         };
         Self {
             base: variable
                 .map(PathBuf::from)
                 .filter(|base| base.is_absolute())
-                .unwrap_or_else(|| base.into()),
+                .unwrap_or_else(|| JAILS.into()),
             run: run.into(),
             state: state.into(),
             host: "/".into(),
