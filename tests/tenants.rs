@@ -230,6 +230,7 @@ fn assert_responsive(hive: &Hive, what: &str, worst: &str) -> Answers {
             ),
             ("tasks", &format!("cat /sys/fs/cgroup$(group {SECOND})/pids.events")),
             ("memory", &format!("cat /sys/fs/cgroup$(group {SECOND})/memory.events")),
+            ("all", "cat /sys/fs/cgroup/colibri.slice/memory.max"),
             ("alive", &format!("enter {SECOND} 1000 echo alive")),
             ("settled", SETTLED),
         ],
@@ -253,6 +254,9 @@ fn assert_responsive(hive: &Hive, what: &str, worst: &str) -> Answers {
         answers.text("end")
     );
     assert_eq!(answers.text("settled"), "running", "{what}");
+    // All tenants together leave something to the host, whatever each of them may take.
+    let all = answers.text("all").parse::<u64>();
+    assert!(all.is_ok(), "{all:?}: {}", answers.text("all"));
     answers
 }
 
