@@ -3,7 +3,6 @@
 //! Every agent has a keeper of its own ([`keeper`]), which starts its process, reads what it prints
 //! and gives it work. Here they are found by name.
 
-mod blank;
 mod keeper;
 mod log;
 mod record;
@@ -20,6 +19,7 @@ use colibri_protocol::{
     SendPrompt, SessionBrief, SessionSnapshot, Snapshot, SpawnAgent, StopAgent, TaskStatus,
     TenantId, place, variable,
 };
+use colibri_service::blank::Keys;
 use colibri_service::notify;
 use colibri_spawner::{
     Environment, Leash, Log, LogPlace, Program, ProgramError, SpawnError, Spawned, Spawner,
@@ -32,7 +32,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use self::blank::Keys;
 use self::keeper::{Keeper, Order};
 use self::record::Record;
 use crate::board::Board;

@@ -175,8 +175,8 @@ impl Connection {
             audit.answered(&Err(error.clone()));
             return self.refuse_quietly(error);
         };
-        let running = match exec::start(service, &exec, fds) {
-            Ok(running) => running,
+        let agent = match exec::start(service, &exec, fds) {
+            Ok(agent) => agent,
             Err(error) => {
                 audit.answered(&Err(error.clone()));
                 return self.refuse_quietly(error);
@@ -188,10 +188,10 @@ impl Connection {
         let started = Ok(Reply::Started);
         audit.answered(&started);
         if self.send(&started).is_err() {
-            drop(running);
+            drop(agent);
             return audit.ended("with its connection");
         }
-        let ended = match exec::watch(&self.stream, running, &service.stop) {
+        let ended = match exec::watch(&self.stream, agent, &service.stop) {
             Ok((status, cause)) => {
                 audit.ended(&format!("{} with status {status}", cause.as_str()));
                 Ok(Reply::Ended(AgentExit { status }))

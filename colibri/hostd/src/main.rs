@@ -17,6 +17,7 @@ mod doors;
 mod exec;
 mod failure;
 mod gate;
+mod output;
 mod place;
 mod seats;
 mod server;

@@ -12,6 +12,7 @@ use colibri_protocol::{
     AnswerAgent, Change, ErrorKind, Heartbeat, ListTasks, Name, PaneSnapshot, PaneState,
     ReplyError, SpawnAgent, Task, TaskStatus, TransitionTask, Usage,
 };
+use colibri_service::blank::{Blanker, Keys};
 use colibri_spawner::{
     Decision, Ending, Exit, Input, Output, Program, RestartPolicy, Restarts, Spawned, Spawner, When,
 };
@@ -24,7 +25,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Panes;
-use super::blank::{Blanker, Keys};
 use super::record::Record;
 use crate::board::Board;
 use crate::door::Door;

@@ -2,9 +2,8 @@
 
 use anstream::adapter::strip_bytes;
 use colibri_protocol::LogLines;
+use colibri_service::blank::Keys;
 use colibri_spawner::LogTail;
-
-use super::blank::Keys;
 
 /// Bytes of a log that are read for one reply. Even where each becomes several, they fit into a line
 /// of the protocol.

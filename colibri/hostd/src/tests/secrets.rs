@@ -77,7 +77,9 @@ fn they_reach_the_agent_and_no_answer_and_no_log() {
 
     let (read, write) = nix::unistd::pipe().unwrap();
     let null = File::open("/dev/null").unwrap();
-    let script = "printf '%s|%s|%s' \"$DEEPSEEK_API_KEY\" \"$PI_MODEL\" \"$TZ\"";
+    // It has the key, and nobody who reads what it prints gets it.
+    let script =
+        "printf '%s %s|%s|%s' ${#DEEPSEEK_API_KEY} \"$DEEPSEEK_API_KEY\" \"$PI_MODEL\" \"$TZ\"";
     let sent = [("PI_MODEL", "the-hosts"), ("TZ", "Europe/Vienna")];
     let standard = [null.as_fd(), write.as_fd(), null.as_fd()];
     let running = bench
@@ -87,7 +89,11 @@ fn they_reach_the_agent_and_no_answer_and_no_log() {
     drop(write);
     let mut said = String::new();
     File::from(read).read_to_string(&mut said).unwrap();
-    assert_eq!(said, format!("{CANARY}|the-tenants-own|Europe/Vienna"));
+    let has = CANARY.len();
+    assert_eq!(
+        said,
+        format!("{has} (secret)|the-tenants-own|Europe/Vienna")
+    );
     assert_eq!(running.wait().unwrap().status, 0);
 
     // One that took a wrong turn before it came here.

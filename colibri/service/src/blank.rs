@@ -3,7 +3,8 @@
 //! What an agent prints ends up in sessions, in results of tasks and on screens, and a tool that
 //! shows the environment is called sooner or later. A key that comes whole is blanked. One that an
 //! agent takes apart or encodes is not recognised; nor is one in the pieces of a text that is still
-//! being written, which a pane shows until the whole text takes their place.
+//! being written, which a pane shows until the whole text takes their place. The daemon does this for
+//! the host's own keys, the root helper for those of the tenant in whose jail the agent runs.
 
 use std::sync::Arc;
 
@@ -15,22 +16,27 @@ const BLANK: &[u8] = b"(secret)";
 /// Bytes of the shortest key. What is shorter may be a word that agents use.
 const SHORTEST: usize = 8;
 
-/// The keys to look for, the same for all agents.
+/// The keys to look for.
 #[derive(Debug, Clone)]
-pub(super) struct Keys(Arc<[SecretString]>);
+pub struct Keys(Arc<[SecretString]>);
 
 impl Keys {
-    pub(super) fn new(keys: impl IntoIterator<Item = SecretString>) -> Self {
+    /// Of these, those that are long enough to be looked for: of eight bytes and more.
+    pub fn new(keys: impl IntoIterator<Item = SecretString>) -> Self {
         let is_key = |key: &SecretString| key.expose_secret().len() >= SHORTEST;
         Self(keys.into_iter().filter(is_key).collect())
     }
 
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A whole line without the keys in it.
-    pub(super) fn blanked(&self, line: &str) -> String {
+    pub fn blanked(&self, line: &str) -> String {
         let mut blanker = Blanker::new(self.clone());
         let mut passed = blanker.pass(line.as_bytes());
-        // What may begin a key begins none, as nothing follows it.
-        passed.append(&mut blanker.held);
+        passed.append(&mut blanker.rest());
         String::from_utf8_lossy(&passed).into_owned()
     }
 
@@ -41,7 +47,7 @@ impl Keys {
 
 /// Blanks keys in what one process prints, which comes in pieces. It cannot be printed itself: it
 /// may hold a part of a key.
-pub(super) struct Blanker {
+pub struct Blanker {
     keys: Keys,
     /// What may be the beginning of a key. No key has a newline in it, so a line that has ended is
     /// never waited for.
@@ -49,7 +55,8 @@ pub(super) struct Blanker {
 }
 
 impl Blanker {
-    pub(super) fn new(keys: Keys) -> Self {
+    /// Nothing has come yet.
+    pub fn new(keys: Keys) -> Self {
         Self {
             keys,
             held: Vec::new(),
@@ -57,7 +64,7 @@ impl Blanker {
     }
 
     /// What has come, without keys.
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(bytes);
         let mut passed = Vec::with_capacity(text.len());
@@ -81,6 +88,11 @@ impl Blanker {
             }
         }
         passed
+    }
+
+    /// What was held back, when nothing more will come: what may begin a key begins none then.
+    pub fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
     }
 }
 
@@ -122,7 +134,9 @@ mod tests {
         assert_eq!(blanker.pass(b"aab"), b"");
         assert_eq!(blanker.pass(b"\n"), b"(secret)\n");
         assert_eq!(blanker.pass(b"sk-"), b"");
-        assert_eq!(blanker.pass(b"ip"), b"sk-ip");
+        assert_eq!(blanker.pass(b"ip sk-"), b"sk-ip ");
+        assert_eq!(blanker.rest(), b"sk-");
+        assert_eq!(blanker.rest(), b"");
     }
 
     proptest! {
