@@ -21,4 +21,5 @@ pub mod seed;
 pub mod setup;
 pub mod status;
 pub mod step;
+pub mod tenant;
 pub mod wizard;

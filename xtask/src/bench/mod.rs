@@ -3,15 +3,18 @@
 mod boot;
 mod colibri;
 mod image;
+mod images;
+mod tenants;
 
 use clawdie_image::Result;
 
-/// Measures how fast images are built and boot, and the daemon is
+/// Measures how fast images are built and boot, and the daemon and tenants are
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench image
   cargo xtask bench boot
-  cargo xtask bench colibri")]
+  cargo xtask bench colibri
+  cargo xtask bench tenants")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -22,6 +25,7 @@ enum What {
     Image(image::Args),
     Boot(boot::Args),
     Colibri(colibri::Args),
+    Tenants(tenants::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -29,5 +33,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Image(args) => image::run(args),
         What::Boot(args) => boot::run(args),
         What::Colibri(args) => colibri::run(args),
+        What::Tenants(args) => tenants::run(args),
     }
 }
