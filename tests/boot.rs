@@ -13,10 +13,6 @@ use serde_json::{Value, json};
 const LOGIN: &str = "ada";
 const HOST: &str = "hive-test";
 const PROVIDER_ENV: &str = "/etc/colibri/provider.env";
-/// Where the assistant lives, in the jail of the tenant that is there when none is named.
-const HOME: &str = "/var/lib/machines/main/home/agent";
-/// What it has of secrets.
-const ENV: &str = "/var/lib/machines/main/home/agent/.env";
 /// `running` when every unit came up; else the names of those that did not.
 const SETTLED: &str = "systemctl is-system-running --wait; systemctl --failed --no-legend";
 const JOURNAL: &str = "/var/lib/clawdie/journal";
@@ -69,13 +65,10 @@ impl Seed {
     /// Every byte of the disk that holds a secret belongs to a file that is meant to.
     fn assert_only_where_meant(&self, disk: &Disk) {
         let setup = Owner::SeedFile("setup.txt".to_owned());
-        let file = |path: &str| Owner::RootFile(path.to_owned());
+        let env = Owner::RootFile(PROVIDER_ENV.to_owned());
         for (secret, places) in [
-            (&self.provider, BTreeSet::from([setup.clone(), file(ENV)])),
-            (
-                &self.telegram,
-                BTreeSet::from([setup.clone(), file(PROVIDER_ENV)]),
-            ),
+            (&self.provider, BTreeSet::from([setup.clone(), env.clone()])),
+            (&self.telegram, BTreeSet::from([setup.clone(), env])),
             (&self.password, BTreeSet::from([setup])),
         ] {
             let found = secret.owners(disk);
@@ -162,12 +155,11 @@ fn a_good_seed_sets_up_a_host_once() {
     assert_eq!(status["database"]["journal_mode"], "wal", "{status}");
     assert_eq!(answers.text("daemon"), "colibri");
     assert_eq!(answers.text("enabled"), "enabled");
-    // The key that was typed in reaches the agent in its jail, and no other program: not even the daemon.
-    let groups = answers.text("environments");
-    assert!(!groups.is_empty(), "the agent has no key");
-    for group in groups.lines() {
-        assert!(group.contains("/colibri-jail@main.service/"), "{groups}");
-    }
+    // The key that was typed in reaches the daemon and its agent, and no other program.
+    assert_eq!(
+        answers.text("environments"),
+        "0::/system.slice/colibri-daemon.service"
+    );
     let size: u64 = answers.text("size").trim().parse().unwrap();
     assert!(
         size > before + 400,
@@ -214,8 +206,7 @@ fn a_good_seed_sets_up_a_host_once() {
     seed.assert_none_in(report.as_bytes(), "RESULT.txt");
     let env = disk.root_stat(PROVIDER_ENV).expect("the provider's file");
     assert_eq!((env.mode, env.uid, env.gid), (0o600, 0, 0));
-    assert!(!disk.root_text(PROVIDER_ENV).contains(&seed.provider.value));
-    assert!(disk.root_text(ENV).contains(&seed.provider.value));
+    assert!(disk.root_text(PROVIDER_ENV).contains(&seed.provider.value));
     assert_eq!(disk.root_text("/etc/hostname").trim(), HOST);
     assert!(disk.root_text("/etc/shadow").contains("root:!*:"));
     seed.assert_only_where_meant(&disk);
@@ -319,7 +310,6 @@ fn a_bad_seed_sets_up_nothing_and_names_every_fault() {
         .collect();
     assert_eq!(people, Vec::<String>::new());
     assert!(disk.root_file(PROVIDER_ENV).is_none());
-    assert!(disk.root_stat("/var/lib/machines/main").is_none());
     let wants = "/etc/systemd/system/multi-user.target.wants";
     assert!(
         disk.root_stat(&format!("{wants}/colibri-daemon.service"))
@@ -370,7 +360,7 @@ fn an_nvme_drive_with_secure_boot_is_set_up_from_a_seed_in_utf_16() {
     assert!(answers.text("disk").starts_with("/dev/nvme0n1p"));
     assert_eq!(answers.text("secure").trim(), "1");
     assert_eq!(answers.code("health"), 0, "{}", answers.text("health"));
-    let env = Owner::RootFile(ENV.to_owned());
+    let env = Owner::RootFile(PROVIDER_ENV.to_owned());
     let setup = Owner::SeedFile("setup.txt.txt".to_owned());
     assert_eq!(seed.provider.owners(&disk), BTreeSet::from([setup, env]));
 }
@@ -381,9 +371,10 @@ fn provider(server: &Server) -> String {
     let models = json!({"providers": {"openrouter": {"baseUrl": base}}}).to_string();
     format!(
         "root \"set -e
-        mkdir -p {HOME}/.pi/agent
-        printf %s '{}' > {HOME}/.pi/agent/models.json
-        chown -R --reference={HOME} {HOME}/.pi
+        home=/var/lib/colibri/agents/pi/.pi/agent
+        install -d -o colibri -g colibri -m 0700 \\$home
+        printf %s '{}' > \\$home/models.json
+        chown -R colibri:colibri /var/lib/colibri/agents
         systemctl restart colibri-daemon\"",
         models.replace('"', "\\\"")
     )
@@ -453,7 +444,10 @@ fn the_agent_of_the_image_does_a_task_with_the_key_from_the_seed() {
     let after = ask(&[
         ("done", &done),
         ("task", &format!("colibri get-task {task} --json")),
-        ("made", &format!("root 'cat {HOME}/system.txt'")),
+        (
+            "made",
+            "root 'cd /var/lib/colibri/agents/pi/work && cat system.txt'",
+        ),
     ]);
     let details = json_of(&after, "task");
     let task = &details["task"];

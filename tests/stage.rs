@@ -54,7 +54,6 @@ fn staging_twice_changes_nothing_and_an_edited_file_is_kept() {
         CONFIG,
         "etc/systemd/system/colibri-hostd.service",
         "etc/systemd/system/colibri-jail@.service",
-        "etc/systemd/system/colibri.slice",
         "usr/local/lib/tmpfiles.d/colibri-hostd.conf",
     ];
     let work = staging_keeps_what_was_edited("debian", &files, CONFIG);

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use colibri_protocol::TenantId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,6 @@ use crate::host::{Host, HostError};
 use crate::profile::Profiles;
 use crate::setup::schema::{OnAdopt, TABLE};
 use crate::setup::{Class, Key, Setup};
-use crate::tenant;
 
 /// The version of the record that this program writes, and the only one so far.
 const VERSION: u32 = 1;
@@ -118,13 +116,6 @@ impl Identity {
             telegram_bot,
             environment: BTreeMap::new(),
         })
-    }
-
-    /// The tenant that the host has; the usual one where none was ever named.
-    pub fn tenant_id(&self) -> Option<TenantId> {
-        let id = self.get(Key::TenantId).map(str::to_owned);
-        let id = id.unwrap_or_else(|| Setup::default().tenant_id().to_owned());
-        id.parse().ok()
     }
 
     fn get(&self, key: Key) -> Option<&str> {
@@ -307,7 +298,7 @@ impl Adoption {
         for row in TABLE {
             let lasts = match row.on_adopt {
                 OnAdopt::Fill | OnAdopt::Keep | OnAdopt::Refuse | OnAdopt::Consent => true,
-                OnAdopt::Add | OnAdopt::Follow | OnAdopt::TakeOver | OnAdopt::Read => false,
+                OnAdopt::Add | OnAdopt::Follow | OnAdopt::Read => false,
             };
             let value = match row.key {
                 Key::OperatorUser => Some(self.setup.operator_user().to_owned()),
@@ -335,8 +326,7 @@ impl Adoption {
             settings.remove(Key::Telegram.name());
             telegram_bot = telegram_bot.or(before.telegram_bot);
         }
-        let held = tenant::held(host, &self.setup);
-        let environment = self.setup.provider_env(profiles, &held).unwrap_or_default();
+        let environment = self.setup.provider_env(profiles).unwrap_or_default();
         let identity = Identity {
             version: VERSION,
             adopted: before.adopted,

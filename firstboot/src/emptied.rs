@@ -6,10 +6,9 @@
 
 use std::path::Path;
 
-use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Serialize};
 
-use crate::adoption::Identity;
 use crate::environment;
 use crate::host::{Host, HostError};
 use crate::seed::Files;
@@ -30,9 +29,6 @@ pub struct Record {
     after: String,
     /// Names of the settings that were emptied, now and before: for these the host's own values stand.
     keys: Vec<String>,
-    /// The tenant whose keys were emptied; absent in what an earlier version wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
     /// Whether the emptied file is on the stick.
     finished: bool,
 }
@@ -79,7 +75,6 @@ impl Record {
         blanked: &Blanked,
         mark: &str,
         agent: &str,
-        tenant: &str,
         last: Option<&Self>,
     ) -> Self {
         let with = |setup: &[u8]| {
@@ -101,7 +96,6 @@ impl Record {
             overlaid: with(&blanked.overlaid),
             after: with(&blanked.clean),
             keys,
-            tenant: Some(tenant.to_owned()),
             finished: false,
         }
     }
@@ -173,41 +167,20 @@ impl Record {
 
     /// What this host holds for the emptied settings.
     pub fn kept(&self, host: &dyn Host) -> Kept {
-        let paths = host.paths();
-        let mut held: Vec<(String, SecretString)> = Vec::new();
-        // A tenant's secrets first: what lies in `provider.env` as well is about to go from there.
-        let by_host = || {
-            Identity::read(host)
-                .ok()
-                .flatten()
-                .unwrap_or_default()
-                .tenant_id()
-        };
-        let named = self.tenant.as_ref().and_then(|name| name.parse().ok());
-        if let Some(tenant) = named.or_else(by_host) {
-            held.extend(
-                host.tenant_secrets(&tenant)
-                    .ok()
-                    .flatten()
-                    .unwrap_or_default(),
-            );
-        }
-        for path in [paths.provider_env, paths.vault_env] {
-            let text = host
-                .read(Path::new(path))
-                .ok()
-                .flatten()
-                .unwrap_or_default();
-            held.extend(environment::read(&String::from_utf8_lossy(&text)));
-        }
+        let environment = host
+            .read(Path::new(host.paths().provider_env))
+            .ok()
+            .flatten()
+            .map(|bytes| environment::read(&String::from_utf8_lossy(&bytes)))
+            .unwrap_or_default();
         let mut kept = Kept::new();
         for key in self.emptied() {
-            let value = held
+            let value = environment
                 .iter()
                 .find(|(name, _)| name == key.name())
                 .map(|(_, value)| value.clone());
             // Where it can be read back and is gone, the operator has to bring it again.
-            if value.is_some() || !can_be_read_back(key) {
+            if value.is_some() || !is_in_environment(key) {
                 kept.insert(key, value);
             }
         }
@@ -215,10 +188,7 @@ impl Record {
     }
 }
 
-/// Whether the value of a secret lies in a file of the host or its tenant.
-fn can_be_read_back(key: Key) -> bool {
-    matches!(
-        key,
-        Key::TelegramBotToken | Key::BwClientsecret | Key::BwPassword
-    ) || Provider::ALL.iter().any(|provider| provider.key() == key)
+/// Whether the value of a secret lies in `provider.env`.
+fn is_in_environment(key: Key) -> bool {
+    key == Key::TelegramBotToken || Provider::ALL.iter().any(|provider| provider.key() == key)
 }

@@ -9,10 +9,6 @@ pub struct Habits {
     pub show_addresses: &'static str,
     /// Shows the log of Colibri's daemon.
     pub show_daemon_log: &'static str,
-    /// Shows the log of Colibri's root helper.
-    pub show_helper_log: &'static str,
-    /// What gives a host that cannot make jails what it lacks, as the end of a sentence.
-    pub enable_jails: &'static str,
 }
 
 impl Habits {
@@ -21,8 +17,6 @@ impl Habits {
         become_root: "sudo",
         show_addresses: "ip address",
         show_daemon_log: "journalctl -u colibri-daemon",
-        show_helper_log: "journalctl -u colibri-hostd",
-        enable_jails: "`sudo apt install systemd-container nftables`, then start this machine again",
     };
 
     /// FreeBSD 15.
@@ -30,8 +24,5 @@ impl Habits {
         become_root: "mdo",
         show_addresses: "ifconfig",
         show_daemon_log: "tail /var/log/colibri-daemon.log",
-        show_helper_log: "tail /var/log/colibri-hostd.log",
-        enable_jails: "boot a kernel with VIMAGE, as GENERIC is, with pf and kern.racct.enable=1 in \
-                       /boot/loader.conf",
     };
 }

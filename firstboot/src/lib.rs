@@ -21,5 +21,4 @@ pub mod seed;
 pub mod setup;
 pub mod status;
 pub mod step;
-pub mod tenant;
 pub mod wizard;

@@ -64,9 +64,9 @@ enum Verb {
         /// For programs
         #[arg(long)]
         json: bool,
-        /// Wait until this boot's run has ended, at most so long (900 s when no
+        /// Wait until this boot's run has ended, at most so long (600 s when no
         /// number is given); exit 0 complete, 1 incomplete, 3 refused, 6 not ended
-        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "900")]
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600")]
         wait: Option<u64>,
     },
     /// Forget what was done: the next boot applies the seed anew; accounts,

@@ -3,9 +3,7 @@
 //! Paths here are absolute and never carry a test's root prefix: the [`Host`](crate::host::Host) adds that where it
 //! touches the file system, so that every text the operator reads names the real place.
 
-use std::path::{Path, PathBuf};
-
-use colibri_protocol::TenantId;
+use std::path::Path;
 
 /// Where things live on one flavour (spec, "Fixed places").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +14,6 @@ pub struct Paths {
     pub colibri_config: &'static str,
     /// The environment file with the provider's key that the daemon's service reads.
     pub provider_env: &'static str,
-    /// How the host gets into the vault, 0600 root.
-    pub vault_env: &'static str,
     /// The agent's own state, 0700 root.
     pub state: &'static str,
     /// The journal inside [`Paths::state`].
@@ -36,12 +32,8 @@ pub struct Paths {
     pub colibri_run: &'static str,
     /// The daemon's socket.
     pub colibri_socket: &'static str,
-    /// The root helper's socket.
-    pub helper_socket: &'static str,
-    /// Parent of the tenants' folders.
+    /// Parent of the tenants' roots.
     pub tenants: &'static str,
-    /// Where in its folder the root of a tenant's jail is; empty when it is the folder itself.
-    pub root_in_tenant: &'static str,
     /// The agent's log, 0600 root.
     pub log: &'static str,
     /// The agent's run directory, 0700 root, gone at power-off.
@@ -66,7 +58,6 @@ impl Paths {
         config: "/etc/clawdie",
         colibri_config: "/etc/colibri",
         provider_env: "/etc/colibri/provider.env",
-        vault_env: "/etc/colibri/vault.env",
         state: "/var/lib/clawdie",
         journal: "/var/lib/clawdie/journal",
         identity: "/var/lib/clawdie/identity.json",
@@ -76,9 +67,7 @@ impl Paths {
         colibri_data: "/var/lib/colibri",
         colibri_run: "/run/colibri",
         colibri_socket: "/run/colibri/colibri.sock",
-        helper_socket: "/run/colibri-hostd/hostd.sock",
         tenants: "/var/lib/machines",
-        root_in_tenant: "",
         log: "/var/log/clawdie-firstboot.log",
         run: "/run/clawdie",
         handover: "/run/clawdie/early.json",
@@ -94,7 +83,6 @@ impl Paths {
         config: "/usr/local/etc/clawdie",
         colibri_config: "/usr/local/etc/colibri",
         provider_env: "/usr/local/etc/colibri/provider.env",
-        vault_env: "/usr/local/etc/colibri/vault.env",
         state: "/var/db/clawdie",
         journal: "/var/db/clawdie/journal",
         identity: "/var/db/clawdie/identity.json",
@@ -104,9 +92,7 @@ impl Paths {
         colibri_data: "/var/db/colibri",
         colibri_run: "/var/run/colibri",
         colibri_socket: "/var/run/colibri/colibri.sock",
-        helper_socket: "/var/run/colibri-hostd/hostd.sock",
         tenants: "/usr/local/bastille/jails",
-        root_in_tenant: "root",
         log: "/var/log/clawdie-firstboot.log",
         run: "/var/run/clawdie",
         handover: "/var/run/clawdie/early.json",
@@ -117,28 +103,12 @@ impl Paths {
         packages: "/usr/local/share/clawdie-iso/packages",
     };
 
-    /// The root of a tenant's jail.
-    pub fn tenant_root(&self, tenant: &TenantId) -> PathBuf {
-        let folder = Path::new(self.tenants).join(tenant.as_str());
-        match self.root_in_tenant {
-            "" => folder,
-            inside => folder.join(inside),
-        }
-    }
-
-    /// The file with a tenant's secrets, for texts. Whoever opens it must not follow links: its folder is the tenant's.
-    pub fn tenant_env(&self, tenant: &TenantId) -> String {
-        let home = self.tenant_root(tenant).join(colibri_vault::Target::HOME);
-        home.join(".env").display().to_string()
-    }
-
     /// Every path of the table, for checks over all of them.
-    pub fn all(&self) -> [&'static Path; 23] {
+    pub fn all(&self) -> [&'static Path; 21] {
         [
             self.config,
             self.colibri_config,
             self.provider_env,
-            self.vault_env,
             self.state,
             self.journal,
             self.identity,
@@ -148,7 +118,6 @@ impl Paths {
             self.colibri_data,
             self.colibri_run,
             self.colibri_socket,
-            self.helper_socket,
             self.tenants,
             self.log,
             self.run,
@@ -179,7 +148,6 @@ mod tests {
                 (paths.emptied, paths.state),
                 (paths.facts, paths.state),
                 (paths.provider_env, paths.colibri_config),
-                (paths.vault_env, paths.colibri_config),
                 (paths.operator, paths.colibri_config),
                 (paths.colibri_socket, paths.colibri_run),
                 (paths.handover, paths.run),
@@ -203,13 +171,5 @@ mod tests {
             Paths::FREEBSD.provider_env,
             "/usr/local/etc/colibri/provider.env"
         );
-        let main: TenantId = "main".parse().expect("a tenant");
-        for (paths, root) in [
-            (Paths::DEBIAN, "/var/lib/machines/main"),
-            (Paths::FREEBSD, "/usr/local/bastille/jails/main/root"),
-        ] {
-            assert_eq!(paths.tenant_root(&main), Path::new(root));
-            assert_eq!(paths.tenant_env(&main), format!("{root}/home/agent/.env"));
-        }
     }
 }

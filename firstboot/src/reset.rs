@@ -55,9 +55,9 @@ impl Reset {
         format!(
             "The next start applies setup.txt on the stick, which must be plugged in, as if for the first time:\n\
              * {} is renamed to {}\n\
-             * what this host is may change: its name, its assistant, the values in provider.env, the keys of its tenant\n\
+             * what this host is may change: its name, its assistant, the values in provider.env\n\
              * what is as setup.txt wants it stays untouched, the rest is set again\n\
-             * accounts, home folders, passwords, host keys, tenants and Colibri's data are kept\n",
+             * accounts, home folders, passwords, host keys and Colibri's data are kept\n",
             self.journal.display(),
             self.aside.display()
         )

@@ -130,12 +130,7 @@ pub fn run(host: &dyn Host, phase: Phase, agent: &str) -> Result {
     let is_early_done = intake
         .mark()
         .is_some_and(|mark| journal.history.is_complete(Phase::Early, mark));
-    let is_provisioned = journal.history.last(Phase::Late).is_some_and(|run| {
-        let mut steps = run.steps.iter();
-        steps.any(|(name, outcome)| name == step::PROVISION && outcome.is_good())
-    });
     let cx = Context {
-        is_to_be_provisioned: Cell::new(!is_provisioned),
         root_was_open,
         clock_showed,
         was_set_up,

@@ -84,13 +84,12 @@ fn cases(kind: &str) -> Vec<Case> {
         .collect()
 }
 
-/// The settings as people may see them, what the daemon's environment gets, and the tenant's `.env`.
+/// The settings as people may see them, and what the agent's environment gets.
 fn resolved(setup: &setup::Setup) -> String {
     let profiles = Profiles::parse(PROFILES).expect("the shipped profiles");
     let mut text = format!("{}\nprovider.env:\n", setup.summary());
-    let held: Vec<_> = setup.providers().filter(|_| !setup.has_vault()).collect();
     for (name, value) in setup
-        .provider_env(&profiles, &held)
+        .provider_env(&profiles)
         .expect("models for every provider")
     {
         use secrecy::ExposeSecret;
@@ -101,14 +100,6 @@ fn resolved(setup: &setup::Setup) -> String {
             value.expose_secret()
         };
         text.push_str(&format!("  {name} = {shown}\n"));
-    }
-    text.push_str("the tenant's .env:\n");
-    if setup.has_vault() {
-        text.push_str("  from the vault\n");
-    } else {
-        for (name, _) in setup.provider_keys() {
-            text.push_str(&format!("  {name} = [hidden]\n"));
-        }
     }
     text
 }

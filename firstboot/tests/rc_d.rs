@@ -226,7 +226,7 @@ fn the_late_half_is_bounded_and_renews_the_greeting() {
     // FreeBSD's waits for the daemon that was started, and stops it with the rest, unless it is told not to.
     has(
         FIRSTBOOT,
-        "timeout --foreground -k 10 1800 \"$clawdie_firstboot_program\"",
+        "timeout --foreground -k 10 900 \"$clawdie_firstboot_program\"",
     );
     // Stopping growfs half way would do harm.
     lacks(SEED, "\ttimeout ");

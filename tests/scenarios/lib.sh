@@ -6,10 +6,6 @@
 #   RESULT, CONSOLE, ANSWERS             what came of the boot (ANSWERS: what ask.sh said)
 #   FIXTURES  the fixtures of setup.txt; and each secret by its name
 
-# The secrets of the tenant that is there when none is named.
-# shellcheck disable=SC2034 # the scripts read it
-TENANT_ENV=/var/lib/machines/main/home/agent/.env
-
 fail() {
     printf '%s\n' "$*" >&2
     exit 1

@@ -178,28 +178,6 @@ impl Disk {
         run(&mut command, b"", LIMIT)
     }
 
-    /// Puts a file of root's, mode `0644`, into a folder that the root file system has; one that is there goes.
-    pub fn put_root(&self, path: &str, content: &[u8]) {
-        let aside = self.folder.path().join("put-root");
-        fs_err::write(&aside, content).unwrap();
-        let mut requests = String::new();
-        if self.root_file(path).is_some() {
-            requests = format!("rm {path}\n");
-        }
-        requests += &format!("write {} {path}\n", aside.display());
-        for (field, value) in [("uid", "0"), ("gid", "0"), ("mode", "0100644")] {
-            requests += &format!("set_inode_field {path} {field} {value}\n");
-        }
-        let mut command = program("debugfs", "e2fsprogs");
-        command.arg("-w").arg(self.root_device());
-        let done = run(&mut command, requests.as_bytes(), LIMIT);
-        assert!(
-            self.root_file(path).as_deref() == Some(content),
-            "debugfs did not write `{path}`: {}",
-            done.all()
-        );
-    }
-
     /// The root file system, as the tools of e2fsprogs name it.
     pub fn root_device(&self) -> String {
         let at = self.range("rootfs").start;

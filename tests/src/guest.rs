@@ -128,19 +128,10 @@ impl Guest {
 
     /// Waits for the report of the first boot, and for its headline to be `expected`.
     pub fn wait_for_report(&mut self, expected: &str) {
-        self.wait_for_report_within(expected, 60);
-    }
-
-    /// As [`Guest::wait_for_report`], for a first boot that takes so many `seconds` on a machine with KVM.
-    pub fn wait_for_report_within(&mut self, expected: &str, seconds: u64) {
         let headlines = ["READY", "SET UP, WITH FAULTS", "NOT SET UP"];
         let lines = headlines.map(|headline| format!("Clawdie first boot: {headline}"));
         let lines = lines.each_ref().map(String::as_str);
-        match self
-            .running
-            .console()
-            .wait_for_any(&lines, patient(seconds))
-        {
+        match self.running.console().wait_for_any(&lines, patient(60)) {
             Ok(which) if headlines[which] == expected => {}
             Ok(which) => {
                 // Its end tells why.
@@ -259,40 +250,7 @@ impl Guest {
         secret: &str,
         questions: &[(&'static str, &str)],
     ) -> Answers {
-        self.answers(key, login, &["sh"], &preamble(secret), 60, questions)
-    }
-
-    /// As [`Guest::ask`], by root, for a login whose `sudo` asks for no password. `library` comes before the
-    /// questions; all are answered within so many `seconds`, of a machine with KVM.
-    pub fn ask_root(
-        &self,
-        key: &KeyPair,
-        login: &str,
-        library: &str,
-        seconds: u64,
-        questions: &[(&'static str, &str)],
-    ) -> Answers {
-        self.answers(
-            key,
-            login,
-            &["sudo", "-n", "sh"],
-            library,
-            seconds,
-            questions,
-        )
-    }
-
-    /// One session of `shell`, which reads all from its standard input: arguments show up in lists of processes.
-    fn answers(
-        &self,
-        key: &KeyPair,
-        login: &str,
-        shell: &[&str],
-        before: &str,
-        seconds: u64,
-        questions: &[(&'static str, &str)],
-    ) -> Answers {
-        let mut script = before.to_owned();
+        let mut script = preamble(secret);
         for (name, line) in questions {
             writeln!(
                 script,
@@ -301,7 +259,7 @@ impl Guest {
             .unwrap();
         }
         let mut command = self.ssh(&["-i", &key.private.to_string_lossy()], login);
-        let done = run(command.args(shell), script.as_bytes(), patient(seconds));
+        let done = run(command.arg("sh"), script.as_bytes(), patient(60));
         let answers = parse_answers(&done.text(), questions);
         assert!(
             answers.len() == questions.len(),

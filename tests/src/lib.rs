@@ -6,20 +6,16 @@
 // A test may unwrap, and this crate is nothing but tests.
 #![allow(clippy::unwrap_used)]
 
-mod attempts;
 mod built;
 mod canary;
 pub mod checkout;
 mod disk;
 mod guest;
-pub mod hive;
 pub mod power_cut;
 mod program;
 pub mod repository;
 pub mod scenario;
-pub mod witness;
 
-pub use attempts::{Aims, Entry, assert_held};
 pub use built::{Built, xtask};
 pub use canary::{Canary, Owner};
 pub use disk::{Disk, Stat};

@@ -14,18 +14,16 @@ const SETUP: &str = include_str!("../scenarios/happy/setup.txt");
 
 /// Prints everything that first boot decides on the host. What each machine draws anew is left out: SSH host keys,
 /// salts of passwords, the machine's id, times; and the size of the root, which is told apart. The agent's thousands of
-/// files are the image's own, and what it writes into its home in the jail is its own business, but for its secrets.
+/// files are the image's own.
 const STATE: &str = r#"
 systemctl is-system-running --wait
-root 'find /etc /usr/local /home /var/spool/cron /var/lib/machines /var/lib/machines/*/home/agent/.env -xdev \
-        \( -path /usr/local/lib/node_modules -o -path "/var/lib/machines/*/home/agent" \) -prune -o -type f \
+root 'find /etc /usr/local /home /var/spool/cron -xdev -path /usr/local/lib/node_modules -prune -o -type f \
         ! -path "/etc/ssh/ssh_host_*" ! -name machine-id ! -path "/etc/shadow*" ! -path "/etc/passwd-" \
         ! -path "/etc/group-" ! -path "/etc/gshadow-" ! -path "/etc/sub?id-" ! -path "/etc/motd" \
         ! -path "/etc/.pwd.lock" ! -name "*.bash_history" ! -path "/etc/ld.so.cache" -print0 | sort -z >/run/files
     xargs -0 stat -c "%n %a %U:%G" </run/files
     xargs -0 sha256sum </run/files'
-colibri list-tenants --json | grep -oE "\"(tenant_id|number)\": *[^,]*"
-root 'find /etc /usr/local /home /var/lib/machines -xdev -type l -printf "%p -> %l\n" | sort'
+root 'find /etc /usr/local /home -xdev -type l -printf "%p -> %l\n" | sort'
 root 'cut -d: -f1 /etc/shadow; cut -d: -f2 /etc/shadow | cut -c1-3'
 root 'systemctl list-unit-files --state=enabled --no-legend --no-pager'
 root 'sfdisk --dump "$(lsblk -no PKNAME "$(findmnt -no SOURCE /)" | sed s,^,/dev/,)" | grep -o "size=.*"'

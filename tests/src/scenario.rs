@@ -60,13 +60,9 @@ fn half_a_gigabyte() -> u64 {
 }
 
 fn meant_for_secrets() -> Vec<String> {
-    [
-        "seed:setup.txt",
-        "/etc/colibri/provider.env",
-        "/var/lib/machines/main/home/agent/.env",
-    ]
-    .map(str::to_owned)
-    .into()
+    ["seed:setup.txt", "/etc/colibri/provider.env"]
+        .map(str::to_owned)
+        .into()
 }
 
 /// One scenario.

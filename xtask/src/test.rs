@@ -17,8 +17,7 @@ boots it several times: about 45 minutes and 12 GB on two processors without KVM
 Examples:
   cargo xtask test
   cargo xtask test --quick       no image, no boots
-  cargo xtask test --all         every scenario of a first boot, and tenants under
-                                 kills too: four hours more
+  cargo xtask test --all         every scenario of a first boot too: two hours more
   cargo xtask test --install-tools"
 )]
 pub(crate) struct Args {
@@ -107,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("image again, offline", &mut iso("second", &["--offline"]))?;
     same_bytes(&images.join("first"), &images.join("second"))?;
     // Machines boot when nothing else runs: they have deadlines.
-    const BOOTS: &str = "binary(boot) or binary(scenarios) or binary(tenants)";
+    const BOOTS: &str = "binary(boot) or binary(scenarios)";
     for (name, filter, ignored) in [
         (
             "tests of images and builds",
@@ -131,9 +130,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.all {
         anstream::println!(
             "not run (without --all): most scenarios of a first boot, the long races and kills of the board, the long siege, most of what bw may do wrong"
-        );
-        anstream::println!(
-            "not run (without --all): thirty kills on the way to a tenant, first boots whose vault does not open"
         );
     }
     let seconds = started.elapsed().as_secs();

@@ -6,16 +6,11 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use colibri_host::{Reply, Request};
-use colibri_protocol::TenantId;
-use colibri_protocol::client::Client;
-use colibri_vault::{SecretName, Target};
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 
-use super::{Asked, Command, Diagnosis, HostError, Processes, files};
+use super::{Command, Diagnosis, HostError, Processes, files};
 use crate::paths::Paths;
 
 /// No file that we read is bigger; a bigger one is cut, which its parser then reports.
@@ -241,65 +236,9 @@ impl<P: Processes> Machine<P> {
 
     /// The daemon's version, asked over its socket.
     pub(super) fn ask_daemon(&self, paths: &Paths) -> Result<String, HostError> {
-        let client =
-            Client::new(self.at(paths.colibri_socket)).with_timeout(Duration::from_secs(5));
+        let client = colibri_protocol::client::Client::new(self.at(paths.colibri_socket))
+            .with_timeout(Duration::from_secs(5));
         Ok(client.status()?.version)
-    }
-
-    /// Any other question for it.
-    pub(super) fn ask_colibri(
-        &self,
-        command: Asked,
-        limit: Duration,
-        paths: &Paths,
-    ) -> Result<Value, HostError> {
-        let client = Client::new(self.at(paths.colibri_socket)).with_timeout(limit);
-        Ok(client.ask_raw(&command.into())?)
-    }
-
-    /// A question for the root helper.
-    pub(super) fn ask_helper(
-        &self,
-        request: &Request,
-        limit: Duration,
-        paths: &Paths,
-    ) -> Result<Reply, HostError> {
-        let client = colibri_host::Client::connect(self.at(paths.helper_socket))?;
-        Ok(client.with_timeout(limit).ask(request)?)
-    }
-
-    /// The secrets of a tenant; `None` when it has no jail.
-    pub(super) fn tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        paths: &Paths,
-    ) -> Result<Option<Vec<(String, SecretString)>>, HostError> {
-        let root = self.at(paths.tenant_root(tenant));
-        if !root.is_dir() {
-            return Ok(None);
-        }
-        let target = Target::find(&self.at(paths.tenants), &root)?;
-        let secrets = colibri_vault::read_env(&target)?;
-        let named = |(name, value): (SecretName, _)| (name.as_str().to_owned(), value);
-        Ok(Some(secrets.into_iter().map(named).collect()))
-    }
-
-    /// Puts secrets beside those that a tenant has.
-    pub(super) fn write_tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        secrets: &[(String, SecretString)],
-        paths: &Paths,
-    ) -> Result<(), HostError> {
-        let named = secrets
-            .iter()
-            .map(|(name, value)| Ok((name.parse::<SecretName>()?, value.clone())))
-            .collect::<Result<Vec<_>, String>>()
-            .map_err(HostError::Refused)?;
-        let root = self.at(paths.tenant_root(tenant));
-        let target = Target::find(&self.at(paths.tenants), &root)?;
-        colibri_vault::write_secrets(&target, &named)?;
-        Ok(())
     }
 }
 

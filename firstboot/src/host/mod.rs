@@ -26,13 +26,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use colibri_host::{Reply, Request};
-use colibri_protocol::client::ClientError;
-use colibri_protocol::{Command as Asked, ErrorKind, TenantId};
-use colibri_vault::VaultError;
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde_json::Value;
+
+use colibri_protocol::client::ClientError;
 
 pub use command::{Command, Output, Processes, System};
 pub use network::{Fixed, Network, Wifi};
@@ -161,15 +158,12 @@ impl fmt::Display for Setting {
 pub enum Service {
     /// The Colibri control plane.
     ColibriDaemon,
-    /// Its root helper.
-    ColibriHostd,
 }
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ColibriDaemon => f.write_str("colibri-daemon"),
-            Self::ColibriHostd => f.write_str("colibri-hostd"),
         }
     }
 }
@@ -302,12 +296,6 @@ pub enum HostError {
     /// The daemon was asked and gave no good answer.
     #[error(transparent)]
     Daemon(#[from] ClientError),
-    /// The root helper was asked and gave no good answer.
-    #[error(transparent)]
-    Helper(#[from] colibri_host::ClientError),
-    /// A tenant's secrets cannot be read or written.
-    #[error("{0}; {remedy}", remedy = .0.remedy())]
-    Secrets(#[from] VaultError),
     /// A test switched the power off.
     #[cfg(test)]
     #[error("power cut")]
@@ -336,26 +324,12 @@ impl HostError {
                     | Kind::HostUnreachable
                     | Kind::TimedOut
             ),
-            Self::Daemon(ClientError::Refused { error }) => matches!(
-                error.kind,
-                ErrorKind::Busy | ErrorKind::ShuttingDown | ErrorKind::TimedOut
-            ),
             Self::Daemon(error) => !matches!(
                 error,
                 ClientError::Denied { .. }
                     | ClientError::Garbled { .. }
                     | ClientError::TooLong { .. }
             ),
-            Self::Helper(colibri_host::ClientError::Refused { error }) => {
-                error.kind == colibri_host::ErrorKind::TryAgain
-            }
-            Self::Helper(error) => !matches!(
-                error,
-                colibri_host::ClientError::Denied { .. }
-                    | colibri_host::ClientError::Garbled { .. }
-                    | colibri_host::ClientError::TooLong { .. }
-            ),
-            Self::Secrets(error) => error.is_worth_retrying(),
             _ => false,
         }
     }
@@ -412,22 +386,6 @@ pub trait Host {
     fn forget_failure(&self, phase: Phase) -> Result<(), HostError>;
     /// Asks the daemon a question over its socket; the answer as a short text (version).
     fn ask_daemon(&self) -> Result<String, HostError>;
-    /// Asks the daemon anything; the data of its answer, which must come within `limit`.
-    fn ask_colibri(&self, command: Asked, limit: Duration) -> Result<Value, HostError>;
-    /// Asks the root helper, whose answer must come within `limit`.
-    fn ask_helper(&self, request: &Request, limit: Duration) -> Result<Reply, HostError>;
-    /// The secrets in a tenant's `.env`, by name; `None` when it has no jail yet. No link is followed.
-    fn tenant_secrets(
-        &self,
-        tenant: &TenantId,
-    ) -> Result<Option<Vec<(String, SecretString)>>, HostError>;
-    /// Puts secrets into the `.env` of a tenant's jail and leaves what else is in it. No link is followed, and the file is
-    /// the agent's alone.
-    fn write_tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        secrets: &[(String, SecretString)],
-    ) -> Result<(), HostError>;
 
     /// The flavour's way to become root; `ask_password` is a wish that not every way can fulfil.
     fn become_root(&self, ask_password: bool) -> BecomeRoot;

@@ -5,16 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use colibri_host::{HostFacts, JailInfo, Reply, Request};
 use colibri_protocol::client::ClientError;
-use colibri_protocol::{ErrorKind, ReplyError, TenantId, switch, variable};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use secrecy::ExposeSecret as _;
 
 use super::{
-    Access, Address, Asked, BecomeRoot, Diagnosis, GrowMove, Host, HostError, Order, RootDisk,
-    Service, Setting, Volume,
+    Access, Address, BecomeRoot, Diagnosis, GrowMove, Host, HostError, Order, RootDisk, Service,
+    Setting, Volume,
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -32,21 +29,8 @@ pub(crate) struct Disk {
     pub(crate) sticks: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// The root's disk.
     pub(crate) root: Option<RootDisk>,
-    /// Whether the daemon starts at boot.
+    /// Services that start at boot.
     pub(crate) enabled: bool,
-    /// The same of the root helper.
-    pub(crate) helper_enabled: bool,
-    /// What the daemon knows of tenants.
-    pub(crate) tenants: BTreeMap<String, Row>,
-}
-
-/// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// Its secrets were fetched from the vault.
-    pub(crate) fetched: bool,
-    /// `registered` and so on.
-    pub(crate) status: &'static str,
 }
 
 /// The whole machine.
@@ -54,15 +38,6 @@ pub(crate) struct Recording {
     pub(crate) disk: RefCell<Disk>,
     /// Lost with the power.
     pub(crate) running: Cell<bool>,
-    helper_running: Cell<bool>,
-    /// The agent that runs, and the tenant in whose jail it does.
-    pub(crate) agent: RefCell<Option<(String, Option<String>)>>,
-    /// Why no jails can be made.
-    pub(crate) no_jails: RefCell<Option<String>>,
-    /// What the vault holds for every collection, or why it gives nothing.
-    pub(crate) vault: RefCell<Result<Vec<(&'static str, &'static str)>, colibri_host::HostError>>,
-    /// How often the vault cannot be reached before it answers.
-    pub(crate) vault_outages: Cell<u32>,
     run_files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
     mounted: RefCell<Option<(String, Access)>>,
     pub(crate) volumes: Vec<Volume>,
@@ -126,11 +101,6 @@ impl Recording {
         Self {
             disk: RefCell::new(disk),
             running: Cell::new(false),
-            helper_running: Cell::new(false),
-            agent: RefCell::default(),
-            no_jails: RefCell::default(),
-            vault: RefCell::new(Ok(Vec::new())),
-            vault_outages: Cell::default(),
             run_files: RefCell::default(),
             mounted: RefCell::default(),
             volumes: vec![volume],
@@ -152,13 +122,7 @@ impl Recording {
     /// Another boot of the same disk: what was only in memory is gone.
     pub(crate) fn reboot(&self) {
         self.fuel.set(None);
-        self.helper_running.set(self.disk.borrow().helper_enabled);
-        let is_enabled = self.disk.borrow().enabled;
-        self.running.set(is_enabled);
-        *self.agent.borrow_mut() = None;
-        if is_enabled {
-            self.start_agent();
-        }
+        self.running.set(self.disk.borrow().enabled);
         self.run_files.borrow_mut().clear();
         *self.mounted.borrow_mut() = None;
         self.effects.borrow_mut().clear();
@@ -201,112 +165,6 @@ impl Recording {
             .get(Path::new(Paths::DEBIAN.journal))
             .map(|file| file.1.clone())
             .unwrap_or_default()
-    }
-
-    /// As the daemon does when it starts.
-    fn start_agent(&self) {
-        *self.agent.borrow_mut() = None;
-        let text = self
-            .setting("file /etc/colibri/provider.env")
-            .unwrap_or_default();
-        let set: BTreeMap<_, _> = crate::environment::read(&text).into_iter().collect();
-        let set = |name: &str| set.get(name).map(|value| value.expose_secret().to_owned());
-        if set(variable::AUTOSPAWN).is_none_or(|text| switch(&text) != Ok(true)) {
-            return;
-        }
-        let tenant = set(variable::AUTOSPAWN_TENANT);
-        if let Some(tenant) = &tenant {
-            let mut disk = self.disk.borrow_mut();
-            match disk.tenants.get_mut(tenant) {
-                Some(row) if row.status == "provisioned" => row.status = "active",
-                Some(row) if row.status == "active" => {}
-                _ => return,
-            }
-        }
-        *self.agent.borrow_mut() = Some(("pi".into(), tenant));
-    }
-
-    /// The key under which a tenant's `.env` stands among the settings.
-    pub(crate) fn env_of(tenant: &str) -> String {
-        format!("file /var/lib/machines/{tenant}/home/agent/.env")
-    }
-
-    fn refused(kind: ErrorKind, message: &str) -> HostError {
-        ClientError::Refused {
-            error: ReplyError::new(kind, message),
-        }
-        .into()
-    }
-
-    /// Whether the daemon answers, or the error that it does not.
-    fn hears(&self) -> Result<(), HostError> {
-        self.powered()?;
-        let silence = self.silence.get();
-        if silence == 0 && self.running.get() {
-            return Ok(());
-        }
-        self.silence.set(silence.saturating_sub(1));
-        Err(ClientError::Dead {
-            socket: Paths::DEBIAN.colibri_socket.into(),
-        }
-        .into())
-    }
-
-    fn tenant(&self, id: &str) -> Value {
-        let row = self.disk.borrow().tenants[id].clone();
-        let agents: Vec<String> = self
-            .agent
-            .borrow()
-            .iter()
-            .filter(|(_, tenant)| tenant.as_deref() == Some(id))
-            .map(|(agent, _)| agent.clone())
-            .collect();
-        let collection = row.fetched.then_some(id);
-        json!({
-            "tenant_id": id, "number": 1, "jail": id, "limits": {}, "status": row.status, "agents": agents,
-            "collection": collection, "collection_id": collection, "created_by": "root",
-            "created_at": self.clock.get(), "last_active": self.clock.get(),
-        })
-    }
-
-    fn has_vault(&self) -> bool {
-        self.setting("file /etc/colibri/vault.env").is_some()
-    }
-
-    /// The vault's answer, as the helper has it.
-    fn ask_vault(&self) -> Result<Vec<(&'static str, &'static str)>, colibri_host::HostError> {
-        if self.vault_outages.get() > 0 {
-            return Err(colibri_host::HostError {
-                kind: colibri_host::ErrorKind::TryAgain,
-                message: "vault.example.org cannot be reached".into(),
-                remedy: Some("look after the network".into()),
-            });
-        }
-        self.vault.borrow().clone()
-    }
-
-    fn provision(&self, id: &str) -> Result<(), HostError> {
-        if self.has_vault() {
-            let secrets = self
-                .ask_vault()
-                .map_err(|error| Self::refused(ErrorKind::Host, &error.message))?;
-            let secrets: Vec<(String, SecretString)> = secrets
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into()))
-                .collect();
-            let text = crate::environment::file(&secrets)
-                .expose_secret()
-                .to_owned();
-            let mut disk = self.disk.borrow_mut();
-            disk.settings.insert(Self::env_of(id), text);
-            disk.tenants.get_mut(id).expect("a tenant").fetched = true;
-        }
-        let mut disk = self.disk.borrow_mut();
-        let row = disk.tenants.get_mut(id).expect("a tenant");
-        if row.status != "active" {
-            row.status = "provisioned";
-        }
-        Ok(())
     }
 
     fn effect(&self, words: impl Into<String>) -> Result<(), HostError> {
@@ -418,8 +276,7 @@ impl Host for Recording {
             return Ok(());
         }
         let mut disk = self.disk.borrow_mut();
-        disk.enabled |= matches!(setting, Setting::ServiceEnabled(Service::ColibriDaemon));
-        disk.helper_enabled |= matches!(setting, Setting::ServiceEnabled(Service::ColibriHostd));
+        disk.enabled |= matches!(setting, Setting::ServiceEnabled(_));
         disk.settings.insert(key, value);
         Ok(())
     }
@@ -531,9 +388,6 @@ impl Host for Recording {
         self.powered()?;
         if folder != Path::new(Paths::DEBIAN.seed_mount) {
             let disk = self.disk.borrow();
-            if folder == Path::new(Paths::DEBIAN.tenants) {
-                return Ok(disk.tenants.keys().cloned().collect());
-            }
             let names = disk.files.keys().filter_map(|file| {
                 let name = file.strip_prefix(folder).ok()?.iter().next()?;
                 name.to_str().map(str::to_owned)
@@ -583,25 +437,14 @@ impl Host for Recording {
         Ok(())
     }
 
-    fn is_running(&self, service: Service) -> Result<bool, HostError> {
+    fn is_running(&self, _service: Service) -> Result<bool, HostError> {
         self.powered()?;
-        Ok(match service {
-            Service::ColibriDaemon => self.running.get(),
-            Service::ColibriHostd => self.helper_running.get(),
-        })
+        Ok(self.running.get())
     }
 
     fn order(&self, service: Service, order: Order) -> Result<(), HostError> {
         self.effect(format!("{order:?} {service}"))?;
-        match service {
-            Service::ColibriHostd => self.helper_running.set(true),
-            Service::ColibriDaemon => {
-                if order == Order::Restart || !self.running.replace(true) {
-                    self.start_agent();
-                }
-                self.running.set(true);
-            }
-        }
+        self.running.set(true);
         Ok(())
     }
 
@@ -610,139 +453,16 @@ impl Host for Recording {
     }
 
     fn ask_daemon(&self) -> Result<String, HostError> {
-        self.hears()?;
-        Ok("0.1.0".into())
-    }
-
-    fn ask_colibri(&self, command: Asked, _limit: Duration) -> Result<Value, HostError> {
-        self.hears()?;
-        Ok(match command {
-            Asked::ListTenants(_) => {
-                let ids: Vec<String> = self.disk.borrow().tenants.keys().cloned().collect();
-                json!({ "tenants": ids.iter().map(|id| self.tenant(id)).collect::<Vec<_>>() })
-            }
-            Asked::RegisterTenant(new) => {
-                new.check().expect("a good request");
-                let id = new.tenant_id.as_str().to_owned();
-                self.effect(format!("register-tenant {id}"))?;
-                let row = Row {
-                    fetched: false,
-                    status: "registered",
-                };
-                self.disk.borrow_mut().tenants.insert(id.clone(), row);
-                self.tenant(&id)
-            }
-            Asked::ProvisionTenant(one) => {
-                let id = one.tenant_id.as_str();
-                self.effect(format!("provision-tenant {id}"))?;
-                if self.disk.borrow().tenants[id].status == "registered" {
-                    self.provision(id)?;
-                }
-                self.tenant(id)
-            }
-            Asked::RotateTenant(one) => {
-                let id = one.tenant_id.as_str();
-                self.effect(format!("rotate-tenant {id}"))?;
-                self.provision(id)?;
-                json!({ "tenant": self.tenant(id), "changed": true, "restarted": [] })
-            }
-            Asked::Snapshot(_) => {
-                let panes: Vec<Value> = self
-                    .agent
-                    .borrow()
-                    .iter()
-                    .map(|(agent, _)| {
-                        json!({
-                            "id": "p", "agent": agent, "runtime": "pi", "state": "idle", "stalled": false,
-                            "since": self.clock.get(), "turns": 0, "events": 0, "malformed": 0, "pid": 4711,
-                        })
-                    })
-                    .collect();
-                json!({ "at": self.clock.get(), "panes": panes, "attention": 0 })
-            }
-            Asked::StopAgent(which) => {
-                self.effect(format!("stop-agent {}", which.agent))?;
-                if self.agent.take().is_none() {
-                    return Err(Self::refused(ErrorKind::NotFound, "no such agent"));
-                }
-                json!({})
-            }
-            other => panic!("nobody answers `{}` here", other.name()),
-        })
-    }
-
-    fn ask_helper(&self, request: &Request, _limit: Duration) -> Result<Reply, HostError> {
         self.powered()?;
-        if !self.helper_running.get() {
-            return Err(colibri_host::ClientError::Dead {
-                socket: Paths::DEBIAN.helper_socket.into(),
+        let silence = self.silence.get();
+        if silence > 0 || !self.running.get() {
+            self.silence.set(silence.saturating_sub(1));
+            return Err(ClientError::Dead {
+                socket: Paths::DEBIAN.colibri_socket.into(),
             }
             .into());
         }
-        Ok(match request {
-            Request::HostFacts(_) => Reply::Facts(HostFacts {
-                os: "linux".into(),
-                release: "6.12".into(),
-                jails: self.no_jails.borrow().clone().map_or(Ok(()), Err),
-                vault: self.has_vault(),
-            }),
-            Request::ListJails(_) => {
-                let disk = self.disk.borrow();
-                let made = disk
-                    .tenants
-                    .iter()
-                    .filter(|(_, row)| row.status != "registered");
-                let jails = made.map(|(id, _)| JailInfo {
-                    tenant: id.parse().expect("a tenant"),
-                    number: 1.try_into().expect("a number"),
-                    limits: colibri_host::Limits::default(),
-                    root: format!("/var/lib/machines/{id}"),
-                    address: [10, 213, 0, 6].into(),
-                    running: true,
-                });
-                Reply::Jails {
-                    jails: jails.collect(),
-                }
-            }
-            Request::CheckVault(_) => {
-                let answer = self.ask_vault();
-                self.vault_outages
-                    .set(self.vault_outages.get().saturating_sub(1));
-                let told = answer.map_err(|error| colibri_host::ClientError::Refused { error })?;
-                assert!(!told.is_empty(), "it was asked because something failed");
-                Reply::Vault {
-                    server: "https://vault.example.org".into(),
-                    collections: vec!["main".into()],
-                }
-            }
-            other => panic!("nobody answers {other:?} here"),
-        })
-    }
-
-    fn tenant_secrets(
-        &self,
-        tenant: &TenantId,
-    ) -> Result<Option<Vec<(String, SecretString)>>, HostError> {
-        self.powered()?;
-        let text = self.setting(&Self::env_of(tenant.as_str()));
-        Ok(text.map(|text| crate::environment::read(&text)))
-    }
-
-    fn write_tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        secrets: &[(String, SecretString)],
-    ) -> Result<(), HostError> {
-        self.effect(format!("secrets of {tenant}"))?;
-        let mut all = self.tenant_secrets(tenant)?.unwrap_or_default();
-        for (name, value) in secrets {
-            all.retain(|(held, _)| held != name);
-            all.push((name.clone(), value.clone()));
-        }
-        let text = crate::environment::file(&all).expose_secret().to_owned();
-        let key = Self::env_of(tenant.as_str());
-        self.disk.borrow_mut().settings.insert(key, text);
-        Ok(())
+        Ok("0.1.0".into())
     }
 
     fn become_root(&self, ask_password: bool) -> BecomeRoot {

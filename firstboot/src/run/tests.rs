@@ -1,5 +1,3 @@
-mod tenants;
-
 use std::path::Path;
 
 use super::*;
@@ -55,9 +53,7 @@ fn a_good_seed_sets_everything_up() {
     assert!(is("keys clawdie").starts_with("ssh-ed25519 "));
     assert_eq!(is("password clawdie"), "CANARY horse # battery");
     assert_eq!(is("sudo clawdie"), "ask true");
-    assert!(
-        is("file /etc/colibri/provider.env").contains("TELEGRAM_BOT_TOKEN=\"7712345678:AACANARY")
-    );
+    assert!(is("file /etc/colibri/provider.env").contains("OPENROUTER_API_KEY=\"sk-or-v1-CANARY"));
     assert!(host.running.get() && host.disk.borrow().enabled);
     let root = host.disk.borrow().root.clone().expect("a root");
     assert_eq!(
@@ -110,7 +106,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     let environment = host.setting(PROVIDER_ENV).expect("the file");
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN_BINARY=\"/usr/local/bin/pi\"\n"));
-    assert!(told(&host).contains("the assistant starts with Colibri, in the jail of `main`"));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
 
     // Turned off by hand it stays off, and nobody is bothered with it.
     host.reboot();
@@ -120,7 +116,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     host.edit_seed(&(setup() + "KEYMAP=de\n"));
     boot(&host);
     assert_eq!(host.setting(PROVIDER_ENV), Some(off));
-    assert!(told(&host).contains("the assistant is turned off in provider.env"));
+    assert!(told(&host).contains("the assistant is turned off there"));
     assert!(!told(&host).contains("AUTOSPAWN"));
 
     // So does one that was turned off under the names of before: a new one would win over them.
@@ -138,7 +134,7 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     host.edit_seed(&(setup() + "KEYMAP=de\n"));
     boot(&host);
     assert_eq!(host.setting(PROVIDER_ENV), Some(before));
-    assert!(told(&host).contains("the assistant is turned off in provider.env"));
+    assert!(told(&host).contains("the assistant is turned off there"));
 
     // The key may stand in the file alone: typed in there, or emptied from the seed since.
     let host = with_agent(&emptying());
@@ -158,7 +154,27 @@ fn the_agent_starts_with_the_daemon_when_it_is_here_and_has_a_key() {
     boot(&host);
     let filled = host.setting(PROVIDER_ENV).expect("the file");
     assert!(filled.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
-    assert!(told(&host).contains("the assistant starts with Colibri, in the jail of `main`"));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
+
+    // As long as nothing of a seed is final, the key that goes takes the switch along.
+    let host = with_agent(&setup());
+    host.silence.set(u32::MAX);
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(environment.contains("COLIBRI_AUTOSPAWN"));
+    host.reboot();
+    host.silence.set(0);
+    host.edit_seed(include_str!("../../tests/setup/good/vault.txt"));
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
+
+    // The key lies in a vault, and has not been had from there.
+    let host = with_agent(include_str!("../../tests/setup/good/vault.txt"));
+    boot(&host);
+    let environment = host.setting(PROVIDER_ENV).expect("the file");
+    assert!(!environment.contains("AUTOSPAWN"), "{environment}");
+    assert!(told(&host).contains("it needs the key of a model provider"));
 }
 
 #[test]
@@ -225,7 +241,7 @@ fn an_edited_seed_fills_blanks_and_what_the_host_has_stays_and_is_told() {
     for told in [
         "this host keeps its own; setup.txt asks for time zone `Europe/Vienna`, which is not used",
         "OPERATOR_USER: this host keeps `clawdie`; setup.txt says `bob`",
-        "OPENROUTER_API_KEY: /var/lib/machines/main/home/agent/.env keeps what it has",
+        "OPENROUTER_API_KEY: /etc/colibri/provider.env keeps what it has",
     ] {
         assert!(result.contains(told), "no `{told}` in:\n{result}");
     }
@@ -255,9 +271,11 @@ fn another_provider_s_key_is_added_and_restarts_a_running_daemon() {
         effects.contains(&"Restart colibri-daemon".to_owned()),
         "{effects:?}"
     );
-    let secrets = host.setting(&Recording::env_of("main")).expect("there");
-    assert!(secrets.contains("OPENROUTER_API_KEY=\"sk-or-v1-CANARY"));
-    assert!(secrets.contains("DEEPSEEK_API_KEY=\"sk-0a"));
+    let environment = host
+        .setting("file /etc/colibri/provider.env")
+        .expect("there");
+    assert!(environment.contains("OPENROUTER_API_KEY=\"sk-or-v1-CANARY"));
+    assert!(environment.contains("DEEPSEEK_API_KEY=\"sk-0a"));
 }
 
 #[test]
@@ -489,11 +507,11 @@ fn a_host_that_is_adopted_keeps_all_it_has() {
         .setting("file /etc/colibri/provider.env")
         .expect("there");
     assert!(
-        environment.starts_with("# theirs\nASSISTANT_NAME=Zo\u{eb}\nexport X=1\n"),
+        environment.starts_with(
+            "# theirs\nASSISTANT_NAME=Zo\u{eb}\nOPENROUTER_API_KEY=\"theirs\"\nexport X=1\n"
+        ),
         "{environment}"
     );
-    let secrets = host.setting(&Recording::env_of("main"));
-    assert!(secrets.is_some_and(|secrets| secrets.contains("OPENROUTER_API_KEY=\"theirs\"")));
     assert!(environment.contains("TELEGRAM_BOT_TOKEN="), "{environment}");
     let result = flat(&host.on_seed(report::FILE).expect("a report"));
     assert!(!result.contains("setup.txt asks for host name"), "{result}");
@@ -502,7 +520,7 @@ fn a_host_that_is_adopted_keeps_all_it_has() {
         "{result}"
     );
     assert!(
-        result.contains("OPENROUTER_API_KEY: /var/lib/machines/main/home/agent/.env keeps"),
+        result.contains("OPENROUTER_API_KEY: /etc/colibri"),
         "{result}"
     );
     assert_eq!(host.setting("account clawdie").as_deref(), Some("there"));
@@ -748,11 +766,7 @@ fn no_secret_leaves_its_place() {
     for (text, may_hold) in [
         (
             setup(),
-            vec![
-                "file /etc/colibri/provider.env",
-                "file /var/lib/machines/main/home/agent/.env",
-                "password clawdie",
-            ],
+            vec!["file /etc/colibri/provider.env", "password clawdie"],
         ),
         (BAD.into(), vec![]),
     ] {
@@ -848,8 +862,8 @@ fn two_cuts_in_a_row_are_mended_as_well() {
     let whole = Recording::fresh(Some(&text));
     boot(&whole);
     let effects = whole.effects.borrow().len();
-    for first in (0..effects).step_by(4) {
-        for second in (0..effects).step_by(6) {
+    for first in (0..effects).step_by(3) {
+        for second in (0..effects).step_by(4) {
             let host = Recording::fresh(Some(&text));
             for fuel in [first, second] {
                 host.fuel.set(Some(fuel));
@@ -1175,18 +1189,15 @@ fn an_empty_line_of_an_edited_emptied_seed_keeps_what_the_host_has() {
     let key = "OPENROUTER_API_KEY=sk-or-v1-CANARY9999456789abcdef0123456789abcdef";
     host.edit_seed(&emptied.replace("OPENROUTER_API_KEY=", key));
     assert_eq!(boot(&host), (COMPLETE, COMPLETE));
-    let secrets = host.setting(&Recording::env_of("main")).expect("the file");
-    assert!(secrets.contains("CANARY9999"));
     let environment = host.setting(PROVIDER_ENV).expect("the file");
-    assert!(environment.contains("7712345678:AACANARY") && !environment.contains("CANARY9999"));
+    assert!(environment.contains("CANARY9999") && environment.contains("7712345678:AACANARY"));
     assert_eq!(host.on_seed("SETUP.TXT").as_deref(), Some(&*emptied));
     assert!(!holds_canary(&host.freed.borrow()));
 
     // Without the host's own, an empty line is a fault again.
     host.reboot();
     host.edit_seed(&(emptied + "KEYMAP=de\r\n"));
-    let env = Recording::env_of("main");
-    host.disk.borrow_mut().settings.remove(&env);
+    host.disk.borrow_mut().settings.remove(PROVIDER_ENV);
     assert_eq!(boot(&host).0, Result::Ended(Ending::Refused));
     let printed = flat(&host.printed.borrow());
     assert!(
@@ -1384,7 +1395,7 @@ fn the_agent_waits_for_the_package_that_runs_it() {
     assert!(environment.contains("\nCOLIBRI_AUTOSPAWN=\"YES\"\n"));
     let restarted = "Restart colibri-daemon".to_owned();
     assert!(host.effects.borrow().contains(&restarted));
-    assert!(told(&host).contains("the assistant starts with Colibri, in the jail of `main`"));
+    assert!(told(&host).contains("the assistant starts with Colibri"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::lines::{BLANKS, strip_export};
 use super::redact::{self, commented_out};
-use super::schema::Key;
+use super::schema::{Applied, Key};
 use super::{decode, placeholder};
 
 /// What [`blank`] makes of a file. Other text of it may be secret too, so it has no `Debug`.
@@ -23,7 +23,8 @@ pub struct Blanked {
     pub keys: Vec<Key>,
     /// How many lines had a value which is gone now.
     pub lines: usize,
-    /// Numbers of the lines that still hold what looks like a secret: in a remark, or behind an unknown name.
+    /// Numbers of the lines that still hold what looks like a secret: in a remark, behind an unknown name, or of a
+    /// setting that this version does not use and so may not lose.
     pub left: Vec<usize>,
     /// Whether some secret begins or ends with blanks, as one does that was overwritten in part.
     pub is_frayed: bool,
@@ -97,7 +98,9 @@ fn secret_line(line: &str) -> Option<(Key, &str, bool)> {
         let (name, value) = line.split_once('=')?;
         (Key::from_name(strip_export(name).1)?, value, false)
     };
-    key.is_secret().then_some((key, value, is_comment))
+    // What this version does not use stands nowhere but here.
+    let goes = key.is_secret() && key.row().applied != Applied::NotYet;
+    goes.then_some((key, value, is_comment))
 }
 
 /// A text by its smallest units: bytes, or two of them in UTF-16.
@@ -271,9 +274,9 @@ mod tests {
              OPENROUTER_API_KEY={KEY}\nHOSTNAME=ada\n"
         );
         let blanked = blank(text.as_bytes()).expect("a text");
-        assert_eq!(blanked.left, [1, 2]);
+        assert_eq!(blanked.left, [1, 2, 3]);
         let clean = String::from_utf8(blanked.clean).expect("text");
-        assert!(clean.contains("OPENROUTER_API_KEY=\n") && clean.contains("BW_PASSWORD=\n"));
+        assert!(clean.contains("OPENROUTER_API_KEY=\n") && clean.contains("CANARY phrase"));
         assert!(blank(&[0xff, 0xfe, 0, 0]).is_none(), "no text");
     }
 }

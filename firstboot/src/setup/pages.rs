@@ -101,7 +101,7 @@ fn page(values: &[(Key, &str)]) -> String {
         let is_given = values.iter().any(|(key, _)| *key == row.key);
         let is_shown = match row.tier {
             Tier::Header | Tier::Gone => false,
-            _ => is_given || !special(row.rule),
+            _ => is_given || !(special(row.rule) || row.applied == Applied::NotYet),
         };
         if is_shown {
             setting(&mut text, row, values, &example);
@@ -254,6 +254,9 @@ pub fn reference() -> String {
             }
             match row.applied {
                 Applied::Since(version) => text.push_str(&format!("* since: {version}\n")),
+                Applied::NotYet => text.push_str(
+                    "* **not applied yet**: it is checked, and the report says that nothing acts on it\n",
+                ),
                 Applied::Never => {}
             }
             text.push('\n');

@@ -53,6 +53,8 @@ impl Class {
 pub enum Applied {
     /// Acted on since this version of the agent.
     Since(&'static str),
+    /// Checked and remembered, but nothing acts on it yet: the operator is told.
+    NotYet,
     /// Refused.
     Never,
 }
@@ -73,15 +75,13 @@ pub enum OnAdopt {
     Add,
     /// The host follows each edit, because what it goes into is first boot's own.
     Follow,
-    /// Another value takes the place of the host's; without the line the host keeps what it has.
-    TakeOver,
     /// Read at each run; nothing on the host holds it.
     Read,
 }
 
 impl OnAdopt {
     /// Every kind, in the order of the reference page.
-    pub const ALL: [OnAdopt; 8] = [Fill, Keep, Refuse, Consent, Add, Follow, TakeOver, Read];
+    pub const ALL: [OnAdopt; 7] = [Fill, Keep, Refuse, Consent, Add, Follow, Read];
 
     /// The word used in the reference page.
     pub fn word(self) -> &'static str {
@@ -92,7 +92,6 @@ impl OnAdopt {
             OnAdopt::Consent => "refuse, or allow",
             OnAdopt::Add => "add",
             OnAdopt::Follow => "follow",
-            OnAdopt::TakeOver => "take over",
             OnAdopt::Read => "read",
         }
     }
@@ -115,9 +114,6 @@ impl OnAdopt {
             OnAdopt::Add => "added to what is there; nothing is taken away",
             OnAdopt::Follow => {
                 "the host follows each edit, and without the line it is as the image comes. An adopted host keeps its own"
-            }
-            OnAdopt::TakeOver => {
-                "another value takes the place of the host's; without the line the host keeps what it has"
             }
             OnAdopt::Read => "read at each start; it changes nothing on the host by itself",
         }
@@ -178,8 +174,8 @@ macro_rules! schema {
 /// Applied since the first version.
 const NOW: Applied = Applied::Since("0.1");
 use super::provider::Provider;
-use Applied::Never;
-use OnAdopt::{Add, Consent, Fill, Follow, Keep, Read, Refuse, TakeOver};
+use Applied::{Never, NotYet};
+use OnAdopt::{Add, Consent, Fill, Follow, Keep, Read, Refuse};
 
 schema! {
     SetupSchemaVersion "SETUP_SCHEMA_VERSION" Header Plain Rule::SchemaVersion, NOW, Read, "1",
@@ -229,16 +225,16 @@ schema! {
         "Your e-mail address for the dashboard. Needs OPERATOR_PASSWORD too.";
     OperatorPassword "OPERATOR_PASSWORD" Optional Secret Rule::Password, NOW, Fill, "another long phrase",
         "Your password for the dashboard. Needs OPERATOR_EMAIL too.";
-    TenantId "TENANT_ID" Optional Plain Rule::TenantId, NOW, Refuse, "main",
-        "The id of the first tenant, in whose jail the assistant lives: the jail and the vault's collection carry the same name. Without it: main.";
+    TenantId "TENANT_ID" Optional Plain Rule::TenantId, NotYet, Refuse, "main",
+        "The id of the first tenant: its jail and its vault collection carry the same name. Without it: main.";
 
-    VaultServer "VAULT_SERVER" Optional Plain Rule::VaultUrl, NOW, TakeOver, "https://vault.example.org",
-        "Address of your Vaultwarden or Bitwarden server: the assistant's keys come from the collection there that is named as TENANT_ID. The four vault lines belong together.";
-    BwClientid "BW_CLIENTID" Optional Pii Rule::BwClientId, NOW, TakeOver, "user.01234567-89ab-cdef-0123-456789abcdef",
-        "The vault account's API client id. Take an account of its own for this machine, which sees its tenants' collections and nothing else.";
-    BwClientsecret "BW_CLIENTSECRET" Optional Secret Rule::BwClientSecret, NOW, TakeOver, "(from the vault's API key page)",
+    VaultServer "VAULT_SERVER" Optional Plain Rule::VaultUrl, NotYet, Fill, "https://vault.example.org",
+        "Address of your Vaultwarden or Bitwarden server. The four vault lines belong together.";
+    BwClientid "BW_CLIENTID" Optional Pii Rule::BwClientId, NotYet, Fill, "user.01234567-89ab-cdef-0123-456789abcdef",
+        "The vault account's API client id.";
+    BwClientsecret "BW_CLIENTSECRET" Optional Secret Rule::BwClientSecret, NotYet, Fill, "(from the vault's API key page)",
         "The vault account's API client secret.";
-    BwPassword "BW_PASSWORD" Optional Secret Rule::AnySecret, NOW, TakeOver, "(the vault's master password)",
+    BwPassword "BW_PASSWORD" Optional Secret Rule::AnySecret, NotYet, Fill, "(the vault's master password)",
         "The vault account's master password.";
 
     WifiSsid "WIFI_SSID" Optional Plain Rule::WifiSsid, NOW, Follow, "MyHomeNetwork",

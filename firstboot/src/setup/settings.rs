@@ -114,30 +114,25 @@ impl Setup {
             .filter(|provider| self.secret.contains_key(&provider.key()))
     }
 
-    /// The keys of model providers that were given, for the tenant's `.env`.
-    pub fn provider_keys(&self) -> Vec<(String, SecretString)> {
-        self.providers()
-            .filter_map(|provider| {
-                let key = provider.key();
-                Some((key.name().to_owned(), self.secret(key)?.clone()))
-            })
-            .collect()
-    }
-
-    /// What goes into `provider.env`: Telegram, the assistant's name, and the model choices of the profile with the
-    /// operator's own lines on top. Names are unique and in the order of the table. Whose models are chosen where no
-    /// line says so is the first of `held`, the providers that the assistant has keys of.
+    /// What goes into `provider.env`: provider keys, Telegram, the assistant's name, and the model
+    /// choices of the profile with the operator's own lines on top. Names are unique and in the
+    /// order of the table.
     ///
     /// # Errors
     /// When the profile data has no entry for the profile or provider in use.
     pub fn provider_env(
         &self,
         profiles: &Profiles,
-        held: &[Provider],
     ) -> Result<Vec<(String, SecretString)>, ProfileError> {
         let mut env: BTreeMap<Key, SecretString> = BTreeMap::new();
-        if let Some(token) = self.secret(Key::TelegramBotToken) {
-            env.insert(Key::TelegramBotToken, token.clone());
+        for key in Provider::ALL
+            .iter()
+            .map(|provider| provider.key())
+            .chain([Key::TelegramBotToken])
+        {
+            if let Some(value) = self.secret(key) {
+                env.insert(key, value.clone());
+            }
         }
         if let Some(id) = self.get(Key::TelegramAdminId) {
             env.insert(Key::TelegramAdminId, id.into());
@@ -145,8 +140,9 @@ impl Setup {
         env.insert(Key::AssistantName, self.assistant_name().into());
 
         let provider_of = |key| self.get(key).and_then(Provider::from_id);
-        // With a vault, whose models to use is known only once the vault has been read.
-        let chat = provider_of(Key::PiProvider).or_else(|| held.first().copied());
+        let chat = provider_of(Key::PiProvider).or_else(|| self.providers().next());
+        // With a vault and no key in the file, whose models to use is known only once the vault
+        // has been read.
         if let Some(chat) = chat {
             let choice = profiles.resolve(&Want {
                 profile: self.profile(),
@@ -182,11 +178,6 @@ impl Setup {
             .into_iter()
             .map(|(key, value)| (key.name().to_owned(), value))
             .collect())
-    }
-
-    /// Whether the tenant's secrets come from a vault.
-    pub fn has_vault(&self) -> bool {
-        self.has(Key::VaultServer)
     }
 
     /// The settings as lines of text, defaults included and secrets masked, for `seed show`,

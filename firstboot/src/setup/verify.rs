@@ -4,7 +4,7 @@ use super::check::{Checker, Place, Say};
 use super::problem::Severity;
 use super::provider::Provider;
 use super::rules::{RuleError, network};
-use super::schema::{Key, Tier};
+use super::schema::{Applied, Key, TABLE, Tier};
 
 const VAULT: [Key; 4] = [
     Key::VaultServer,
@@ -25,7 +25,7 @@ pub(super) fn verify(checker: &mut Checker, has_authorized_keys: bool) {
     verify_model_providers(checker);
     verify_login(checker, has_authorized_keys);
     verify_emptied(checker);
-    verify_unused_keys(checker);
+    verify_applied(checker);
 }
 
 fn is_placeholder(checker: &Checker, key: Key) -> bool {
@@ -35,11 +35,6 @@ fn is_placeholder(checker: &Checker, key: Key) -> bool {
 /// Whether the operator really wrote something for a key, be it right or wrong.
 fn written(checker: &Checker, key: Key) -> bool {
     checker.filled(key) && !is_placeholder(checker, key)
-}
-
-/// Whether the assistant's keys come from a vault, be its lines right or wrong.
-fn has_vault(checker: &Checker) -> bool {
-    VAULT.iter().any(|key| checker.filled(*key))
 }
 
 fn provider_keys() -> impl Iterator<Item = Key> {
@@ -86,7 +81,16 @@ fn verify_provider(checker: &mut Checker) {
     if provider_keys().any(|key| checker.filled(key)) {
         return;
     }
-    if has_vault(checker) {
+    if VAULT.iter().any(|key| checker.filled(*key)) {
+        let server = Key::VaultServer;
+        if server.row().applied == Applied::NotYet {
+            let fault = "is the only source of model keys, and this version does not read it";
+            let error = RuleError::new("no-model-key", fault).remedy(
+                "The machine is set up, but the assistant cannot answer. Fill in OPENROUTER_API_KEY= as well.",
+            );
+            let place = checker.place(server);
+            checker.warn(server, place, error);
+        }
         return;
     }
     let place = provider_keys().find_map(|key| checker.place(key));
@@ -266,7 +270,7 @@ fn verify_static_address(checker: &mut Checker) {
 
 /// A provider chosen for its models needs a key (which a vault may hold).
 fn verify_model_providers(checker: &mut Checker) {
-    if has_vault(checker) {
+    if VAULT.iter().any(|key| checker.filled(*key)) {
         return;
     }
     for key in [
@@ -338,21 +342,24 @@ fn verify_emptied(checker: &mut Checker) {
     }
 }
 
-/// No setting is ever silently ignored: with a vault the keys come from there, and from nowhere else.
-fn verify_unused_keys(checker: &mut Checker) {
-    if !has_vault(checker) {
-        return;
-    }
-    for key in provider_keys()
-        .filter(|key| checker.setup.has(*key) && !checker.setup.is_kept(*key))
-        .collect::<Vec<_>>()
-    {
-        let fault = "is not used: with a vault the assistant's keys come from its collection alone";
-        let error = RuleError::new("not-used", fault).remedy(format!(
-            "Put it into the vault, as a login item named {} with the key as its password, and remove this line.",
-            key.name()
-        ));
-        let place = checker.place(key);
-        checker.warn(key, place, error);
+/// No setting is ever silently ignored.
+fn verify_applied(checker: &mut Checker) {
+    for row in TABLE.iter().filter(|row| row.applied == Applied::NotYet) {
+        let as_usual = checker
+            .setup
+            .get(row.key)
+            .is_some_and(|value| row.rule.is_usual(value));
+        // One problem a line is enough: first it has to be right.
+        let wrong = checker
+            .problems
+            .iter()
+            .any(|p| p.is_error() && p.key == Some(row.key));
+        if as_usual || wrong || !checker.setup.has(row.key) {
+            continue;
+        }
+        let error = RuleError::new("not-applied", "is understood but not applied by this version")
+            .remedy("Nothing to do: the rest of the set-up goes on without it. A later release will use it.");
+        let place = checker.place(row.key);
+        checker.warn(row.key, place, error);
     }
 }

@@ -63,14 +63,7 @@ impl Step for BlankSeed {
             // Begun, and cut.
             Some(last) if last.is_begun_for(mark) => last,
             last => {
-                let record = Record::of(
-                    files,
-                    &blanked,
-                    mark,
-                    cx.intake.agent(),
-                    cx.setup()?.tenant_id(),
-                    last.as_ref(),
-                );
+                let record = Record::of(files, &blanked, mark, cx.intake.agent(), last.as_ref());
                 record.write(cx.host)?;
                 record
             }

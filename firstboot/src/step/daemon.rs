@@ -47,7 +47,6 @@ impl Step for StartDaemon {
             Order::Start
         };
         cx.host.order(Service::ColibriDaemon, order)?;
-        cx.environment_changed.set(false);
         Ok(())
     }
 
@@ -95,7 +94,6 @@ impl Step for DaemonAnswers {
             .ask_daemon()
             .map(drop)
             .map_err(|source| StepError::Silent {
-                service: Service::ColibriDaemon,
                 source,
                 log: cx.host.habits().show_daemon_log,
             })

@@ -5,7 +5,6 @@
 
 mod account;
 mod adoption;
-mod agent;
 mod blank_seed;
 pub(crate) mod clock;
 mod daemon;
@@ -19,24 +18,20 @@ mod network;
 mod packages;
 mod password;
 mod provider_env;
-mod root_helper;
 mod root_lock;
 mod seed;
 mod ssh_host_keys;
 mod ssh_keys;
 mod sudo;
-mod tenant;
 mod time_zone;
 mod validate;
-mod vault_env;
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use colibri_vault::VaultError;
 use jiff::Timestamp;
 
-use crate::host::{Host, HostError, Service, Setting};
+use crate::host::{Host, HostError, Setting};
 use crate::intake::Intake;
 use crate::journal::{Event, Journal, Outcome, Phase};
 use crate::operator::OperatorError;
@@ -44,7 +39,9 @@ use crate::profile::ProfileError;
 use crate::setup::{Key, Setup};
 
 pub use blank_seed::NAME as EMPTY_SEED;
-pub use tenant::PROVISION;
+
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The steps of a phase, in the order in which they are taken.
 pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
@@ -77,14 +74,8 @@ pub fn steps(phase: Phase) -> Vec<Box<dyn Step>> {
             Box::new(adoption::Adoption),
             Box::new(packages::Packages),
             Box::new(provider_env::ProviderEnv),
-            Box::new(vault_env::VaultEnv),
-            Box::new(root_helper::RootHelper),
             Box::new(daemon::StartDaemon),
             Box::new(daemon::DaemonAnswers),
-            Box::new(tenant::RegisterIt),
-            Box::new(tenant::Provision),
-            Box::new(tenant::Secrets),
-            Box::new(agent::StartAgent),
             Box::new(dashboard_operator::DashboardOperator),
             // Last: what failed needs the secrets once more.
             Box::new(blank_seed::BlankSeed),
@@ -106,11 +97,8 @@ pub struct Context<'a> {
     pub was_set_up: bool,
     /// Every step so far has gone well, those of the early phase included.
     pub all_good: Cell<bool>,
-    /// Set when the daemon must start anew, so that it and its agents read their environment.
+    /// Set when the daemon must read its environment anew.
     pub environment_changed: Cell<bool>,
-    /// Set when the tenant is to be provisioned whatever it has: the host got other credentials for the vault, or the
-    /// last run did not come that far.
-    pub is_to_be_provisioned: Cell<bool>,
     /// What the operator should know although nothing failed.
     pub warnings: RefCell<Vec<String>>,
 }
@@ -126,7 +114,6 @@ impl<'a> Context<'a> {
             was_set_up: false,
             all_good: Cell::new(true),
             environment_changed: Cell::new(false),
-            is_to_be_provisioned: Cell::new(false),
             warnings: RefCell::new(Vec::new()),
         }
     }
@@ -189,33 +176,9 @@ pub enum StepError {
     /// Everything went well and still it is not so.
     #[error("it was done without an error, but checking afterwards shows that it is not so")]
     NotHeld,
-    /// This host cannot make jails.
-    #[error(
-        "this host cannot make jails: {why}. Without one no assistant is started; Colibri itself runs. To change that: \
-         {remedy}"
-    )]
-    NoJails {
-        /// By the root helper's account.
-        why: String,
-        /// What its people do about it.
-        remedy: &'static str,
-    },
-    /// The vault's credentials cannot be written down.
-    #[error("{0}; {remedy}", remedy = .0.remedy())]
-    Vault(#[from] VaultError),
-    /// The assistant is not there.
-    #[error("the assistant does not run ({why}). See `colibri agent-log pi` and `{log}`")]
-    NoAgent {
-        /// By the daemon's account.
-        why: String,
-        /// The command that shows the daemon's log.
-        log: &'static str,
-    },
-    /// A service is silent.
-    #[error("{service} does not answer ({source}). See `{log}`")]
+    /// The daemon is silent.
+    #[error("colibri-daemon does not answer ({source}). See `{log}`")]
     Silent {
-        /// Which.
-        service: Service,
         /// What asking it brought.
         source: HostError,
         /// The command that shows its log.
@@ -228,7 +191,6 @@ impl StepError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Host(error) | Self::Silent { source: error, .. } => error.is_transient(),
-            Self::NoAgent { .. } => true,
             _ => false,
         }
     }
@@ -276,17 +238,9 @@ pub trait Step {
     fn needs(&self) -> &'static [&'static str] {
         &["adoption"]
     }
-    /// How often to try while time alone may heal the failure.
+    /// How often to try while time alone may heal the failure: the pauses double from a quarter of a second.
     fn attempts(&self) -> u32 {
         4
-    }
-    /// The first pause between two attempts, and the longest: each is twice the one before.
-    fn pauses(&self) -> (Duration, Duration) {
-        (Duration::from_millis(250), Duration::from_secs(5))
-    }
-    /// After how long no further attempt is begun.
-    fn patience(&self) -> Duration {
-        Duration::MAX
     }
     /// What is to be done, as far as the settings tell.
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError>;
@@ -402,20 +356,15 @@ fn take_one(step: &dyn Step, cx: &Context, journal: &mut Journal) -> Outcome {
         },
         true,
     );
-    let (mut pause, longest) = step.pauses();
-    let begun = Instant::now();
+    let mut pause = Duration::from_millis(250);
     let mut attempt = 1;
     loop {
         match act_and_verify(step, cx, &wanted) {
             Ok(()) => return Outcome::Done(step.result(cx, &wanted)),
-            Err(error)
-                if error.is_transient()
-                    && attempt < step.attempts()
-                    && begun.elapsed().saturating_add(pause) < step.patience() =>
-            {
+            Err(error) if error.is_transient() && attempt < step.attempts() => {
                 tracing::debug!(step = step.name(), attempt, %error, "once more");
                 cx.host.sleep(pause);
-                pause = (pause * 2).min(longest);
+                pause = (pause * 2).min(LONGEST_PAUSE);
                 attempt += 1;
             }
             Err(error) => return Outcome::Failed(error.to_string()),

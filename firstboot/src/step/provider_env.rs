@@ -1,9 +1,7 @@
-//! The one file through which the daemon gets its settings. Keys of model providers are not in it: they lie in the
-//! tenant's `.env`, from where the assistant has them, and go from here once they are there.
+//! The one file through which the provider's key reaches the daemon.
 
 use std::path::Path;
 
-use colibri_host::AgentProgram;
 use colibri_protocol::{switch, variable};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -13,7 +11,6 @@ use crate::environment;
 use crate::host::Setting;
 use crate::setup::Key;
 use crate::setup::schema::OnAdopt;
-use crate::tenant;
 
 /// Where the agent's first line, `env node`, finds Node: a package of FreeBSD's or an admin's own, and Debian's.
 const NODE: [&str; 2] = ["/usr/local/bin/node", "/usr/bin/node"];
@@ -30,37 +27,8 @@ impl Step for ProviderEnv {
     }
 
     fn wanted(&self, cx: &Context) -> Result<Wanted, StepError> {
-        let environment = Environment::of(cx)?;
-        for name in &environment.kept {
-            cx.warn(difference(name, cx));
-        }
-        Ok(Wanted::Settings(vec![environment.setting]))
-    }
-
-    fn act(&self, cx: &Context, wanted: &Wanted) -> Result<(), StepError> {
-        for setting in wanted.settings() {
-            cx.host.apply(setting)?;
-        }
-        cx.environment_changed.set(true);
-        Ok(())
-    }
-}
-
-/// `provider.env` as it should be by what the seed says and what the tenant has by now.
-pub(super) struct Environment {
-    /// The file.
-    pub(super) setting: Setting,
-    /// What comes of the assistant with it.
-    pub(super) agent: Agent,
-    /// Names of variables that stay although the seed has another value.
-    kept: Vec<String>,
-}
-
-impl Environment {
-    pub(super) fn of(cx: &Context) -> Result<Self, StepError> {
         let setup = cx.setup()?;
-        let profiles = cx.intake.profiles().map_err(StepError::Seed)?;
-        let mut variables = setup.provider_env(profiles, &tenant::held(cx.host, setup))?;
+        let mut variables = setup.provider_env(cx.intake.profiles().map_err(StepError::Seed)?)?;
         let path = cx.host.paths().provider_env;
         let adoption = cx.intake.adoption().ok_or(StepError::NoSetup)?;
         // What stays.
@@ -71,13 +39,10 @@ impl Environment {
             .map(|here| String::from_utf8_lossy(&here).into_owned());
         let mut all = variables.clone();
         all.extend(here.as_deref().map(environment::read).unwrap_or_default());
-        let in_jail = tenant::secret_names(cx.host, setup);
-        let agent = Agent::of(cx, &all, &in_jail)?;
-        if agent == Agent::Starts {
+        if Agent::of(cx, &all)? == Agent::Starts {
             for (name, value) in [
                 (variable::AUTOSPAWN, "YES"),
                 (variable::AUTOSPAWN_BINARY, variable::AGENT),
-                (variable::AUTOSPAWN_TENANT, setup.tenant_id()),
             ] {
                 // A new name would win over an old one that somebody has set.
                 if set(&all, name).is_none() {
@@ -85,31 +50,41 @@ impl Environment {
                 }
             }
         }
-        let (content, kept) = match here {
+        let content = match here {
             Some(here) => {
-                // An agent outside of the jail has its key from here and from nowhere else.
-                let moved = |name: &str| {
-                    agent != Agent::IsOutside
-                        && variable::PROVIDER_KEYS.contains(&name)
-                        && in_jail.iter().any(|held| held == name)
-                };
-                filled_in(&here, &variables, adoption, moved)
+                let (content, kept) = filled_in(&here, &variables, adoption);
+                for name in kept {
+                    cx.warn(difference(&name, path, cx.host.habits().become_root));
+                }
+                content
             }
-            None => (environment::file(&variables), Vec::new()),
+            None => environment_file(&variables),
         };
-        Ok(Self {
-            setting: Setting::SecretFile { path, content },
-            agent,
-            kept,
-        })
+        Ok(Wanted::Settings(vec![Setting::SecretFile {
+            path,
+            content,
+        }]))
+    }
+
+    fn act(&self, cx: &Context, wanted: &Wanted) -> Result<(), StepError> {
+        for setting in wanted.settings() {
+            cx.host.apply(setting)?;
+        }
+        cx.environment_changed.set(true);
+        Ok(())
+    }
+
+    fn result(&self, cx: &Context, wanted: &Wanted) -> String {
+        let variables: Vec<_> = wanted.settings().iter().flat_map(variables_of).collect();
+        match Agent::of(cx, &variables) {
+            Ok(agent) => format!("{}; {}", wanted.describe(), agent.text()),
+            Err(_) => wanted.describe(),
+        }
     }
 }
 
 /// What a variable is set to, under its name or one of before. An empty value is none.
-pub(super) fn set<'a>(
-    environment: &'a [(String, SecretString)],
-    name: &'static str,
-) -> Option<&'a str> {
+fn set<'a>(environment: &'a [(String, SecretString)], name: &'static str) -> Option<&'a str> {
     variable::names_of(name).find_map(|wanted| {
         environment
             .iter()
@@ -119,14 +94,18 @@ pub(super) fn set<'a>(
     })
 }
 
+fn variables_of(setting: &Setting) -> Vec<(String, SecretString)> {
+    match setting {
+        Setting::SecretFile { content, .. } => environment::read(content.expose_secret()),
+        _ => Vec::new(),
+    }
+}
+
 /// Whether the daemon brings an agent along. Which arguments it needs is the daemon's to know, which also
 /// hands the models on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Agent {
-    /// In the tenant's jail.
+enum Agent {
     Starts,
-    /// Somebody's own program, which no jail starts: it stays where it is.
-    IsOutside,
     IsTurnedOff,
     HasNoKey,
     IsNotHere,
@@ -135,35 +114,25 @@ pub(super) enum Agent {
 
 impl Agent {
     /// By what the daemon's environment says already, else by what an agent needs.
-    fn of(
-        cx: &Context,
-        environment: &[(String, SecretString)],
-        in_jail: &[String],
-    ) -> Result<Self, StepError> {
-        let switched = set(environment, variable::AUTOSPAWN).map(switch);
-        if switched.as_ref().is_some_and(|is| !matches!(is, Ok(true))) {
-            return Ok(Self::IsTurnedOff);
-        }
-        let program = set(environment, variable::AUTOSPAWN_BINARY).unwrap_or(variable::AGENT);
-        if AgentProgram::at(Path::new(program)).is_none() {
-            return Ok(Self::IsOutside);
+    fn of(cx: &Context, environment: &[(String, SecretString)]) -> Result<Self, StepError> {
+        if let Some(text) = set(environment, variable::AUTOSPAWN) {
+            return Ok(match switch(text) {
+                Ok(true) => Self::Starts,
+                _ => Self::IsTurnedOff,
+            });
         }
         let has_key = variable::PROVIDER_KEYS
             .into_iter()
-            .any(|key| in_jail.iter().any(|name| name == key));
-        if !has_key {
-            return Ok(Self::HasNoKey);
-        }
-        if switched.is_some() {
-            return Ok(Self::Starts);
-        }
+            .any(|key| set(environment, key).is_some());
         // Looked for, not read: Node is a hundred megabytes.
         let is_here = |program: &str| {
             let (folder, name) = program.rsplit_once('/').unwrap_or_default();
             let names = cx.host.list(Path::new(folder))?;
             Ok::<_, StepError>(names.iter().any(|there| there == name))
         };
-        Ok(if !is_here(variable::AGENT)? {
+        Ok(if !has_key {
+            Self::HasNoKey
+        } else if !is_here(variable::AGENT)? {
             Self::IsNotHere
         } else if !is_here(NODE[0])? && !is_here(NODE[1])? {
             // The daemon would start it again and again, and nobody would be told why it ends.
@@ -174,18 +143,13 @@ impl Agent {
     }
 
     /// What the report says of it.
-    pub(super) fn text(self, tenant: &str) -> String {
+    fn text(self) -> String {
         match self {
-            Self::Starts => format!("the assistant starts with Colibri, in the jail of `{tenant}`"),
-            Self::IsOutside => format!(
-                "the assistant is a program of your own, and runs outside of the jail: {} in provider.env names it",
-                variable::AUTOSPAWN_BINARY
-            ),
-            Self::IsTurnedOff => "the assistant is turned off in provider.env".to_owned(),
-            Self::HasNoKey => format!(
-                "no assistant starts yet: `{tenant}` has no key of a model provider among its secrets ({})",
-                variable::PROVIDER_KEYS.join(", ")
-            ),
+            Self::Starts => "the assistant starts with Colibri".to_owned(),
+            Self::IsTurnedOff => "the assistant is turned off there".to_owned(),
+            Self::HasNoKey => {
+                "no assistant starts yet: it needs the key of a model provider".to_owned()
+            }
             Self::IsNotHere => format!(
                 "no assistant starts yet: this host has no {}",
                 variable::AGENT
@@ -199,16 +163,14 @@ impl Agent {
 }
 
 /// Tells of a variable that stays, without its value.
-fn difference(name: &str, cx: &Context) -> String {
-    let path = cx.host.paths().provider_env;
+fn difference(name: &str, path: &str, become_root: &str) -> String {
     let is_telegram =
         Key::from_name(name).is_some_and(|key| key.row().on_adopt == OnAdopt::Consent);
     let how = if is_telegram {
         "To use it, add the line ALLOW_TELEGRAM_CHANGE=yes".to_owned()
     } else {
         format!(
-            "To use it, write it into that file (with {}) and restart colibri-daemon",
-            cx.host.habits().become_root
+            "To use it, write it into that file (with {become_root}) and restart colibri-daemon"
         )
     };
     format!(
@@ -217,12 +179,11 @@ fn difference(name: &str, cx: &Context) -> String {
 }
 
 /// The file with its blanks filled in, and the names whose value stays although the seed has another. What is there
-/// stays as it stands, remarks included, but for what has `moved` elsewhere.
+/// stays as it stands, remarks included.
 fn filled_in(
     here: &str,
     wanted: &[(String, SecretString)],
     adoption: &Adoption,
-    moved: impl Fn(&str) -> bool,
 ) -> (SecretString, Vec<String>) {
     let setup = &adoption.setup;
     let telegram_goes = setup.telegram_off() && allows_telegram_change(setup);
@@ -236,12 +197,11 @@ fn filled_in(
         };
         let value = value.expose_secret();
         match wanted.iter().find(|(wanted, _)| *wanted == name) {
-            _ if moved(&name) => {}
             Some((_, new))
                 if value.is_empty()
                     || (value != new.expose_secret() && adoption.may_replace(&name, value)) =>
             {
-                text.push_str(&environment::assignment(&name, new));
+                text.push_str(&assignment(&name, new));
             }
             None if telegram_goes
                 && [Key::TelegramBotToken, Key::TelegramAdminId]
@@ -260,7 +220,134 @@ fn filled_in(
         seen.push(name);
     }
     for (name, value) in wanted.iter().filter(|(name, _)| !seen.contains(name)) {
-        text.push_str(&environment::assignment(name, value));
+        text.push_str(&assignment(name, value));
     }
     (text.into(), kept)
+}
+
+/// The text of an environment file that systemd's `EnvironmentFile=` and `sh` read back to the same bytes.
+///
+/// Both know four characters that a backslash protects inside double quotes (systemd: `SHELL_NEED_ESCAPE` in
+/// `src/basic/escape.h`; POSIX shell, 2.2.3): the quote, the backslash, the back quote and the dollar sign.
+fn environment_file(variables: &[(String, SecretString)]) -> SecretString {
+    let mut text = String::from(
+        "# Written by clawdie-firstboot from setup.txt. Once the host is set up, a later setup.txt only adds what is\n\
+         # missing here.\n",
+    );
+    for (name, value) in variables {
+        text.push_str(&assignment(name, value));
+    }
+    text.into()
+}
+
+/// One line of it.
+fn assignment(name: &str, value: &SecretString) -> String {
+    let mut text = format!("{name}=\"");
+    for letter in value.expose_secret().chars() {
+        if matches!(letter, '"' | '\\' | '`' | '$') {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text.push_str("\"\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_shell_reads_every_value_back_to_the_byte() {
+        let values = [
+            "plain",
+            "",
+            " two  spaces ",
+            r#"a"b\c`d$e$(f)"#,
+            "it's",
+            "# no comment",
+            "\u{17e}\u{1f426}",
+            r"\",
+        ];
+        for value in values {
+            let text = environment_file(&[("KEY".into(), value.into())]);
+            let mut shell = Command::new("sh")
+                .args(["-c", ". /dev/stdin; printf %s \"$KEY\""])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("a shell");
+            std::io::Write::write_all(
+                &mut shell.stdin.take().expect("piped"),
+                text.expose_secret().as_bytes(),
+            )
+            .expect("written");
+            let output = shell.wait_with_output().expect("ended");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), value);
+        }
+    }
+
+    /// `parse_env_file_internal` of systemd 257 (`src/basic/env-file.c`), the states that our files reach.
+    fn as_systemd_reads(text: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut letters = text.chars().peekable();
+        while let Some(first) = letters.next() {
+            if first == '#' {
+                for letter in letters.by_ref() {
+                    if letter == '\n' {
+                        break;
+                    }
+                }
+                continue;
+            }
+            let mut name = String::from(first);
+            for letter in letters.by_ref() {
+                if letter == '=' {
+                    break;
+                }
+                name.push(letter);
+            }
+            assert_eq!(letters.next(), Some('"'), "every value is quoted");
+            let mut value = String::new();
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '"' => break,
+                    '\\' => match letters.next() {
+                        Some(escaped) if "\"\\`$".contains(escaped) => value.push(escaped),
+                        Some(other) => value.extend(['\\', other]),
+                        None => value.push('\\'),
+                    },
+                    other => value.push(other),
+                }
+            }
+            assert_eq!(letters.next(), Some('\n'));
+            found.push((name, value));
+        }
+        found
+    }
+
+    #[test]
+    fn systemd_reads_every_value_back_to_the_byte() {
+        let values = [
+            "",
+            r#"a"b\c`d$e"#,
+            r"\n is two letters",
+            "é # x",
+            r"\\",
+            "'",
+        ];
+        let variables: Vec<(String, SecretString)> = values
+            .iter()
+            .enumerate()
+            .map(|(at, value)| (format!("K{at}"), (*value).into()))
+            .collect();
+        let read = as_systemd_reads(environment_file(&variables).expose_secret());
+        let wanted: Vec<_> = values
+            .iter()
+            .enumerate()
+            .map(|(at, value)| (format!("K{at}"), (*value).to_owned()))
+            .collect();
+        assert_eq!(read, wanted);
+    }
 }

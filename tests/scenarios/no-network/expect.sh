@@ -1,4 +1,4 @@
 . "$LIB"
 has "$RESULT" 'Addresses:     none yet'
 has "$RESULT" 'plug in a cable'
-root_has "$TENANT_ENV" "$OPENROUTER_API_KEY"
+root_has /etc/colibri/provider.env "$OPENROUTER_API_KEY"

@@ -1,15 +1,21 @@
 //! `cargo xtask bench boot`: from power-on to a set-up host, against cloud-init doing the same on the same Debian.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clawdie_image::Result;
+use clawdie_image::base::{Context, Network};
+use clawdie_image::cache::Cache;
+use clawdie_image::checkout::Checkout;
+use clawdie_image::manifest::Channel;
+use clawdie_image::order::Order;
+use clawdie_image::pipeline;
+use clawdie_image::programs::{self, Programs};
 use clawdie_image::qemu::{self, Accel, Machine};
-use clawdie_image::recipe::{Base, Boot, Recipe, Role};
+use clawdie_image::recipe::{Base, Boot, Flavour, Recipe, Role};
 use clawdie_tree::Tree;
 
-use super::images::Images;
-use crate::{doctor, house};
+use crate::{doctor, house, ui};
 
 /// First boot, against cloud-init doing the same work
 #[derive(Debug, clap::Args)]
@@ -47,15 +53,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     doctor::ensure(doctor::Purpose::Test, false)?;
-    let bench = Bench {
-        images: Images::new()?,
-    };
+    let bench = Bench::new()?;
     anstream::eprintln!("preparing what is not measured: two images");
-    let ours = bench
-        .images
-        .image("ours", &bench.images.recipe, bench.our_seed()?)?;
+    let ours = bench.image("ours", &bench.recipe, bench.our_seed()?)?;
     let (recipe, seed) = bench.theirs()?;
-    let theirs = bench.images.image("theirs", &recipe, seed)?;
+    let theirs = bench.image("theirs", &recipe, seed)?;
 
     let runs = args.runs.max(1);
     let mut times = [Vec::new(), Vec::new()];
@@ -84,31 +86,55 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 struct Bench {
-    images: Images,
+    checkout: Checkout,
+    recipe: Recipe,
+    cache: Cache,
+    programs: Programs,
+    work: tempfile::TempDir,
 }
 
 impl Bench {
+    fn new() -> Result<Self> {
+        let root = house::root();
+        let checkout = Checkout::read(&root)?;
+        let recipe = house::recipe(Some(Flavour::Debian))?;
+        let cache = house::cache()?;
+        let programs = programs::build(
+            &recipe,
+            &Context {
+                root: &checkout.root,
+                cache: &cache,
+                network: Network::Allowed,
+                progress: &ui::Stages::new(false),
+            },
+        )?;
+        Ok(Self {
+            checkout,
+            recipe,
+            cache,
+            programs,
+            work: tempfile::Builder::new()
+                .prefix("bench-")
+                .tempdir_in(root.join("target"))?,
+        })
+    }
+
     fn our_seed(&self) -> Result<Tree> {
         let setup = format!(
             "OPENROUTER_API_KEY=sk-or-v1-{}\nTELEGRAM=none\nHOSTNAME=hive\n\
              TIMEZONE=Europe/Ljubljana\nOPERATOR_USER=ada\nSSH_AUTHORIZED_KEY={KEY}\n",
             "0".repeat(64)
         );
-        house::seed(
-            &self.images.checkout,
-            &self.images.recipe,
-            Some(setup.into_bytes()),
-        )
+        house::seed(&self.checkout, &self.recipe, Some(setup.into_bytes()))
     }
 
     /// The same Debian with cloud-init, and its settings where ours would be.
     fn theirs(&self) -> Result<(Recipe, Tree)> {
-        let mut recipe = self.images.recipe.clone();
+        let mut recipe = self.recipe.clone();
         if let Base::Archive(archive) = &mut recipe.base {
-            let mut list =
-                fs_err::read_to_string(self.images.checkout.root.join(&archive.packages))?;
+            let mut list = fs_err::read_to_string(self.checkout.root.join(&archive.packages))?;
             list.push_str("cloud-init  # the reference\ncloud-guest-utils  # growpart\n");
-            let path = self.images.work.path().join("packages.txt");
+            let path = self.work.path().join("packages.txt");
             fs_err::write(&path, list)?;
             archive.packages = path;
         }
@@ -138,7 +164,7 @@ impl Bench {
             "0".repeat(64)
         );
         let seed = house::seed_of(
-            &self.images.checkout,
+            &self.checkout,
             [
                 ("user-data", user_data.into_bytes()),
                 ("meta-data", b"instance-id: bench\n".to_vec()),
@@ -147,16 +173,38 @@ impl Bench {
         Ok((recipe, seed))
     }
 
+    fn image(&self, name: &str, recipe: &Recipe, seed: Tree) -> Result<PathBuf> {
+        let published = pipeline::build(&Order {
+            checkout: &self.checkout,
+            recipe,
+            version: house::VERSION,
+            seed,
+            secret: false,
+            out: self.work.path().join(name),
+            channel: Channel::Dev,
+            network: Network::Allowed,
+            cache: &self.cache,
+            programs: Some(self.programs.clone()),
+            compress: false,
+            progress: &ui::Stages::new(true),
+        })?;
+        Ok(published.image)
+    }
+
     /// Power-on to the line that says that all is done, on a fresh stick of twice the image's size.
     fn boot(&self, image: &Path, ends: &str) -> Result<Duration> {
-        let (_folder, stick) = self.images.stick(image)?;
+        let folder = tempfile::tempdir_in(self.work.path())?;
+        let stick = folder.path().join("stick.img");
+        qemu::sparse_copy(image, &stick)?;
+        let file = fs_err::OpenOptions::new().write(true).open(&stick)?;
+        file.set_len(file.metadata()?.len() * 2)?;
         let machine = Machine {
             network: qemu::Network::Isolated,
             writes: qemu::Writes::Kept,
             ..Machine::new(&stick)
         };
         let started = Instant::now();
-        let mut running = machine.start(&self.images.work.path().join("console.log"))?;
+        let mut running = machine.start(&self.work.path().join("console.log"))?;
         running
             .console()
             .wait_for(ends, PATIENCE * Accel::probe()?.slowness())?;

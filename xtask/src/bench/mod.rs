@@ -3,18 +3,15 @@
 mod boot;
 mod colibri;
 mod image;
-mod images;
-mod tenants;
 
 use clawdie_image::Result;
 
-/// Measures how fast images are built and boot, and the daemon and tenants are
+/// Measures how fast images are built and boot, and the daemon is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench image
   cargo xtask bench boot
-  cargo xtask bench colibri
-  cargo xtask bench tenants")]
+  cargo xtask bench colibri")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -25,7 +22,6 @@ enum What {
     Image(image::Args),
     Boot(boot::Args),
     Colibri(colibri::Args),
-    Tenants(tenants::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -33,6 +29,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Image(args) => image::run(args),
         What::Boot(args) => boot::run(args),
         What::Colibri(args) => colibri::run(args),
-        What::Tenants(args) => tenants::run(args),
     }
 }

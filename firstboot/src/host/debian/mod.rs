@@ -14,16 +14,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use colibri_host::{Reply, Request};
-use colibri_protocol::TenantId;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde_json::Value;
 
 use super::machine::Machine;
 use super::{
-    Access, Address, Asked, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order,
-    Processes, RootDisk, Service, Setting, System, Volume, files,
+    Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
+    RootDisk, Service, Setting, System, Volume, files,
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -59,7 +55,6 @@ impl<P: Processes> Debian<P> {
 fn unit(service: Service) -> &'static str {
     match service {
         Service::ColibriDaemon => "colibri-daemon.service",
-        Service::ColibriHostd => "colibri-hostd.service",
     }
 }
 
@@ -227,30 +222,6 @@ impl<P: Processes> Host for Debian<P> {
         self.machine.ask_daemon(&self.paths())
     }
 
-    fn ask_colibri(&self, command: Asked, limit: Duration) -> Result<Value, HostError> {
-        self.machine.ask_colibri(command, limit, &self.paths())
-    }
-
-    fn ask_helper(&self, request: &Request, limit: Duration) -> Result<Reply, HostError> {
-        self.machine.ask_helper(request, limit, &self.paths())
-    }
-
-    fn tenant_secrets(
-        &self,
-        tenant: &TenantId,
-    ) -> Result<Option<Vec<(String, SecretString)>>, HostError> {
-        self.machine.tenant_secrets(tenant, &self.paths())
-    }
-
-    fn write_tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        secrets: &[(String, SecretString)],
-    ) -> Result<(), HostError> {
-        self.machine
-            .write_tenant_secrets(tenant, secrets, &self.paths())
-    }
-
     fn become_root(&self, ask_password: bool) -> BecomeRoot {
         BecomeRoot::Sudo { ask_password }
     }
@@ -295,19 +266,12 @@ impl<P: Processes> Host for Debian<P> {
     }
 
     fn diagnose(&self) -> Vec<Diagnosis> {
-        let [daemon, helper] = [Service::ColibriDaemon, Service::ColibriHostd].map(unit);
+        let unit = unit(Service::ColibriDaemon);
         vec![
             self.machine.said(
                 "services",
                 [
-                    &[
-                        "systemctl",
-                        "--no-pager",
-                        "--full",
-                        "status",
-                        daemon,
-                        helper,
-                    ],
+                    &["systemctl", "--no-pager", "--full", "status", unit],
                     &["systemctl", "--no-pager", "--failed"],
                 ],
             ),
@@ -318,7 +282,6 @@ impl<P: Processes> Host for Debian<P> {
                     "--unit=clawdie-firstboot-early",
                     "--unit=clawdie-firstboot-late",
                     "--unit=colibri-daemon",
-                    "--unit=colibri-hostd",
                     "--output=short-iso",
                     "--lines=5000",
                     "--no-pager",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use super::*;
 use crate::host::network::Cards as _;
@@ -883,7 +883,7 @@ fn a_phase_that_was_mended_is_no_longer_listed_as_failed() {
 fn a_diagnosis_keeps_what_a_failing_program_says() {
     let bench = Bench::new(&[
         (
-            "systemctl --no-pager --full status colibri-daemon.service colibri-hostd.service",
+            "systemctl --no-pager --full status colibri-daemon.service",
             3,
             "inactive (dead)\n",
         ),
@@ -893,7 +893,7 @@ fn a_diagnosis_keeps_what_a_failing_program_says() {
             "0 loaded units listed.\n",
         ),
         (
-            "journalctl --unit=clawdie-firstboot-early --unit=clawdie-firstboot-late --unit=colibri-daemon --unit=colibri-hostd \
+            "journalctl --unit=clawdie-firstboot-early --unit=clawdie-firstboot-late --unit=colibri-daemon \
              --output=short-iso --lines=5000 --no-pager --quiet",
             0,
             "a line\n",
@@ -912,7 +912,7 @@ fn a_diagnosis_keeps_what_a_failing_program_says() {
     assert!(
         found[0]
             .text
-            .contains("status colibri-daemon.service colibri-hostd.service\ninactive (dead)\n")
+            .contains("status colibri-daemon.service\ninactive (dead)\n")
     );
     assert!(found[1].text.ends_with("--quiet\na line\n\n"));
     bench.done();
@@ -1168,108 +1168,4 @@ fn the_clock_is_set_by_date_and_only_forward() {
     bench.put("/usr/local/bin/clawdie-firstboot", "");
     let at = bench.host.installed_at().expect("asked").expect("a time");
     assert!((Timestamp::now() - at).get_seconds() < 60);
-}
-
-#[test]
-fn the_root_helper_is_a_service_of_its_own_and_asked_over_its_socket() {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let bench = Bench::new(&[
-        ("systemctl is-enabled --quiet colibri-hostd.service", 0, ""),
-        ("systemctl --no-block start colibri-hostd.service", 0, ""),
-    ]);
-    let enabled = Setting::ServiceEnabled(Service::ColibriHostd);
-    assert!(bench.host.holds(&enabled).expect("asked"));
-    let order = bench.host.order(Service::ColibriHostd, Order::Start);
-    order.expect("ordered");
-    bench.done();
-
-    let question = Request::HostFacts(colibri_host::NoFields {});
-    let ask = || bench.host.ask_helper(&question, Duration::from_secs(10));
-    let nobody = ask().expect_err("nobody is there");
-    assert!(
-        nobody.is_transient() && nobody.to_string().contains("hostd.sock"),
-        "{nobody}"
-    );
-
-    let socket = bench.at("/run/colibri-hostd/hostd.sock");
-    fs::create_dir_all(socket.parent().expect("a folder")).expect("made");
-    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-    let answers = [
-        r#"{"ok":true,"reply":"facts","os":"linux","release":"6.12","jails":{"Err":"why"},"vault":true}"#,
-        r#"{"ok":false,"kind":"try-again","message":"busy","remedy":"wait"}"#,
-        r#"{"ok":false,"kind":"vault","message":"wrong","remedy":"mend it"}"#,
-    ];
-    let helper = std::thread::spawn(move || {
-        for answer in answers {
-            let (stream, _) = listener.accept().expect("a client");
-            let mut line = String::new();
-            BufReader::new(&stream)
-                .read_line(&mut line)
-                .expect("a line");
-            assert_eq!(line, "{\"cmd\":\"host-facts\"}\n");
-            writeln!(&stream, "{answer}").expect("answered");
-        }
-    });
-    match ask().expect("an answer") {
-        Reply::Facts(facts) => assert_eq!(facts.jails, Err("why".into())),
-        other => panic!("{other:?}"),
-    }
-    let later = ask().expect_err("refused");
-    assert!(
-        later.is_transient() && later.to_string() == "busy; wait",
-        "{later}"
-    );
-    let never = ask().expect_err("refused");
-    assert!(
-        !never.is_transient() && never.to_string() == "wrong; mend it",
-        "{never}"
-    );
-    helper.join().expect("ended");
-}
-
-#[test]
-fn secrets_go_beside_those_of_the_jail_and_through_no_link() {
-    let bench = Bench::new(&[]);
-    let main: TenantId = "main".parse().expect("a tenant");
-    let read = || bench.host.tenant_secrets(&main);
-    assert!(read().expect("no jail yet").is_none());
-    let home = bench.at("/var/lib/machines/main/home/agent");
-    fs::create_dir_all(&home).expect("made");
-    // A home is never root's; whoever else runs this owns what was made.
-    if nix::unistd::geteuid().is_root() {
-        std::os::unix::fs::chown(&home, Some(1000), Some(1000)).expect("given away");
-    }
-    let put = |name: &str, value: &str| {
-        let secrets = [(name.to_owned(), SecretString::from(value))];
-        bench.host.write_tenant_secrets(&main, &secrets)
-    };
-    put("OTHER", "it's \"$x\"").expect("written");
-    put("OPENROUTER_API_KEY", "sk-or-v1-CANARY").expect("written");
-    put("OTHER", "new").expect("written");
-    let held: Vec<(String, String)> = read()
-        .expect("readable")
-        .expect("a jail")
-        .into_iter()
-        .map(|(name, value)| (name, value.expose_secret().to_owned()))
-        .collect();
-    let mut sorted = held.clone();
-    sorted.sort();
-    assert_eq!(
-        sorted,
-        [("OPENROUTER_API_KEY", "sk-or-v1-CANARY"), ("OTHER", "new")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    );
-    let env = home.join(".env");
-    let owner = fs::metadata(&home).expect("there").uid();
-    let is = fs::metadata(&env).expect("there");
-    assert_eq!((is.uid(), is.mode() & 0o7777), (owner, 0o600));
-
-    let error = put("PATH", "/tmp").expect_err("a name that the loader acts on");
-    assert!(error.to_string().contains("PATH"), "{error}");
-    fs::remove_file(&env).expect("removed");
-    bench.put("/etc/victim", "mine");
-    symlink(bench.at("/etc/victim"), &env).expect("linked");
-    let error = put("OTHER", "x").expect_err("a link");
-    assert!(!error.is_transient(), "{error}");
-    assert_eq!(bench.text("/etc/victim"), "mine");
 }

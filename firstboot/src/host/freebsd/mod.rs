@@ -17,16 +17,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use colibri_host::{Reply, Request};
-use colibri_protocol::TenantId;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde_json::Value;
 
 use super::machine::Machine;
 use super::{
-    Access, Address, Asked, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order,
-    Processes, RootDisk, Service, Setting, System, Volume, files,
+    Access, Address, BecomeRoot, Command, Diagnosis, GrowMove, Host, HostError, Order, Processes,
+    RootDisk, Service, Setting, System, Volume, files,
 };
 use crate::facts::Survey;
 use crate::habits::Habits;
@@ -53,7 +49,6 @@ impl Freebsd<System> {
 fn script(service: Service) -> (&'static str, &'static str) {
     match service {
         Service::ColibriDaemon => ("colibri_daemon", "colibri_daemon_enable"),
-        Service::ColibriHostd => ("colibri_hostd", "colibri_hostd_enable"),
     }
 }
 
@@ -245,30 +240,6 @@ impl<P: Processes> Host for Freebsd<P> {
         self.machine.ask_daemon(&self.paths())
     }
 
-    fn ask_colibri(&self, command: Asked, limit: Duration) -> Result<Value, HostError> {
-        self.machine.ask_colibri(command, limit, &self.paths())
-    }
-
-    fn ask_helper(&self, request: &Request, limit: Duration) -> Result<Reply, HostError> {
-        self.machine.ask_helper(request, limit, &self.paths())
-    }
-
-    fn tenant_secrets(
-        &self,
-        tenant: &TenantId,
-    ) -> Result<Option<Vec<(String, SecretString)>>, HostError> {
-        self.machine.tenant_secrets(tenant, &self.paths())
-    }
-
-    fn write_tenant_secrets(
-        &self,
-        tenant: &TenantId,
-        secrets: &[(String, SecretString)],
-    ) -> Result<(), HostError> {
-        self.machine
-            .write_tenant_secrets(tenant, secrets, &self.paths())
-    }
-
     /// mdo never asks for a password: whoever is logged in as the operator is trusted.
     fn become_root(&self, _ask_password: bool) -> BecomeRoot {
         BecomeRoot::Mdo
@@ -328,16 +299,13 @@ impl<P: Processes> Host for Freebsd<P> {
                 .collect(),
             Err(error) => format!("{error}\n"),
         };
-        let [daemon, helper] =
-            [Service::ColibriDaemon, Service::ColibriHostd].map(|service| script(service).0);
+        let script = script(Service::ColibriDaemon).0;
         vec![
             self.machine.said(
                 "services",
                 [
-                    &["service", daemon, "onestatus"],
+                    &["service", script, "onestatus"],
                     &["tail", "-n", "2000", "/var/log/colibri-daemon.log"],
-                    &["service", helper, "onestatus"],
-                    &["tail", "-n", "2000", "/var/log/colibri-hostd.log"],
                 ],
             ),
             Diagnosis {

@@ -910,8 +910,6 @@ fn a_diagnosis_holds_our_lines_of_the_system_log_alone() {
             "colibri_daemon is not running.\n",
         ),
         ("tail -n 2000 /var/log/colibri-daemon.log", 0, "said\n"),
-        ("service colibri_hostd onestatus", 0, ""),
-        ("tail -n 2000 /var/log/colibri-hostd.log", 0, ""),
         ("df -h", 0, ""),
         ("gpart show", 0, ""),
         ("ifconfig -a", 0, ""),
@@ -1096,34 +1094,4 @@ fn before_the_host_has_its_name_the_configured_one_counts() {
     assert_eq!(bench.host.host_name().expect("asked"), "hive.example.org");
     assert_eq!(bench.host.host_name().expect("asked"), "hive");
     bench.done();
-}
-
-#[test]
-fn the_root_helper_has_a_script_of_its_own_and_a_jail_s_secrets_lie_below_its_root() {
-    let bench = Bench::new(&[
-        ("sysrc -i -n colibri_hostd_enable", 0, "YES\n"),
-        ("service colibri_hostd onestatus", 1, ""),
-        ("service colibri_hostd start", 0, ""),
-    ]);
-    assert!(bench.holds(&Setting::ServiceEnabled(Service::ColibriHostd)));
-    let order = bench.host.order(Service::ColibriHostd, Order::Start);
-    order.expect("ordered");
-    bench.done();
-
-    let main: TenantId = "main".parse().expect("a tenant");
-    let home = bench.at("/usr/local/bastille/jails/main/root/home/agent");
-    fs::create_dir_all(&home).expect("made");
-    // A home is never root's; whoever else runs this owns what was made.
-    if nix::unistd::geteuid().is_root() {
-        std::os::unix::fs::chown(&home, Some(1000), Some(1000)).expect("given away");
-    }
-    let secrets = [("OTHER".to_owned(), SecretString::from("x"))];
-    let written = bench.host.write_tenant_secrets(&main, &secrets);
-    written.expect("written");
-    assert_eq!(
-        bench.text("/usr/local/bastille/jails/main/root/home/agent/.env"),
-        "OTHER='x'\n"
-    );
-    let held = bench.host.tenant_secrets(&main).expect("readable");
-    assert_eq!(held.map(|held| held.len()), Some(1));
 }

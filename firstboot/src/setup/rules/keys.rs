@@ -49,10 +49,7 @@ pub fn owner(value: &str) -> Option<Key> {
         return Some(Key::TelegramBotToken);
     } else if super::access::starts_like_public_key(value) {
         return Some(Key::SshAuthorizedKey);
-    } else if ["user.", "organization."]
-        .iter()
-        .any(|start| value.strip_prefix(start).is_some_and(is_uuid))
-    {
+    } else if client_uuid(value).is_some_and(is_uuid) {
         return Some(Key::BwClientid);
     } else {
         return None;
@@ -205,6 +202,12 @@ pub fn telegram_switch(value: &str) -> Outcome {
     ))
 }
 
+fn client_uuid(value: &str) -> Option<&str> {
+    value
+        .strip_prefix("user.")
+        .or_else(|| value.strip_prefix("organization."))
+}
+
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.char_indices().all(|(at, c)| match at {
@@ -215,18 +218,8 @@ fn is_uuid(text: &str) -> bool {
 
 /// A Bitwarden API client id.
 pub fn bw_client_id(value: &str) -> Outcome {
-    if value.strip_prefix("user.").is_some_and(is_uuid) {
+    if client_uuid(value).is_some_and(is_uuid) {
         return Ok(());
-    }
-    if value.starts_with("organization.") {
-        return Err(RuleError::new(
-            "organization",
-            "is an organisation's, and with that nobody can read a collection",
-        )
-        .at(0.."organization".len())
-        .remedy(
-            "Take the key of an account: in the vault's web page Settings, Security, Keys, View API key.",
-        ));
     }
     Err(
         RuleError::new("shape", "does not look like an API client id").remedy(
@@ -313,8 +306,7 @@ mod tests {
     #[test]
     fn vault_ids_are_checked() {
         assert!(bw_client_id("user.01234567-89ab-cdef-0123-456789abcdef").is_ok());
-        let of_many = bw_client_id("organization.01234567-89ab-cdef-0123-456789abcdef");
-        assert_eq!(of_many.expect_err("no account's").code, "organization");
+        assert!(bw_client_id("organization.01234567-89ab-cdef-0123-456789abcdef").is_ok());
         assert!(bw_client_id("01234567-89ab-cdef-0123-456789abcdef").is_err());
         assert!(bw_client_secret(&long("", 30)).is_ok());
         assert!(bw_client_secret("short").is_err());

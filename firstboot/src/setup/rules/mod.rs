@@ -223,7 +223,7 @@ impl Rule {
                 "a small letter, then 1 to 14 small letters or digits, and not a reserved name"
             }
             Rule::VaultUrl => "an https:// address (http:// only to this machine itself)",
-            Rule::BwClientId => "`user.` and a UUID",
+            Rule::BwClientId => "`user.` or `organization.` and a UUID",
             Rule::BwClientSecret => "20 to 128 letters and digits",
             Rule::AnySecret => "any text",
             Rule::WifiSsid => "1 to 32 bytes of text",
@@ -309,11 +309,6 @@ impl Rule {
             Rule::Model if is_free_tier(value) => Some(
                 RuleError::new("free-model", format!("names a free-tier model, `{value}`")).remedy(
                     "Free tiers often fail silently, which looks like a dead assistant. Name the same model without `:free`.",
-                ),
-            ),
-            Rule::VaultUrl if !value.to_ascii_lowercase().starts_with("https://") => Some(
-                RuleError::new("vault-http", "is an http:// address, which the vault's own client refuses").remedy(
-                    "Give the server a certificate, and write https:// here; else no secret can be fetched.",
                 ),
             ),
             _ => None,
