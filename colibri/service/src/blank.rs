@@ -34,9 +34,7 @@ impl Keys {
 
     /// A whole line without the keys in it.
     pub fn blanked(&self, line: &str) -> String {
-        let mut blanker = Blanker::new(self.clone());
-        let mut passed = blanker.pass(line.as_bytes());
-        passed.append(&mut blanker.rest());
+        let passed = Blanker::new(self.clone()).sift(line.as_bytes(), true);
         String::from_utf8_lossy(&passed).into_owned()
     }
 
@@ -65,13 +63,23 @@ impl Blanker {
 
     /// What has come, without keys.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.sift(bytes, false)
+    }
+
+    /// What was held back, when nothing more will come. What may begin a key begins none then, but a shorter one may be
+    /// whole in it.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.sift(&[], true)
+    }
+
+    fn sift(&mut self, bytes: &[u8], is_all: bool) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(bytes);
         let mut passed = Vec::with_capacity(text.len());
         let mut rest = text.as_slice();
         while let Some((&first, behind)) = rest.split_first() {
             let begins = |key: &[u8]| key.len() > rest.len() && key.starts_with(rest);
-            if self.keys.all().any(begins) {
+            if !is_all && self.keys.all().any(begins) {
                 self.held = rest.to_vec();
                 break;
             }
@@ -88,11 +96,6 @@ impl Blanker {
             }
         }
         passed
-    }
-
-    /// What was held back, when nothing more will come: what may begin a key begins none then.
-    pub fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
     }
 }
 
@@ -137,6 +140,15 @@ mod tests {
         assert_eq!(blanker.pass(b"ip sk-"), b"sk-ip ");
         assert_eq!(blanker.rest(), b"sk-");
         assert_eq!(blanker.rest(), b"");
+    }
+
+    #[test]
+    fn a_key_that_begins_another_is_blanked_at_the_end_too() {
+        let mut blanker = blanker();
+        assert_eq!(blanker.pass(KEY.as_bytes()), b"");
+        assert_eq!(blanker.rest(), b"(secret)");
+        assert_eq!(blanker.keys.blanked(KEY), "(secret)");
+        assert_eq!(blanker.keys.blanked("sk-aaaaa"), "sk-aaaaa");
     }
 
     proptest! {
