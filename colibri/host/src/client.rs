@@ -219,10 +219,9 @@ impl Client {
         let deadline = Deadline::within(BRIEF);
         let mut rest = line;
         while !rest.is_empty() {
-            let left = self.left(deadline, STAGE)?;
-            let sent = self
-                .stream
-                .set_write_timeout(left)
+            let sent = deadline
+                .left()
+                .and_then(|left| self.stream.set_write_timeout(left))
                 .and_then(|()| match standard {
                     Some(fds) => passing::send(self.stream.as_fd(), rest, &fds),
                     None => self.stream.write(rest),
@@ -253,10 +252,9 @@ impl Client {
                     frame::answer_from_line(&line).map_err(|error| self.garbled(error))?;
                 return answer.map_err(|error| ClientError::Refused { error });
             }
-            let left = self.left(deadline, STAGE)?;
-            let read = self
-                .stream
-                .set_read_timeout(left)
+            let read = deadline
+                .left()
+                .and_then(|left| self.stream.set_read_timeout(left))
                 .and_then(|()| self.stream.read(&mut chunk));
             match read {
                 Ok(0) => {
@@ -268,23 +266,6 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(&self.socket, STAGE, deadline, error)),
             }
-        }
-    }
-
-    /// As a socket takes it: `None` is for ever, and nothing left is an error, for a socket would take that for an
-    /// error of its own.
-    fn left(
-        &self,
-        deadline: Deadline,
-        stage: &'static str,
-    ) -> Result<Option<Duration>, ClientError> {
-        match deadline.left() {
-            Some(left) if left.is_zero() => Err(ClientError::TimedOut {
-                socket: self.socket.clone(),
-                limit: deadline.limit,
-                stage,
-            }),
-            left => Ok(left),
         }
     }
 

@@ -156,14 +156,16 @@ impl Deadline {
         }
     }
 
-    /// What is left of it: nothing when it is over; `None`: for ever.
-    pub fn left(self) -> Option<Duration> {
-        self.end
-            .map(|end| end.saturating_duration_since(Instant::now()))
-    }
-
-    fn is_over(self) -> bool {
-        self.left().is_some_and(|left| left.is_zero())
+    /// What is left of it, as a socket takes it: `None` is for ever.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when it is over; a socket would take nothing for an error of its own.
+    pub fn left(self) -> io::Result<Option<Duration>> {
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        match self.end.map(left) {
+            Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
     }
 }
 
@@ -187,7 +189,7 @@ pub fn connect_to(path: &Path, deadline: Deadline) -> io::Result<UnixStream> {
                 stream.set_nonblocking(false)?;
                 return Ok(stream);
             }
-            Err(Errno::EAGAIN | Errno::EINTR) if !deadline.is_over() => {
+            Err(Errno::EAGAIN | Errno::EINTR) if deadline.left().is_ok() => {
                 std::thread::sleep(PAUSE);
             }
             Err(errno) => return Err(errno.into()),
@@ -367,9 +369,9 @@ impl Client {
         const STAGE: &str = "sending the request";
         let mut rest = line;
         while !rest.is_empty() {
-            let left = self.left(deadline, STAGE)?;
-            stream
-                .set_write_timeout(left)
+            deadline
+                .left()
+                .and_then(|left| stream.set_write_timeout(left))
                 .map_err(|error| self.failed(STAGE, deadline, error))?;
             match stream.write(rest) {
                 // A daemon that refuses answers and closes before it has read
@@ -396,9 +398,9 @@ impl Client {
             if let Some(line) = buffer.next_line().map_err(|error| self.garbled(error))? {
                 return Ok(line);
             }
-            let left = self.left(deadline, STAGE)?;
-            stream
-                .set_read_timeout(left)
+            deadline
+                .left()
+                .and_then(|left| stream.set_read_timeout(left))
                 .map_err(|error| self.failed(STAGE, deadline, error))?;
             match stream.read(&mut chunk) {
                 Ok(0) => {
@@ -410,27 +412,6 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.failed(STAGE, deadline, error)),
             }
-        }
-    }
-
-    /// As a socket takes it: `None` is for ever, and nothing left is an error, for a socket would
-    /// take that for an error of its own.
-    fn left(
-        &self,
-        deadline: Deadline,
-        stage: &'static str,
-    ) -> Result<Option<Duration>, ClientError> {
-        match deadline.left() {
-            Some(left) if left.is_zero() => Err(self.timed_out(stage, deadline)),
-            left => Ok(left),
-        }
-    }
-
-    fn timed_out(&self, stage: &'static str, deadline: Deadline) -> ClientError {
-        ClientError::TimedOut {
-            socket: self.socket.clone(),
-            limit: deadline.limit,
-            stage,
         }
     }
 
@@ -451,7 +432,11 @@ impl Client {
                 socket,
                 uid: nix::unistd::geteuid().as_raw(),
             },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.timed_out(stage, deadline),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::TimedOut {
+                socket,
+                limit: deadline.limit,
+                stage,
+            },
             _ => ClientError::Io {
                 socket,
                 stage,
