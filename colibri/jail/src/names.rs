@@ -66,12 +66,7 @@ mod tests {
         let found: Vec<String> = resolvers(many).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["192.168.1.1", "10.0.0.1", "8.8.8.8"]);
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            base: folder.path().into(),
-            run: folder.path().into(),
-            state: folder.path().into(),
-            host: folder.path().into(),
-        };
+        let places = Places::within(folder.path());
         let text = resolv_conf(&places).unwrap();
         assert!(text.ends_with("nameserver 9.9.9.9\nnameserver 1.1.1.1\n"));
     }

@@ -42,6 +42,17 @@ impl Places {
         }
     }
 
+    /// All of them in one folder, for a test that has its own.
+    #[cfg(test)]
+    pub(crate) fn within(folder: &std::path::Path) -> Self {
+        Self {
+            base: folder.into(),
+            run: folder.into(),
+            state: folder.into(),
+            host: folder.into(),
+        }
+    }
+
     /// The folder of a tenant's doors, which its jail sees as `/run/colibri` (FreeBSD: `/var/run/colibri`).
     pub fn doors(&self, tenant: &TenantId) -> PathBuf {
         self.run.join("tenants").join(tenant.as_str())

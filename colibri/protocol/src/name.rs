@@ -161,6 +161,11 @@ mod tests {
     }
 
     #[test]
+    fn what_any_agent_can_do_has_names() {
+        assert_eq!(Capability::usual().count(), 3);
+    }
+
+    #[test]
     fn a_tenant_can_be_a_jail_and_an_interface() {
         for good in ["main", "a1", "tenant123456789"] {
             let id = good.parse::<TenantId>().unwrap();

@@ -249,12 +249,7 @@ mod tests {
     #[test]
     fn what_has_not_joined_its_group_yet_is_ended_too() {
         let folder = tempfile::tempdir().unwrap();
-        let places = crate::Places {
-            base: folder.path().into(),
-            run: folder.path().into(),
-            state: folder.path().into(),
-            host: folder.path().into(),
-        };
+        let places = crate::Places::within(folder.path());
         let name = "colibri-jail@main.service";
         let slice = folder.path().join("sys/fs/cgroup/colibri.slice");
         std::fs::create_dir_all(slice.join(name)).unwrap();
